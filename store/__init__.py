@@ -1,0 +1,1 @@
+"""Bi-temporal, event-sourced records on PostgreSQL: schema governance, state machines and row-level security."""

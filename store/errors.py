@@ -1,0 +1,245 @@
+"""Every error that the store raises, in one tree under `StoreError`.
+
+Each error is also the builtin that a caller would expect (`TransitionNotPermitted` is a `PermissionError`). The message says
+what, where, which value and what to do; the same facts are attributes, and survive pickling, so that a workflow engine can carry
+an error between processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+__all__ = [
+    "GuardFailure",
+    "InvalidTransition",
+    "InvalidValue",
+    "RegistryError",
+    "StateMachineError",
+    "StoreError",
+    "TransitionNotPermitted",
+    "VersionConflict",
+    "Violation",
+    "nearest_names",
+    "shown",
+]
+
+
+def nearest_names(name: str, known: Iterable[str], limit: int = 3) -> tuple[str, ...]:
+    """Return the known names closest to a misspelt one, the closest first.
+
+    Args:
+        name: What was written.
+        known: The valid names.
+        limit: The most names to return.
+
+    Returns:
+        At most `limit` names, none when nothing is close.
+
+    Example:
+        >>> nearest_names("pirce", ["price", "quantity"])
+        ('price',)
+    """
+    return tuple(get_close_matches(name, list(known), n=limit, cutoff=0.6))
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """Return a value as a message shows it: its repr, cut to `limit` characters, and its class.
+
+    Example:
+        >>> shown("x")
+        "'x' (str)"
+    """
+    try:
+        text = repr(value)
+    except Exception as error:  # a hostile or broken __repr__ must not hide the error being reported
+        text = f"<repr failed: {type(error).__name__}>"
+    if len(text) > limit:
+        text = text[: limit - 3] + "..."
+    return f"{text} ({type(value).__name__})"
+
+
+class Violation(NamedTuple):
+    """One broken rule: which field, which rule, what was expected, what was found.
+
+    Attributes:
+        field: The field's name, with the path inside it where there is one (`legs[2].price`).
+        rule: Which rule: `unknown`, `type`, `nullable`, `reserved`, `enum`, `min_value`, `max_value`, `max_length`, `pattern`,
+            `check` or `value`.
+        expected: What would have been accepted, in words.
+        value: What was found: a value, or for a class check the annotation.
+        message: The whole sentence.
+        suggestions: The nearest valid names, for a name that is unknown.
+    """
+
+    field: str
+    rule: str
+    expected: str
+    value: Any
+    message: str
+    suggestions: tuple[str, ...] = ()
+
+
+class StoreError(Exception):
+    """Base of every error of the store."""
+
+
+class RegistryError(StoreError, TypeError):
+    """A column definition, a class or a value that the column registry does not allow.
+
+    Attributes:
+        type_name: The class at fault, None when a column definition is.
+        violations: Every broken rule, in field order.
+        field: The first violation's field.
+        expected: The first violation's expectation.
+        value: The first violation's value.
+        suggestions: The first violation's nearest valid names.
+    """
+
+    def __init__(
+        self, message: str = "", *, type_name: str | None = None, violations: Sequence[Violation] = ()
+    ) -> None:
+        """Keep the message and its facts."""
+        super().__init__(message)
+        self.type_name = type_name
+        self.violations: tuple[Violation, ...] = tuple(violations)
+        first = self.violations[0] if self.violations else Violation("", "", "", None, message)
+        self.field = first.field
+        self.expected = first.expected
+        self.value: Any = first.value
+        self.suggestions = first.suggestions
+
+    @classmethod
+    def of(cls, type_name: str, violations: Sequence[Violation]) -> RegistryError:
+        """Build the error that lists every violation of one class or object."""
+        if len(violations) == 1:
+            message = f"{type_name}.{violations[0].message}"
+        else:
+            lines = "".join(f"\n  - {type_name}.{violation.message}" for violation in violations)
+            message = f"{type_name}: {len(violations)} violations{lines}"
+        return cls(message, type_name=type_name, violations=violations)
+
+
+class InvalidValue(RegistryError, ValueError):
+    """A value that its column does not allow or that the store cannot hold (NaN, a naive datetime, a NUL character)."""
+
+
+class VersionConflict(StoreError):
+    """An object is no longer the newest version of its entity: somebody else wrote in between.
+
+    Attributes:
+        entity_id: The entity.
+        expected: The version that the object carried.
+        actual: The entity's version now.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        entity_id: str | None = None,
+        expected: int | None = None,
+        actual: int | None = None,
+    ) -> None:
+        """Keep the message and its facts."""
+        super().__init__(message)
+        self.entity_id = entity_id
+        self.expected = expected
+        self.actual = actual
+
+
+class StateMachineError(StoreError, TypeError):
+    """A state machine, or its attachment to a class, that is not well formed.
+
+    Attributes:
+        machine: The machine's name.
+        problems: Every fault, one sentence each.
+    """
+
+    def __init__(self, message: str = "", *, machine: str | None = None, problems: Sequence[str] = ()) -> None:
+        """Keep the message and its facts."""
+        super().__init__(message)
+        self.machine = machine
+        self.problems: tuple[str, ...] = tuple(problems)
+
+
+class InvalidTransition(StoreError, ValueError):
+    """A change of state for which the machine has no edge.
+
+    Attributes:
+        machine: The machine's name, None when the class has no machine.
+        from_state: The state of the object.
+        to_state: The state that was asked for.
+        allowed: The states that have an edge from `from_state`.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        machine: str | None = None,
+        from_state: str | None = None,
+        to_state: str | None = None,
+        allowed: Sequence[str] = (),
+    ) -> None:
+        """Keep the message and its facts."""
+        super().__init__(message)
+        self.machine = machine
+        self.from_state = from_state
+        self.to_state = to_state
+        self.allowed: tuple[str, ...] = tuple(allowed)
+
+
+class GuardFailure(StoreError, ValueError):
+    """A transition whose guard is not true for the object's data.
+
+    Attributes:
+        from_state: The state of the object.
+        to_state: The state that was asked for.
+        guard: The guard, as text.
+        values: The fields that the guard reads, with the object's values.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        from_state: str | None = None,
+        to_state: str | None = None,
+        guard: str = "",
+        values: dict[str, Any] | None = None,
+    ) -> None:
+        """Keep the message and its facts."""
+        super().__init__(message)
+        self.from_state = from_state
+        self.to_state = to_state
+        self.guard = guard
+        self.values: dict[str, Any] = dict(values or {})
+
+
+class TransitionNotPermitted(StoreError, PermissionError):
+    """A transition that the user is not among those allowed to trigger.
+
+    Attributes:
+        user: Who asked.
+        from_state: The state of the object.
+        to_state: The state that was asked for.
+        allowed_by: Who may.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        user: str | None = None,
+        from_state: str | None = None,
+        to_state: str | None = None,
+        allowed_by: Sequence[str] = (),
+    ) -> None:
+        """Keep the message and its facts."""
+        super().__init__(message)
+        self.user = user
+        self.from_state = from_state
+        self.to_state = to_state
+        self.allowed_by: tuple[str, ...] = tuple(allowed_by)
