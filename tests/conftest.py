@@ -1,0 +1,39 @@
+"""What every test has: fixtures, the length of the long tests, and the order that keeps the JVM to the end."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from tests.rounds import choose_long
+
+pytest_plugins = ["tests.fix_children", "tests.fix_postgres", "tests.fix_deephaven"]
+
+TESTS = Path(__file__).parent
+# The same examples in every run of `make test`; new ones in every long run. No test is judged by the clock.
+settings.register_profile("usual", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("long", derandomize=False, deadline=None, print_blob=True)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="all rounds and examples of the long tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    long = config.getoption("--long")
+    choose_long(long)
+    settings.load_profile("long" if long else "usual")
+    # A process with a JVM in it must not fork.
+    multiprocessing.set_start_method("spawn")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if TESTS / "deephaven" in item.path.parents or "deephaven_server" in getattr(item, "fixturenames", ()):
+            item.add_marker("deephaven")
+    # From its start on, the JVM takes part of both cores: whatever can do without it goes first.
+    items.sort(key=lambda item: item.get_closest_marker("deephaven") is not None)

@@ -1,0 +1,131 @@
+"""One embedded PostgreSQL for the whole run; each test gets a database of its own, copied from a template."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection as Connection
+
+    from store.client import StoreClient
+    from store.server import ObjectStoreServer
+
+USERS = ("alice", "bob", "carol")
+_numbers = itertools.count(1)
+
+
+def password_of(user: str) -> str:
+    """Return the password that the fixtures give a user."""
+    return f"{user}_pw"
+
+
+class StoreDatabase:
+    """A store of its own: where to connect, and connections that are closed when the test ends."""
+
+    def __init__(self, server: ObjectStoreServer, dbname: str) -> None:
+        where = server.conn_info()
+        self.server = server
+        self.host: str = where["host"]
+        self.port: int = where["port"]
+        self.dbname = dbname
+        self._connections: list[Any] = []
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """Return `host`, `port` and `dbname`, as keyword arguments for whatever connects."""
+        return {"host": self.host, "port": self.port, "dbname": self.dbname}
+
+    def login(self, user: str) -> dict[str, Any]:
+        """Return `where`, `user` and `password`."""
+        return self.where | {"user": user, "password": password_of(user)}
+
+    def client(self, user: str = "alice", **options: Any) -> StoreClient:
+        """Return a new client of alice, bob, carol or a user made by `provision`."""
+        from store.client import StoreClient
+
+        client = StoreClient(**self.login(user), **options)
+        self._connections.append(client)
+        return client
+
+    def connect(self, user: str) -> Connection:
+        """Return a user's own connection, as a program that does without our client would open it."""
+        import psycopg2
+
+        connection = psycopg2.connect(**self.login(user))
+        self._connections.append(connection)
+        return connection
+
+    def admin(self) -> Connection:
+        """Return a new superuser's connection to this database."""
+        connection = self.server.admin_conn(self.dbname)
+        self._connections.append(connection)
+        return connection
+
+    def provision(self, user: str, *, reads_all: bool = False) -> str:
+        """Create a user beside alice, bob and carol; roles belong to the whole server, so other tests see the name."""
+        from store.schema import provision_user
+
+        with closing(self.server.admin_conn(self.dbname)) as connection:
+            provision_user(connection, user, password_of(user), reads_all=reads_all)
+        return user
+
+    def close(self) -> None:
+        for connection in reversed(self._connections):
+            connection.close()
+
+
+@pytest.fixture(scope="session")
+def store_server() -> Iterator[ObjectStoreServer]:
+    """The run's PostgreSQL, with alice, bob and carol; its own database stays empty, as the template of the others."""
+    from store.server import ObjectStoreServer
+
+    with ObjectStoreServer() as server:
+        with closing(server.admin_conn()) as connection:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                # Killing processes loses nothing that reached the system; only a power cut would.
+                cursor.execute("ALTER SYSTEM SET fsync = off")
+                cursor.execute("SELECT pg_reload_conf()")
+        for user in USERS:
+            server.provision_user(user, password_of(user))
+        yield server
+
+
+@contextmanager
+def fresh_database(server: ObjectStoreServer) -> Iterator[StoreDatabase]:
+    """Make a database like the server's own, and drop it at the end whatever is still connected."""
+    from store.sql import script
+
+    dbname = f"test_{next(_numbers)}"
+    with closing(server.admin_conn("postgres")) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f'CREATE DATABASE {dbname} TEMPLATE "{server.conn_info()["dbname"]}"')
+            with closing(server.admin_conn(dbname)) as inside, inside, inside.cursor() as settings:
+                # A copy has the template's tables but not its rights on the database.
+                settings.execute(script("database"))
+            database = StoreDatabase(server, dbname)
+            try:
+                yield database
+            finally:
+                database.close()
+                cursor.execute(f"DROP DATABASE {dbname} WITH (FORCE)")
+
+
+@pytest.fixture
+def store_db(store_server: ObjectStoreServer) -> Iterator[StoreDatabase]:
+    """An empty store for this test alone."""
+    with fresh_database(store_server) as database:
+        yield database
+
+
+@pytest.fixture(scope="module")
+def module_store_db(store_server: ObjectStoreServer) -> Iterator[StoreDatabase]:
+    """An empty store that the tests of one module share."""
+    with fresh_database(store_server) as database:
+        yield database

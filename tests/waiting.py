@@ -1,0 +1,33 @@
+"""Waiting on a condition with a deadline, instead of sleeping for luck."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def wait_until(predicate: Callable[[], T], timeout: float = 30.0, message: str | Callable[[], str] = "") -> T:
+    """Return the predicate's first true value; fail once the time (seconds) is up.
+
+    Args:
+        predicate: Called again and again, from this thread. An AssertionError in it counts as not yet.
+        timeout: Seconds; generous, since only a failing test waits so long.
+        message: What was waited for, or a function that tells the state at the end.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        failure: AssertionError | None = None
+        value = None
+        try:
+            value = predicate()
+        except AssertionError as error:
+            failure = error
+        if value:
+            return value
+        if time.monotonic() >= deadline:
+            told = message() if callable(message) else message
+            raise AssertionError(f"not so within {timeout:g} s: {told or predicate}; last: {value!r}") from failure
+        time.sleep(0.01)
