@@ -1,0 +1,41 @@
+"""README.md and docs/ say what is so: their code runs, their commands exist."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT, needs, page_name, pages, run_page, shell_commands
+from tests.fix_postgres import StoreDatabase
+
+PAGES = [
+    pytest.param(page, id=page_name(page), marks=[getattr(pytest.mark, name) for name in needs(page)])
+    for page in pages()
+    if "```python" in page.read_text(encoding="utf-8")
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_python_blocks_run_and_print_what_the_page_shows(
+    page: Path, store_db: StoreDatabase, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names = dict(store_db.where)
+    if "deephaven" in needs(page):
+        names["deephaven_server"] = request.getfixturevalue("deephaven_server")
+    monkeypatch.chdir(tmp_path)
+    run_page(page, names)
+
+
+def test_pages_make_commands_are_targets_of_the_makefile() -> None:
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    targets = {line.split()[1] for line in listed.splitlines() if line.startswith("  make ")}
+    unknown = {
+        (page_name(page), command)
+        for page in pages()
+        for command in shell_commands(page)
+        if command.startswith("make ") and command.split()[1] not in targets
+    }
+    assert {"demo", "test"} <= targets
+    assert not unknown
