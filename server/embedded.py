@@ -1,0 +1,167 @@
+"""The Deephaven server inside this process: its JVM, its address and its key.
+
+A JVM starts once per process and ends with it, so there is one `DeephavenServer` a process. Importing this module
+starts nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import socket
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+from server.access_key import load_or_create_key
+from server.errors import PortInUse, ServerError
+
+__all__ = ["AUTH_TYPE", "DEFAULT_PORT", "DeephavenServer"]
+
+DEFAULT_PORT = 10000
+AUTH_TYPE = "io.deephaven.authentication.psk.PskAuthenticationHandler"
+
+# Each throttle holds a change back by up to a second unless it is set; with growing snapshots ticking listeners fail.
+_PROPERTIES = {
+    "PeriodicUpdateGraph.targetCycleDurationMillis": "100",
+    "barrage.minUpdateInterval": "100",
+    "BarrageMessageProducer.subscriptionGrowthEnabled": "false",
+    "AuthHandlers": AUTH_TYPE,
+    "deephaven.quiet": "true",
+}
+_JAVA_ADVICE = (
+    "Deephaven needs a JDK 17 or newer with javac: on Debian `apt-get install openjdk-17-jdk-headless`; "
+    "JAVA_HOME names another"
+)
+
+
+class DeephavenServer:
+    """Deephaven in this process, for holders of a pre-shared key only.
+
+    Args:
+        host: The address to listen on; everyone who can reach it needs the key.
+        port: The port, 0 for any free one.
+        heap: The JVM's largest heap, as `2g` or `512m`; a quarter of the memory by default.
+        key_file: Where the key is kept; this user's own file by default.
+
+    Example:
+        >>> DeephavenServer(port=0).host
+        '127.0.0.1'
+    """
+
+    _running: DeephavenServer | None = None
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = DEFAULT_PORT,
+        heap: str | None = None,
+        key_file: Path | None = None,
+    ) -> None:
+        if not 0 <= port <= 65535:
+            raise ServerError(f"port {port} is not between 0 and 65535")
+        if heap is not None and not re.fullmatch(r"[1-9][0-9]*[kmgKMG]", heap):
+            raise ServerError(f"heap {heap!r} is not a size: write 2g or 512m")
+        self.host = host
+        self.port = port
+        self.key = ""
+        # Deephaven copies what goes through sys.stdout into every browser's console; what may show the key goes here.
+        self.terminal: TextIO = sys.stdout
+        self._heap = heap
+        self._key_file = key_file
+
+    @property
+    def url(self) -> str:
+        """The address of the web IDE, without the key."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{self.port}/"
+
+    @property
+    def login_url(self) -> str:
+        """The address that opens the web IDE for whoever has it: it carries the key."""
+        return f"{self.url}?psk={self.key}"
+
+    def start(self) -> DeephavenServer:
+        """Start the JVM and the server; call it in the main thread.
+
+        Returns:
+            This server, with `port` and `key` set.
+
+        Raises:
+            ServerError: This process has a server already, or Java is missing or not a JDK.
+            PortInUse: Another program has the port.
+            KeyFileError: The key file cannot be trusted.
+
+        Example:
+            >>> server = DeephavenServer(port=0).start()  # doctest: +SKIP
+        """
+        if DeephavenServer._running is not None:
+            raise ServerError(f"this process runs a Deephaven server already, at {DeephavenServer._running.url}")
+        self.key = load_or_create_key(self._key_file)
+        _check_port(self.host, self.port)
+        self._start_jvm()
+        self._start_server()
+        DeephavenServer._running = self
+        return self
+
+    def _start_jvm(self) -> None:
+        import deephaven_server
+        from deephaven_server.start_jvm import start_jvm
+
+        vm_options = Path(deephaven_server.__file__).parent / "jars" / "dh-default.vmoptions"
+        # Python keeps the signals (-Xrs). Deephaven's own defaults add a file of compiler directives that is empty of
+        # directives and announces itself on standard output.
+        arguments = ["-Xrs", "-XX:+UnlockDiagnosticVMOptions", f"-XX:VMOptionsFile={vm_options}"]
+        extra = [f"-D{name}={value}" for name, value in _PROPERTIES.items()]
+        try:
+            start_jvm(default_jvm_args=arguments, jvm_args=extra + ([f"-Xmx{self._heap}"] if self._heap else []))
+        except (ImportError, RuntimeError, ValueError, OSError) as error:
+            raise ServerError(f"the JVM does not start ({error}). {_JAVA_ADVICE}") from error
+
+        import jpy
+
+        if jpy.get_type("javax.tools.ToolProvider").getSystemJavaCompiler() is None:
+            raise ServerError(f"the Java found here is a JRE, without a compiler. {_JAVA_ADVICE}")
+
+    def _start_server(self) -> None:
+        import jpy
+        from deephaven_server import Server
+
+        system = jpy.get_type("java.lang.System")
+        # Read by the constructor and gone before start() records every system property in a table.
+        system.setProperty("authentication.psk", self.key)
+        try:
+            server = Server(host=self.host, port=self.port)
+        finally:
+            system.clearProperty("authentication.psk")
+        # The handler logs the key on start, into the console of the web IDE.
+        _silence(AUTH_TYPE)
+        try:
+            server.start()
+        except RuntimeError as error:
+            if "BindException" in str(error):
+                raise PortInUse(self.host, self.port) from error
+            raise
+        self.port = server.port
+
+
+def _check_port(host: str, port: int) -> None:
+    # Long before the JVM, which takes seconds to find out the same.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortInUse(host, port) from error
+            raise ServerError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+def _silence(logger_name: str) -> None:
+    import jpy
+
+    logger: Any = jpy.get_type("org.slf4j.LoggerFactory").getLogger(logger_name)
+    level = jpy.get_type("ch.qos.logback.classic.Level").OFF
+    jpy.cast(logger, jpy.get_type("ch.qos.logback.classic.Logger")).setLevel(level)

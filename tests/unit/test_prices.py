@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import gzip
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from server.errors import PriceFileError
+from server.price_history import read_prices
+
+
+def written(folder: Path, text: str, name: str = "prices.csv") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["date,symbol,price", "TIMESTAMP,Ticker,CLOSE", " Date , Symbol , Close ", "\ufeffdate,symbol,price"],
+)
+def test_read_prices_header_in_any_spelling_finds_the_columns(tmp_path: Path, header: str) -> None:
+    history = read_prices(written(tmp_path, f"{header}\n2013-03-01,AAPL,430.47\n"))
+    assert history.last == {"AAPL": 430.47}
+
+
+def test_read_prices_lines_out_of_order_come_in_order_of_time(tmp_path: Path) -> None:
+    text = "Ticker,Date,Open,Close,Adj Close\nB,2013-03-02,1,5.5,9\nA,2013-03-01,1,2.5,9\nA,2013-03-02,1,3.5,9\n"
+    history = read_prices(written(tmp_path, text))
+    assert [step.time.day for step in history.steps] == [1, 2]
+    assert history.steps[1].prices == [("B", 5.5), ("A", 3.5)]
+    assert history.last == {"A": 3.5, "B": 5.5}
+    assert (history.rows, history.symbols) == (3, ["A", "B"])
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("2013-03-01", datetime(2013, 3, 1, tzinfo=timezone.utc)),
+        ("2013-03-01 16:00:00", datetime(2013, 3, 1, 16, tzinfo=timezone.utc)),
+        ("2013-03-01T16:00:00Z", datetime(2013, 3, 1, 16, tzinfo=timezone.utc)),
+        ("2013-03-01T16:00:00-05:00", datetime(2013, 3, 1, 21, tzinfo=timezone.utc)),
+    ],
+)
+def test_read_prices_times_without_offset_are_utc(tmp_path: Path, text: str, time: datetime) -> None:
+    assert read_prices(written(tmp_path, f"date,symbol,price\n{text},A,1\n")).steps[0].time == time
+
+
+def test_read_prices_gzip_is_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "PRICES.CSV.GZ"
+    path.write_bytes(gzip.compress(b"date,symbol,price\n2013-03-01,A,1\n"))
+    assert read_prices(path).last == {"A": 1.0}
+
+
+def test_read_prices_blank_lines_and_quoted_breaks_keep_the_line_numbers(tmp_path: Path) -> None:
+    text = 'date,symbol,price,note\n\n2013-03-01,A,1,"two\nlines"\n2013-03-02,A,x,\n'
+    with pytest.raises(PriceFileError, match="'x' is no number") as caught:
+        read_prices(written(tmp_path, text))
+    assert caught.value.line == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("", None, "is empty"),
+        ("date,symbol,price\n", None, "has a header but no prices"),
+        ("day,symbol,price\n1,A,1\n", 1, "no column 'timestamp' or 'date': it has 'day', 'symbol', 'price'"),
+        ("date,name,price\n", 1, "no column 'symbol' or 'ticker'"),
+        ("date,symbol,Adj Close\n", 1, "no column 'price' or 'close'"),
+        ("date,symbol,close\n2013-03-01,A,1\n2013-03-02,A,1O\n", 3, "the close '1O' is no number"),
+        ("date,symbol,price\n2013-03-01,A,nan\n", 2, "the price nan is not a positive number"),
+        ("date,symbol,price\n2013-03-01,A,inf\n", 2, "the price inf is not a positive number"),
+        ("date,symbol,price\n2013-03-01,A,-1\n", 2, "the price -1 is not a positive number"),
+        ("date,symbol,price\n03/01/2013,A,1\n", 2, "'03/01/2013' is no date"),
+        ("date,symbol,price\n2013-03-01,,1\n", 2, "the symbol is empty"),
+        ("date,symbol,price\n2013-03-01,A\n", 2, "2 fields where the header has 3"),
+    ],
+)
+def test_read_prices_wrong_content_names_the_line(tmp_path: Path, text: str, line: int | None, message: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(PriceFileError, match=message) as caught:
+        read_prices(path)
+    assert caught.value.line == line
+    assert str(path) in str(caught.value)
+
+
+def test_read_prices_missing_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(PriceFileError, match="there is no such file"):
+        read_prices(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("prices.parquet", b"PAR1", "neither a .csv nor a .csv.gz"),
+        ("prices.csv", b"\xff\xfe\x00", "cannot be read"),
+        ("prices.csv.gz", b"date,symbol,price\n", "cannot be read"),
+        ("prices.csv.gz", gzip.compress(b"date,symbol,price\n2013-03-01,A,1\n")[:-10], "cannot be read"),
+    ],
+)
+def test_read_prices_other_formats_are_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(PriceFileError, match=message):
+        read_prices(path)
+
+
+def test_read_prices_folder_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "folder.csv"
+    path.mkdir()
+    with pytest.raises(PriceFileError, match="cannot be read"):
+        read_prices(path)
