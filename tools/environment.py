@@ -83,6 +83,7 @@ class Environment:
                     status, text = output_of(*pip, "install", "--quiet", "pip", env=_pip_variables())
         if status != 0:
             raise SetupError(f"Python could not make {self.path}:\n{last_lines(text)}")
+        self.unfinished.unlink()
 
     def install(self, files: Sequence[str]) -> None:
         """Install the requirements files; nothing happens when they are as they were at the last time."""

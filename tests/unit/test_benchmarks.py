@@ -1,0 +1,158 @@
+"""The benchmark harness, on toy pairs and a clock of its own."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmarks.__main__ import run_one
+from benchmarks.harness import Benchmark, Pair, Result, Samples, measure, percentile
+from benchmarks.report import duration, show, write_json, write_plot
+
+
+class Toy:
+    """Two sides that take the time they are told, and a record of the order in which they ran."""
+
+    def __init__(self, ours: list[float], raw: list[float]) -> None:
+        self.now = 0.0
+        self.order: list[str] = []
+        self._ours, self._raw = iter(ours), iter(raw)
+
+    def clock(self) -> float:
+        return self.now
+
+    def ours(self) -> None:
+        self.order.append("ours")
+        self.now += next(self._ours)
+
+    def raw(self) -> None:
+        self.order.append("raw")
+        self.now += next(self._raw)
+
+    def benchmark(self, floor: float | None = 0.5, **options: object) -> Benchmark:
+        def start() -> Iterator[Pair]:
+            self.order.append("set-up")
+            yield Pair(self.ours, self.raw, **options)
+            self.order.append("clean-up")
+
+        return Benchmark("toy", "raw toy", floor, {}, start, __name__)
+
+
+def test_measure_pair_ratio_is_the_median_of_the_repeats_without_the_warm_up() -> None:
+    toy = Toy(ours=[99.0, 2.0, 4.0, 2.0], raw=[99.0, 1.0, 1.0, 1.0])
+    (result,) = measure(toy.benchmark(), repeats=3, clock=toy.clock)
+    assert (result.ratio, result.ours, result.raw) == (0.5, 2.0, 1.0)
+    assert result.repeats == [2.0, 4.0, 2.0]
+    assert result.passed
+
+
+def test_measure_pair_sides_alternate_inside_one_set_up() -> None:
+    toy = Toy(ours=[1.0] * 3, raw=[1.0] * 3)
+    measure(toy.benchmark(), repeats=2, clock=toy.clock)
+    assert toy.order == ["set-up", "raw", "ours", "ours", "raw", "raw", "ours", "clean-up"]
+
+
+def test_measure_pair_operations_divide_each_side_by_its_own_number() -> None:
+    toy = Toy(ours=[6.0] * 2, raw=[4.0] * 2)
+    (result,) = measure(toy.benchmark(operations=3, raw_operations=4), repeats=1, clock=toy.clock)
+    assert (result.ours, result.raw, result.ratio) == (2.0, 1.0, 0.5)
+
+
+def test_measure_pair_reset_runs_unmeasured_before_each_side() -> None:
+    toy = Toy(ours=[1.0] * 2, raw=[1.0] * 2)
+
+    def reset() -> None:
+        toy.now += 50.0
+
+    (result,) = measure(toy.benchmark(reset=reset), repeats=1, clock=toy.clock)
+    assert (toy.now, result.ours, result.raw) == (204.0, 1.0, 1.0)
+
+
+def test_measure_pair_own_measure_replaces_the_clock() -> None:
+    def start() -> Iterator[Pair]:
+        yield Pair(ours=lambda: 0.5, raw=lambda: 0.25)
+
+    (result,) = measure(Benchmark("toy", "raw", 0.6, {}, start, __name__), repeats=1)
+    assert (result.ours, result.ratio, result.passed) == (0.5, 0.5, False)
+
+
+def test_measure_samples_each_limit_is_a_row() -> None:
+    def start() -> Iterator[Samples]:
+        yield Samples(lambda: [0.001] * 98 + [0.002, 0.004])
+
+    limits = {"p50": 0.002, "p99": 0.002, "max": 0.005}
+    rows = measure(Benchmark("lag", "", None, limits, start, __name__), repeats=3)
+    assert [(row.name, row.ours, row.passed) for row in rows] == [
+        ("lag, p50", 0.001, True),
+        ("lag, p99", 0.002, False),
+        ("lag, max", 0.004, True),
+    ]
+
+
+@pytest.mark.parametrize(("percent", "expected"), [(0, 1.0), (50, 2.0), (75, 3.0), (76, 4.0), (100, 4.0)])
+def test_percentile_nearest_rank(percent: float, expected: float) -> None:
+    assert percentile([4.0, 1.0, 3.0, 2.0], percent) == expected
+
+
+@pytest.mark.parametrize(
+    ("result", "passed"),
+    [
+        (Result("r", ratio=0.5, floor=0.5), True),
+        (Result("r", ratio=0.49, floor=0.5), False),
+        (Result("r", ratio=0.49), True),
+        (Result("r", ratio=2.0, floor=0.5, ours=0.004, limit=0.005), True),
+        (Result("r", ratio=2.0, floor=0.5, ours=0.005, limit=0.005), False),
+        (Result("r", floor=0.5, error="gone"), False),
+    ],
+)
+def test_result_passes_when_floor_is_reached_and_limit_kept(result: Result, passed: bool) -> None:
+    assert result.passed is passed
+
+
+def test_run_one_raising_benchmark_becomes_a_row(capsys: pytest.CaptureFixture[str]) -> None:
+    def start() -> Iterator[Pair]:
+        raise OSError("no disk")
+        yield
+
+    (result,) = run_one(Benchmark("toy", "raw", 0.5, {}, start, __name__), repeats=1)
+    assert (result.error, result.passed) == ("OSError: no disk", False)
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(2.0, "2.00 s"), (0.0015, "1.50 ms"), (0.25, "250 ms"), (3.2e-5, "32.00 us"), (5e-8, "50 ns")]
+)
+def test_duration_takes_the_unit_that_suits(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+ROWS = [
+    Result("write", "raw INSERT", ours=0.002, raw=0.001, ratio=0.5, floor=0.4, repeats=[0.002]),
+    Result("read", "raw SELECT", ours=0.002, raw=0.001, ratio=0.5, floor=0.7, repeats=[0.002]),
+    Result("csp", "csp", ours=0.002, raw=0.001, ratio=0.5, repeats=[0.002]),
+]
+
+
+def test_show_marks_rows_and_counts_those_that_are_judged() -> None:
+    console = Console(width=150, record=True, file=io.StringIO())
+    show(ROWS, console)
+    text = console.export_text()
+    assert [line.split("│")[-2].strip() for line in text.splitlines() if "0.50x" in line] == ["pass", "FAIL", ""]
+    assert "1 of 2" in text
+
+
+def test_write_json_rows_read_back_equal(tmp_path: Path) -> None:
+    write_json(ROWS, tmp_path / "new" / "latest.json")
+    document = json.loads((tmp_path / "new" / "latest.json").read_text())
+    assert [Result(**{k: v for k, v in row.items() if k != "passed"}) for row in document["results"]] == ROWS
+    assert [row["passed"] for row in document["results"]] == [True, False, True]
+
+
+def test_write_plot_draws_a_png(tmp_path: Path) -> None:
+    write_plot(ROWS, tmp_path / "latest.png")
+    assert (tmp_path / "latest.png").read_bytes().startswith(b"\x89PNG")
