@@ -33,6 +33,25 @@ def prepared_variables(environment: Environment, jdk_home: Path | None) -> dict[
     return variables
 
 
+def require_system(environment: Environment, jdk: bool) -> Path | None:
+    """See to what the system's packages bring; one error tells all that is missing. Return the JDK's home."""
+    missing = []
+    jdk_home = None
+    try:
+        if not environment.python.exists():
+            environment.require_tools()
+    except SetupError as error:
+        missing.append(str(error))
+    try:
+        if jdk:
+            jdk_home = find_jdk()
+    except SetupError as error:
+        missing.append(str(error))
+    if missing:
+        raise SetupError("\n\n".join(missing))
+    return jdk_home
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prepare, then become the command; return an exit status only when there is none or when something is missing."""
     parser = argparse.ArgumentParser(prog="bootstrap", description="Prepare this checkout, then run a command in it.")
@@ -46,8 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with open(__file__) as lock:
             # Two of these at once would install over each other.
             fcntl.flock(lock, fcntl.LOCK_EX)
+            jdk_home = require_system(environment, options.jdk)
             environment.prepare(options.requirements)
-            jdk_home = find_jdk() if options.jdk else None
     except SetupError as error:
         print(f"\n{error}\n", file=sys.stderr)
         return 1

@@ -8,7 +8,8 @@ for python in "${PYTHON:-python3}" python3.13 python3.12 python3.11 python3.10; 
     [ -z "${PYTHON:-}" ] || break
 done
 {
-    echo "A Python 3.10 to 3.13 is needed; ${PYTHON:-python3} is $("${PYTHON:-python3}" --version 2>&1)."
+    found=$("${PYTHON:-python3}" --version 2>/dev/null) || found="not there, or does not run"
+    echo "A Python 3.10 to 3.13 is needed; ${PYTHON:-python3} is $found."
     echo "Install one (Debian, Ubuntu: apt-get install python3 python3-venv) or name one: PYTHON=/path/to/python3 make ..."
 } >&2
 exit 1

@@ -30,8 +30,27 @@ class Environment:
         # There while pip works. Found at the start, it means that pip was killed and anything may be half there.
         self.unfinished = path / "bootstrap.unfinished"
 
+    def require_tools(self) -> None:
+        """See to it that an environment can be made; as root, install what is missing.
+
+        Raises:
+            SetupError: This Python has neither ensurepip nor a pip that installs itself elsewhere.
+        """
+        if importlib.util.find_spec("ensurepip") is not None or _has_modern_pip(_base_python()):
+            return
+        package = f"python3.{sys.version_info.minor}-venv"
+        if not apt_install([package, "python3-venv"]):
+            raise SetupError(
+                f"{_base_python()} can make no virtual environment: it has neither ensurepip nor pip 22.3 or newer.\n"
+                f"Install it (Debian, Ubuntu):  sudo apt-get update && sudo apt-get install -y {package}"
+            )
+
     def prepare(self, files: Sequence[str]) -> None:
-        """Make, repair or complete the environment, so that it holds what the requirements files say."""
+        """Make, repair or complete the environment, so that it holds what the requirements files say.
+
+        Raises:
+            SetupError: The environment cannot be made, or pip cannot install the requirements.
+        """
         defect = self.defect()
         if defect is not None:
             if self.path.exists():
@@ -58,15 +77,6 @@ class Environment:
 
     def create(self) -> None:
         """Make the environment with the Python that runs this, in place of what is there."""
-        # An environment's own Python hands over to the one that it was made with.
-        base = getattr(sys, "_base_executable", None) or sys.executable
-        if importlib.util.find_spec("ensurepip") is None and not _has_modern_pip(base):
-            packages = [f"python3.{sys.version_info.minor}-venv", "python3-venv"]
-            if not apt_install(packages):
-                raise SetupError(
-                    f"{base} can make no virtual environment: it has neither ensurepip nor pip 22.3 or newer.\n"
-                    f"Install it (Debian, Ubuntu: sudo apt-get install {packages[0]}) and run this again."
-                )
         with progress(f"making {self.path.name} with Python {sys.version.split()[0]}"):
             if self.path.is_dir() and not self.path.is_symlink():
                 shutil.rmtree(self.path)
@@ -74,12 +84,12 @@ class Environment:
                 self.path.unlink(missing_ok=True)
             self.path.mkdir()
             self.unfinished.touch()
-            status, text = output_of(base, "-m", "venv", str(self.path))
+            status, text = output_of(_base_python(), "-m", "venv", str(self.path))
             if status != 0:
                 # Debian's Python without python3-venv: a modern pip installs itself into an environment that has none.
-                status, text = output_of(base, "-m", "venv", "--without-pip", str(self.path))
+                status, text = output_of(_base_python(), "-m", "venv", "--without-pip", str(self.path))
                 if status == 0:
-                    pip = [base, "-m", "pip", "--python", str(self.python)]
+                    pip = [_base_python(), "-m", "pip", "--python", str(self.python)]
                     status, text = output_of(*pip, "install", "--quiet", "pip", env=_pip_variables())
         if status != 0:
             raise SetupError(f"Python could not make {self.path}:\n{last_lines(text)}")
@@ -124,6 +134,11 @@ class Environment:
         # The last match: newer scripts have one for Windows before it.
         folders = re.findall(r"^\s*(?:export )?VIRTUAL_ENV=[\"']?([^\"'\n]+)", script, re.MULTILINE)
         return Path(folders[-1]) if folders else None
+
+
+def _base_python() -> str:
+    """Return the Python that runs this, or the one that its environment was made with."""
+    return getattr(sys, "_base_executable", None) or sys.executable
 
 
 def _has_modern_pip(python: str) -> bool:
