@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,68 +12,49 @@ import pytest
 if TYPE_CHECKING:
     from pydeephaven import Session
 
-HEAP = "1g"
-
-
-@dataclass(frozen=True)
-class DeephavenServer:
-    """Where the run's server listens, and the key that opens it."""
-
-    host: str
-    port: int
-    key: str
-
-    @contextmanager
-    def session(self) -> Iterator[Session]:
-        """Open a client's session; another process uses `host`, `port` and `key` in the same way."""
-        from pydeephaven import Session
-
-        session = Session(
-            host=self.host,
-            port=self.port,
-            auth_type="io.deephaven.authentication.psk.PskAuthenticationHandler",
-            auth_token=self.key,
-        )
-        try:
-            yield session
-        finally:
-            session.close()
+    from server.embedded import DeephavenServer
 
 
 @pytest.fixture(scope="session")
-def deephaven_server() -> DeephavenServer:
-    """The run's Deephaven server. It lives as long as the process: a JVM can neither stop nor start again."""
-    from deephaven_server import Server
+def deephaven_server(tmp_path_factory: pytest.TempPathFactory) -> DeephavenServer:
+    """The run's Deephaven server, on a free port, with a key of its own.
 
-    key = secrets.token_urlsafe(24)
+    It lives as long as the process: a JVM can neither stop nor start again.
+    """
+    from server.embedded import DeephavenServer
+
     streams = sys.stdout, sys.stderr
     try:
-        server = Server(
-            host="127.0.0.1",
-            port=0,
-            jvm_args=[
-                f"-Xmx{HEAP}",
-                f"-Dauthentication.psk={key}",
-                # Both are a second by default; a test would wait for each.
-                "-DPeriodicUpdateGraph.targetCycleDurationMillis=100",
-                "-Dbarrage.minUpdateInterval=100",
-                "-DBarrageMessageProducer.subscriptionGrowthEnabled=false",
-                "-Ddeephaven.console.type=python",
-            ],
-        )
-        server.start()
+        return DeephavenServer(port=0, heap="1g", key_file=tmp_path_factory.mktemp("key") / "deephaven.key").start()
     finally:
-        # The server puts its own in place, past which pytest would not see what a test prints.
+        # Deephaven puts its own streams in place, past which pytest would not see what a test prints.
         sys.stdout, sys.stderr = streams
-    return DeephavenServer("127.0.0.1", server.port, key)
 
 
 @pytest.fixture
-def execution(deephaven_server: DeephavenServer) -> Iterator[Any]:
-    """Deephaven's execution context and a liveness scope, so that a test's tables are released at its end."""
+def deephaven_context(deephaven_server: DeephavenServer) -> Iterator[Any]:
+    """Deephaven's execution context, open, in a liveness scope that releases the test's tables at its end."""
     from deephaven.execution_context import get_exec_ctx
     from deephaven.liveness_scope import liveness_scope
 
     context = get_exec_ctx()
     with context, liveness_scope():
         yield context
+
+
+@pytest.fixture
+def deephaven_session(deephaven_server: DeephavenServer) -> Iterator[Session]:
+    """A client's session, as another process would open it."""
+    from pydeephaven import Session
+
+    from server.embedded import AUTH_TYPE
+
+    session = Session(
+        host=deephaven_server.host,
+        port=deephaven_server.port,
+        auth_type=AUTH_TYPE,
+        auth_token=deephaven_server.key,
+    )
+    yield session
+    with suppress(Exception):
+        session.close()
