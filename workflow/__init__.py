@@ -1,0 +1,1 @@
+"""Durable workflows: functions whose steps survive a crash."""
