@@ -1,24 +1,33 @@
 """Every error that the store raises, in one tree under `StoreError`.
 
-Each error is also the builtin that a caller would expect (`TransitionNotPermitted` is a `PermissionError`). The message says
-what, where, which value and what to do; the same facts are attributes, and survive pickling, so that a workflow engine can carry
-an error between processes.
+Each error is also the builtin that a caller would expect (`TransitionNotPermitted` is a `PermissionError`). The message
+says what, where, which value and what to do; the same facts are attributes, and survive pickling, so that a workflow
+engine can carry an error between processes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 __all__ = [
+    "AccessDenied",
+    "ConnectionLost",
+    "EntityDeleted",
+    "EntityNotFound",
     "GuardFailure",
+    "IdempotencyMismatch",
+    "InvalidFilter",
+    "InvalidRange",
     "InvalidTransition",
     "InvalidValue",
     "RegistryError",
     "StateMachineError",
     "StoreError",
+    "TransactionConflict",
     "TransitionNotPermitted",
+    "TypeMismatch",
+    "UnknownPrincipal",
     "VersionConflict",
     "Violation",
     "nearest_names",
@@ -41,6 +50,8 @@ def nearest_names(name: str, known: Iterable[str], limit: int = 3) -> tuple[str,
         >>> nearest_names("pirce", ["price", "quantity"])
         ('price',)
     """
+    from difflib import get_close_matches  # here: only an error needs it, and every import of the store would pay
+
     return tuple(get_close_matches(name, list(known), n=limit, cutoff=0.6))
 
 
@@ -65,8 +76,8 @@ class Violation(NamedTuple):
 
     Attributes:
         field: The field's name, with the path inside it where there is one (`legs[2].price`).
-        rule: Which rule: `unknown`, `type`, `nullable`, `reserved`, `enum`, `min_value`, `max_value`, `max_length`, `pattern`,
-            `check` or `value`.
+        rule: Which rule: `unknown`, `type`, `nullable`, `reserved`, `enum`, `min_value`, `max_value`, `max_length`,
+            `pattern`, `check` or `value`.
         expected: What would have been accepted, in words.
         value: What was found: a value, or for a class check the annotation.
         message: The whole sentence.
@@ -243,3 +254,128 @@ class TransitionNotPermitted(StoreError, PermissionError):
         self.from_state = from_state
         self.to_state = to_state
         self.allowed_by: tuple[str, ...] = tuple(allowed_by)
+
+
+class EntityNotFound(StoreError, LookupError):
+    """There is no such entity, or the user may not know that there is one.
+
+    Attributes:
+        entity_id: The entity asked for.
+    """
+
+    def __init__(self, message: str = "", *, entity_id: str | None = None) -> None:
+        """Keep the message and its facts."""
+        super().__init__(message)
+        self.entity_id = entity_id
+
+
+class AccessDenied(StoreError, PermissionError):
+    """Something that the user may not do.
+
+    Attributes:
+        entity_id: The entity, None when the refusal is not about one.
+    """
+
+    def __init__(self, message: str = "", *, entity_id: str | None = None) -> None:
+        """Keep the message and its facts."""
+        super().__init__(message)
+        self.entity_id = entity_id
+
+
+class TypeMismatch(StoreError, TypeError):
+    """An entity that is of another type than the class it was asked for with.
+
+    Attributes:
+        entity_id: The entity.
+        expected: The type asked for.
+        actual: The entity's type.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        entity_id: str | None = None,
+        expected: str | None = None,
+        actual: str | None = None,
+    ) -> None:
+        """Keep the message and its facts."""
+        super().__init__(message)
+        self.entity_id = entity_id
+        self.expected = expected
+        self.actual = actual
+
+
+class InvalidRange(StoreError, ValueError):
+    """A valid time, or a range of them, that cannot be: empty, naive, or out of order for a change of state."""
+
+
+class EntityDeleted(InvalidRange):
+    """A change over a range in which the entity is deleted.
+
+    Attributes:
+        entity_id: The entity.
+        deleted: The deleted ranges, as PostgreSQL writes a multirange.
+        deleted_from: Where the first deleted range begins that the change overlaps.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        entity_id: str | None = None,
+        deleted: str | None = None,
+        deleted_from: str | None = None,
+    ) -> None:
+        """Keep the message and its facts."""
+        super().__init__(message)
+        self.entity_id = entity_id
+        self.deleted = deleted
+        self.deleted_from = deleted_from
+
+
+class InvalidFilter(StoreError, ValueError):
+    """A filter, an order or a cursor that cannot be used; the message names the part at fault."""
+
+
+class IdempotencyMismatch(StoreError, ValueError):
+    """An idempotency key that was used before, for another request.
+
+    Attributes:
+        key: The key.
+    """
+
+    def __init__(self, message: str = "", *, key: str | None = None) -> None:
+        """Keep the message and its facts."""
+        super().__init__(message)
+        self.key = key
+
+
+class UnknownPrincipal(StoreError, LookupError):
+    """A name that is neither a user nor a group of the store.
+
+    Attributes:
+        principal: The name.
+    """
+
+    def __init__(self, message: str = "", *, principal: str | None = None) -> None:
+        """Keep the message and its facts."""
+        super().__init__(message)
+        self.principal = principal
+
+
+class TransactionConflict(StoreError):
+    """Two transactions stood in each other's way and this one was undone: run it again."""
+
+
+class ConnectionLost(StoreError, ConnectionError):
+    """The server could not be reached, or went away.
+
+    Attributes:
+        ambiguous: True when a change was under way and may have been committed or not.
+    """
+
+    def __init__(self, message: str = "", *, ambiguous: bool = False) -> None:
+        """Keep the message and its facts."""
+        super().__init__(message)
+        self.ambiguous = ambiguous

@@ -1,0 +1,228 @@
+"""The compiled schema of a stored class: its fields, and the way of an object to JSON and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import Field, fields, is_dataclass
+from threading import Lock
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from store.binding import BoundField, ClassBinding
+from store.column import ColumnDef
+from store.columns import REGISTRY
+from store.errors import InvalidValue, RegistryError, Violation, nearest_names
+from store.values import Json, ValueRefused, default_factory
+
+__all__ = ["FieldSpec", "RecordSchema", "record_schema"]
+
+T = TypeVar("T")
+
+
+class FieldSpec(NamedTuple):
+    """One field of a stored class.
+
+    Attributes:
+        name: The field's name.
+        annotation: Its annotation without None.
+        base_type: The class behind the annotation: `list` for `list[str]`, the Enum class for an Enum.
+        nullable: Whether None is allowed.
+        column: The column that governs it; the base column for a prefixed name.
+        default: Makes a fresh default, None when the field has no default.
+        former_names: Names under which older data holds the field.
+        encode: Python value to JSON value; raises ValueRefused.
+        decode: JSON value to Python value; raises ValueRefused.
+    """
+
+    name: str
+    annotation: Any
+    base_type: type
+    nullable: bool
+    column: ColumnDef
+    default: Callable[[], Any] | None
+    former_names: tuple[str, ...]
+    encode: Callable[[Any], Any]
+    decode: Callable[[Any], Any]
+
+
+class RecordSchema(Generic[T]):
+    """How objects of one class are stored. Made by `record_schema`, once per class.
+
+    Attributes:
+        cls: The class.
+        type_name: The name under which its objects are stored.
+        fields: Field name to specification, in dataclass order.
+    """
+
+    def __init__(self, cls: type[T], type_name: str, binding: ClassBinding) -> None:
+        self.cls = cls
+        self.type_name = type_name
+        declared = fields(cls)  # type: ignore[arg-type]
+        self.fields: dict[str, FieldSpec] = {
+            field.name: _field_spec(cls, field, binding.fields[field.name]) for field in declared
+        }
+        self._bound = binding.fields
+        self._encoders = tuple((spec.name, spec.encode) for spec in self.fields.values())
+        self._decoders = tuple((s.name, s.decode, s.former_names, s.default) for s in self.fields.values())
+
+    def encode(self, instance: T) -> dict[str, Json]:
+        """Return the object's data as JSON-ready values, every field.
+
+        Types are checked, constraints are not: those are `encode_valid`'s.
+
+        Raises:
+            InvalidValue: A value does not fit its declared type; all such fields are listed.
+        """
+        try:
+            return {name: encode(getattr(instance, name)) for name, encode in self._encoders}
+        except (ValueRefused, AttributeError):
+            raise self._invalid(instance) from None
+
+    def encode_valid(self, instance: T) -> dict[str, Json]:
+        """Return what `encode` returns, after checking the columns' constraints as well.
+
+        Raises:
+            InvalidValue: A type or a constraint is broken; all such fields are listed.
+        """
+        data = self.encode(instance)
+        for name, bound in self._bound.items():
+            broken, encoded = bound.broken, data[name]
+            if broken is not None and encoded is not None and broken(encoded) is not None:
+                raise self._invalid(instance)
+        return data
+
+    def _invalid(self, instance: T) -> InvalidValue:
+        violations: list[Violation] = []
+        for name, bound in self._bound.items():
+            if not hasattr(instance, name):
+                message = f"{name}: expected a value, found none: the attribute was deleted or never set"
+                violations.append(Violation(name, "value", "a value", None, message))
+                continue
+            violation = bound.violation(getattr(instance, name))
+            if violation is not None:
+                violations.append(violation)
+        return InvalidValue.of(self.type_name, violations)
+
+    def decode(self, data: Mapping[str, Any]) -> T:
+        """Return a new object with the stored data.
+
+        As in unpickling, `__init__` and `__post_init__` do not run: what was stored comes back, not what they would
+        make of it. A missing field is looked up under its former names, then takes its default; unknown fields are
+        ignored.
+
+        Raises:
+            InvalidValue: A stored value cannot be read as the declared type, or a field without default is missing.
+        """
+        made: T = object.__new__(self.cls)
+        put = object.__setattr__
+        name = ""
+        try:
+            for name, decode, former_names, default in self._decoders:
+                if name in data:
+                    value = decode(data[name])
+                else:
+                    former = next((old for old in former_names if old in data), None)
+                    if former is not None:
+                        value = decode(data[former])
+                    elif default is not None:
+                        value = default()
+                    else:
+                        raise self._missing(name)
+                put(made, name, value)
+        except ValueRefused as error:
+            raise self._unreadable(name, error) from None
+        return made
+
+    def _missing(self, name: str) -> InvalidValue:
+        message = f"{name}: expected a value, found none in the stored data; give the field a default or former_names"
+        return InvalidValue.of(self.type_name, [Violation(name, "missing", "a value", None, message)])
+
+    def _unreadable(self, name: str, error: ValueRefused) -> InvalidValue:
+        path = name + error.path
+        message = f"{path}: the stored data does not fit the class: {error}"
+        return InvalidValue.of(self.type_name, [Violation(path, "stored", error.expected, error.value, message)])
+
+    def field(self, name: str) -> FieldSpec:
+        """Return the specification of a field.
+
+        Raises:
+            RegistryError: The class has no such field; the nearest names are in its `suggestions`.
+        """
+        spec = self.fields.get(name)
+        if spec is None:
+            near = nearest_names(name, self.fields)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(self.fields)}"
+            message = f"{name}: no field of this class{hint}"
+            raise RegistryError.of(self.type_name, [Violation(name, "unknown", "a field", name, message, near)])
+        return spec
+
+    def encode_value(self, name: str, value: Any) -> Any:
+        """Return one field's value as a JSON-ready value.
+
+        Raises:
+            RegistryError: The class has no such field.
+            InvalidValue: The value does not fit the declared type.
+        """
+        try:
+            return self.field(name).encode(value)
+        except ValueRefused as error:
+            raise InvalidValue.of(self.type_name, [self._bound[name].refusal(error)]) from None
+
+    def decode_value(self, name: str, value: Any) -> Any:
+        """Return one field's Python value from its stored form.
+
+        Raises:
+            RegistryError: The class has no such field.
+            InvalidValue: The stored value cannot be read as the declared type.
+        """
+        try:
+            return self.field(name).decode(value)
+        except ValueRefused as error:
+            raise self._unreadable(name, error) from None
+
+
+def _field_spec(cls: type, field: Field[Any], bound: BoundField) -> FieldSpec:
+    former = field.metadata.get("former_names", ())
+    if isinstance(former, str) or not all(isinstance(name, str) for name in former):
+        message = f'{field.name}: expected former_names as a tuple of names, found {former!r}; write ("{former}",)'
+        raise RegistryError.of(cls.__name__, [Violation(field.name, "former_names", "a tuple", former, message)])
+    base = getattr(bound.annotation, "__origin__", bound.annotation)
+    if not isinstance(base, type):
+        base = bound.column.python_type
+    encode, decode, _ = bound.codec
+    return FieldSpec(
+        field.name,
+        bound.annotation,
+        base,
+        bound.nullable,
+        bound.column,
+        default_factory(field),
+        tuple(former),
+        encode,
+        decode,
+    )
+
+
+_lock = Lock()
+
+
+def record_schema(cls: type[T]) -> RecordSchema[T]:
+    """Return the compiled schema of a stored class; compiled on first use, then kept with the class.
+
+    Raises:
+        RegistryError: It is no `Storable`, or its fields are annotated but it lacks the dataclass decorator.
+    """
+    schema: RecordSchema[T] | None = cls.__dict__.get("_record_schema")
+    # A class made anew by dataclass(slots=True) carries a copy of its predecessor's attributes.
+    if schema is not None and schema.cls is cls:
+        return schema
+    name = getattr(cls, "__name__", repr(cls))
+    type_name = getattr(cls, "type_name", None)
+    if type_name is None or not isinstance(cls, type):
+        raise RegistryError(f"{name} is no Storable; write class {name}(Storable)", type_name=name)
+    undecorated = "__dataclass_fields__" not in cls.__dict__ and bool(cls.__dict__.get("__annotations__"))
+    if undecorated or not is_dataclass(cls):
+        raise RegistryError(f"{name} is no dataclass; write @dataclass above class {name}(Storable)", type_name=name)
+    with _lock:
+        made = RecordSchema(cls, type_name(), REGISTRY.binding(cls))
+        cls._record_schema = made  # type: ignore[attr-defined]
+    return made

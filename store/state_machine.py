@@ -1,0 +1,428 @@
+"""Declarative lifecycles: states, the edges between them, who may take one and what happens then.
+
+This module defines machines and answers what is allowed; `StoreClient.transition` carries transitions out.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from store.errors import (
+    GuardFailure,
+    InvalidTransition,
+    StateMachineError,
+    TransitionNotPermitted,
+    nearest_names,
+    shown,
+)
+
+__all__ = [
+    "AllowedTransitions",
+    "Guard",
+    "GuardFailure",
+    "InvalidTransition",
+    "StateMachine",
+    "StateMachineError",
+    "Transition",
+    "TransitionNotPermitted",
+    "check_attachment",
+]
+
+Hook = Callable[[Any, str, str], Any]
+
+
+@runtime_checkable
+class Guard(Protocol):
+    """What a guard must offer; the expressions of `reactive.expr` do."""
+
+    def eval(self, ctx: Any) -> Any:
+        """Return the value for an object or a mapping of fields."""
+
+    def fields(self) -> Iterable[str]:
+        """Return the names of the fields that the expression reads."""
+
+
+@dataclass(frozen=True, eq=False)
+class Transition:
+    """One edge of a lifecycle, with everything that belongs to it.
+
+    Attributes:
+        from_state: The state that the edge leaves.
+        to_state: The state that it enters.
+        guard: Expression over the object's data that must be true.
+        action: Tier 1, `(obj, from_state, to_state)`: inside the transaction; an exception rolls everything back.
+        on_exit: Tier 2, the same arguments: after the commit, best effort, before `on_enter`.
+        on_enter: Tier 2, the same arguments: after the commit, best effort.
+        start_workflow: Tier 3: a module-level function of the entity id, run durably by the workflow engine.
+        allowed_by: User names that may take the edge, None for everybody who may write.
+
+    Raises:
+        StateMachineError: An argument is not what it must be.
+
+    Example:
+        >>> Transition("PENDING", "CANCELLED", allowed_by=["risk_manager"])
+        Transition('PENDING', 'CANCELLED')
+    """
+
+    from_state: str
+    to_state: str
+    guard: Guard | None = None
+    action: Hook | None = None
+    on_exit: Hook | None = None
+    on_enter: Hook | None = None
+    start_workflow: Callable[..., Any] | None = None
+    allowed_by: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the arguments one by one; the machine checks how edges fit together."""
+        problems: list[str] = []
+        for name in ("from_state", "to_state"):
+            state = getattr(self, name)
+            if not isinstance(state, str) or not state.strip() or "\x00" in state:
+                problems.append(f"{name}: expected the name of a state, found {shown(state)}")
+        if self.guard is not None and not isinstance(self.guard, Guard):
+            hint = "write it with Field and Const of reactive.expr, such as Field('quantity') > Const(0)"
+            problems.append(f"guard: expected an expression, found {shown(self.guard)}; {hint}")
+        for name in ("action", "on_exit", "on_enter", "start_workflow"):
+            hook = getattr(self, name)
+            if hook is not None and not callable(hook):
+                problems.append(f"{name}: expected a function, found {shown(hook)}")
+        if self.start_workflow is not None and callable(self.start_workflow):
+            problems += _import_problems(self.start_workflow)
+        if self.allowed_by is not None:
+            users = self.allowed_by
+            if isinstance(users, (str, bytes)) or not isinstance(users, Iterable):
+                problems.append(f"allowed_by: expected a list of user names, found {shown(users)}; write [{users!r}]")
+            else:
+                object.__setattr__(self, "allowed_by", tuple(users))
+                if not self.allowed_by or not all(isinstance(user, str) and user for user in self.allowed_by):
+                    problems.append(f"allowed_by: expected at least one user name, found {shown(users)}")
+        if problems:
+            edge = f"{self.from_state} -> {self.to_state}"
+            raise StateMachineError(_listed(f"transition {edge}", problems), problems=problems)
+
+    def __repr__(self) -> str:
+        """Return the edge alone; hooks and guards make no short text."""
+        return f"Transition({self.from_state!r}, {self.to_state!r})"
+
+    def permits(self, user: str) -> bool:
+        """Return whether a user may take the edge as far as `allowed_by` goes."""
+        return self.allowed_by is None or user in self.allowed_by
+
+
+def _import_problems(target: Callable[..., Any]) -> list[str]:
+    """Return why a workflow could not be found again by name in a new process, nothing when it could."""
+    module, name = getattr(target, "__module__", None), getattr(target, "__qualname__", None)
+    hint = "write a function with def at the top level of a module"
+    if not isinstance(module, str) or not isinstance(name, str):
+        return [f"start_workflow: {shown(target)} has no module and name; {hint}"]
+    if "<" in name:
+        kind = "a lambda" if name.endswith("<lambda>") else "local to a function"
+        return [f"start_workflow: {name} is {kind} and cannot be imported after a restart; {hint}"]
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if found is not target:
+        return [f"start_workflow: {module}.{name} is not what importing that name gives; {hint}"]
+    return []
+
+
+class AllowedTransitions(list[str]):
+    """The states that can be entered now; equal to a plain list of them.
+
+    Attributes:
+        refused: Each other state of the machine, with the reason why not.
+    """
+
+    def __init__(self, targets: Iterable[str] = (), refused: Mapping[str, str] | None = None) -> None:
+        super().__init__(targets)
+        self.refused: dict[str, str] = dict(refused or {})
+
+
+class StateMachine:
+    """Base of the lifecycles. A subclass says where objects start and which edges there are.
+
+    The definition is checked with the class: states that cannot be reached, duplicate edges, workflows that cannot be
+    imported by name. A machine is used as the class itself; an instance does as well.
+
+    Attributes:
+        initial: State of a newly written object.
+        transitions: The edges.
+        states: All states, in the order of first mention; may be declared, and is then the list that edges must keep to.
+
+    Raises:
+        StateMachineError: The definition is not well formed; every fault is in `problems`.
+
+    Example:
+        >>> class Ticket(StateMachine):
+        ...     initial = "OPEN"
+        ...     transitions = [Transition("OPEN", "DONE")]
+        >>> Ticket.allowed_transitions("OPEN")
+        ['DONE']
+    """
+
+    initial: ClassVar[str]
+    transitions: ClassVar[Sequence[Transition]] = ()
+    states: ClassVar[Sequence[str]] = ()
+    _edges: ClassVar[dict[tuple[str, str], Transition]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Check the definition and index the edges."""
+        super().__init_subclass__(**kwargs)
+        edges = _checked_edges(cls)
+        declared = cls.__dict__.get("states")
+        mentioned = [cls.initial, *(state for pair in edges for state in pair)]
+        cls.states = tuple(declared) if declared is not None else tuple(dict.fromkeys(mentioned))
+        cls.transitions = tuple(edges.values())
+        cls._edges = edges
+
+    @classmethod
+    def edge(cls, from_state: str | None, to_state: str) -> Transition:
+        """Return the edge between two states.
+
+        Raises:
+            InvalidTransition: There is none; `allowed` lists the states that can be entered from `from_state`.
+        """
+        found = cls._edges.get((from_state, to_state)) if from_state is not None else None
+        if found is None:
+            raise InvalidTransition(
+                f"{cls.__name__}: {cls._no_edge(from_state, to_state)}",
+                machine=cls.__name__,
+                from_state=from_state,
+                to_state=to_state,
+                allowed=cls._targets(from_state),
+            )
+        return found
+
+    @classmethod
+    def check_transition(cls, obj: Any, to_state: str, user: str | None = None) -> Transition:
+        """Return the edge that takes an object to a state, after all checks: edge, then `allowed_by`, then guard.
+
+        Args:
+            obj: A stored object; its `state` is where the edge starts, its data is what the guard reads.
+            to_state: The state to enter.
+            user: Who asks; None skips the check of `allowed_by`.
+
+        Raises:
+            InvalidTransition: No such edge.
+            TransitionNotPermitted: The user is not in `allowed_by`.
+            GuardFailure: The guard is false, null or failed.
+        """
+        edge = cls.edge(obj.state, to_state)
+        if user is not None and not edge.permits(user):
+            raise TransitionNotPermitted(
+                f"{cls.__name__}: {_not_permitted(edge, user)}",
+                user=user,
+                from_state=edge.from_state,
+                to_state=to_state,
+                allowed_by=edge.allowed_by or (),
+            )
+        _check_guard(cls.__name__, edge, obj)
+        return edge
+
+    @classmethod
+    def allowed_transitions(cls, obj_or_state: Any, user: str | None = None) -> AllowedTransitions:
+        """Return the states that can be entered, and why each of the others cannot.
+
+        Args:
+            obj_or_state: A stored object, or a state's name; with a name alone no guard is evaluated.
+            user: Who asks; None leaves `allowed_by` aside.
+
+        Returns:
+            The targets in the order of the definition; `refused` gives the reason for each other state.
+
+        Raises:
+            InvalidTransition: The machine has no such state.
+        """
+        by_name = isinstance(obj_or_state, str)
+        state: str | None = obj_or_state if by_name else obj_or_state.state
+        if state is not None and state not in cls.states:
+            near = nearest_names(state, cls.states)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(cls.states)}"
+            raise InvalidTransition(
+                f"{cls.__name__} has no state {state!r}; {hint}", machine=cls.__name__, from_state=state
+            )
+        allowed: list[str] = []
+        refused: dict[str, str] = {}
+        for target in cls.states:
+            edge = cls._edges.get((state, target)) if state is not None else None
+            if edge is None:
+                refused[target] = cls._no_edge(state, target)
+            elif user is not None and not edge.permits(user):
+                refused[target] = _not_permitted(edge, user)
+            else:
+                try:
+                    if not by_name:
+                        _check_guard(cls.__name__, edge, obj_or_state)
+                    allowed.append(target)
+                except GuardFailure as error:
+                    refused[target] = str(error).partition(": ")[2]
+        return AllowedTransitions(allowed, refused)
+
+    @classmethod
+    def _targets(cls, state: str | None) -> tuple[str, ...]:
+        return tuple(target for source, target in cls._edges if source == state)
+
+    @classmethod
+    def _no_edge(cls, from_state: str | None, to_state: str) -> str:
+        if from_state is None:
+            return f"no transition to {to_state!r}: the object has no state yet; write() puts it into {cls.initial!r}"
+        if to_state not in cls.states:
+            near = nearest_names(to_state, cls.states) if isinstance(to_state, str) else ()
+            hint = f"did you mean {near[0]!r}?" if near else f"the states are {', '.join(cls.states)}"
+            return f"no state {shown(to_state)}; {hint}"
+        targets = cls._targets(from_state)
+        known = f"from {from_state!r} it can go to {', '.join(targets)}" if targets else f"{from_state!r} is final"
+        return f"no transition {from_state!r} -> {to_state!r}; {known}"
+
+    @classmethod
+    def to_mermaid(cls) -> str:
+        """Return the machine as a Mermaid state diagram, guards and permissions on the edges.
+
+        Example:
+            >>> class Ticket(StateMachine):
+            ...     initial = "OPEN"
+            ...     transitions = [Transition("OPEN", "DONE")]
+            >>> print(Ticket.to_mermaid())
+            stateDiagram-v2
+                [*] --> OPEN
+                OPEN --> DONE
+                DONE --> [*]
+        """
+        plain = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+        names = {s: s if plain.fullmatch(s) else f"state{number}" for number, s in enumerate(cls.states, 1)}
+        lines = ["stateDiagram-v2"]
+        lines += [f'    state "{_mermaid_text(s)}" as {alias}' for s, alias in names.items() if s != alias]
+        lines.append(f"    [*] --> {names[cls.initial]}")
+        for edge in cls._edges.values():
+            notes = [f"[{edge.guard!r}]"] if edge.guard is not None else []
+            notes += [f"by {', '.join(edge.allowed_by)}"] if edge.allowed_by else []
+            notes += [f"starts {edge.start_workflow.__qualname__}"] if edge.start_workflow is not None else []
+            label = f" : {_mermaid_text(' '.join(notes))}" if notes else ""
+            lines.append(f"    {names[edge.from_state]} --> {names[edge.to_state]}{label}")
+        lines += [f"    {names[state]} --> [*]" for state in cls.states if not cls._targets(state)]
+        return "\n".join(lines)
+
+
+def _mermaid_text(text: str) -> str:
+    """Return text as Mermaid takes it inside a label: its special characters as entities."""
+    return "".join(f"#{ord(c)};" if c in '#;:"<>{}\\\n' else c for c in text)
+
+
+def _not_permitted(edge: Transition, user: str) -> str:
+    allowed = ", ".join(edge.allowed_by or ())
+    return f"{user!r} may not take {edge.from_state!r} -> {edge.to_state!r}; allowed: {allowed}"
+
+
+def _check_guard(machine: str, edge: Transition, obj: Any) -> None:
+    if edge.guard is None:
+        return
+    failure: Exception | None = None
+    try:
+        if edge.guard.eval(obj):
+            return
+        outcome = "is not true"
+    except Exception as error:  # a guard that cannot be evaluated does not let anything through
+        failure = error
+        outcome = f"failed with {type(error).__name__}: {error}"
+    values = {name: getattr(obj, name, None) for name in sorted(edge.guard.fields())}
+    listed = ", ".join(f"{name}={value!r}" for name, value in values.items())
+    raise GuardFailure(
+        f"{machine}: guard of {edge.from_state!r} -> {edge.to_state!r} {outcome}: {edge.guard!r} with {listed}",
+        from_state=edge.from_state,
+        to_state=edge.to_state,
+        guard=repr(edge.guard),
+        values=values,
+    ) from failure
+
+
+def _listed(what: str, problems: Sequence[str]) -> str:
+    if len(problems) == 1:
+        return f"{what}: {problems[0]}"
+    return f"{what}: {len(problems)} problems" + "".join(f"\n  - {problem}" for problem in problems)
+
+
+def _checked_edges(cls: type[StateMachine]) -> dict[tuple[str, str], Transition]:
+    """Return the edges by their states, or raise with everything that is wrong with the machine."""
+    problems: list[str] = []
+    initial = getattr(cls, "initial", None)
+    if not isinstance(initial, str) or not initial.strip():
+        problems.append(f"initial: expected the name of a state, found {shown(initial)}")
+    edges: dict[tuple[str, str], Transition] = {}
+    transitions = cls.transitions
+    if isinstance(transitions, (str, bytes)) or not isinstance(transitions, Iterable):
+        problems.append(f"transitions: expected a list of Transition, found {shown(transitions)}")
+        transitions = ()
+    for item in transitions:
+        if not isinstance(item, Transition):
+            problems.append(f"transitions: expected Transition, found {shown(item)}")
+            continue
+        pair = (item.from_state, item.to_state)
+        if pair in edges:
+            problems.append(f"transitions: the edge {item.from_state!r} -> {item.to_state!r} is given twice")
+        edges[pair] = item
+    if not problems and isinstance(initial, str):
+        problems = _graph_problems(initial, edges, cls.__dict__.get("states"))
+    if problems:
+        raise StateMachineError(_listed(cls.__name__, problems), machine=cls.__name__, problems=problems)
+    return edges
+
+
+def _graph_problems(
+    initial: str, edges: Mapping[tuple[str, str], Transition], declared: Sequence[str] | None
+) -> list[str]:
+    """Return the states that are unknown or that no path from the initial state reaches."""
+    problems: list[str] = []
+    mentioned = list(dict.fromkeys(state for pair in edges for state in pair))
+    known = mentioned if declared is None else list(declared)
+    for state in dict.fromkeys([initial, *mentioned]):
+        if edges and state not in known:
+            near = nearest_names(state, known)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            where = "initial" if state == initial else "transitions"
+            problems.append(f"{where}: unknown state {state!r}{hint}")
+    reached, frontier = {initial}, [initial]
+    while frontier:
+        state = frontier.pop()
+        for source, target in edges:
+            if source == state and target not in reached:
+                reached.add(target)
+                frontier.append(target)
+    if not problems:
+        problems += [f"states: {s!r} cannot be reached from {initial!r}" for s in known if s not in reached]
+    return problems
+
+
+def check_attachment(cls: type, machine: Any) -> None:
+    """Check that a machine fits a stored class: it is one, and its guards read fields that the class has.
+
+    Args:
+        cls: The stored class.
+        machine: A subclass of StateMachine, an instance of one, or None to detach.
+
+    Raises:
+        StateMachineError: It does not fit; every fault is in `problems`.
+    """
+    if machine is None:
+        return
+    kind = machine if isinstance(machine, type) else type(machine)
+    if not issubclass(kind, StateMachine) or kind is StateMachine:
+        message = f"{cls.__name__}: expected a subclass of StateMachine, found {shown(machine)}"
+        raise StateMachineError(message, machine=getattr(kind, "__name__", None), problems=[message])
+    annotated = {name for base in cls.__mro__ for name in base.__dict__.get("__annotations__", {})}
+    problems: list[str] = []
+    for edge in kind.transitions:
+        for name in sorted(edge.guard.fields()) if edge.guard is not None else ():
+            if name not in annotated:
+                near = nearest_names(name, annotated)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                where = f"{edge.from_state!r} -> {edge.to_state!r}"
+                problems.append(f"the guard of {where} reads {name!r}, which {cls.__name__} does not have{hint}")
+    if problems:
+        raise StateMachineError(
+            _listed(f"{cls.__name__} with {kind.__name__}", problems), machine=kind.__name__, problems=problems
+        )
