@@ -8,7 +8,7 @@ engine can carry an error between processes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 __all__ = [
     "AccessDenied",
@@ -92,6 +92,9 @@ class Violation(NamedTuple):
     suggestions: tuple[str, ...] = ()
 
 
+R = TypeVar("R", bound="RegistryError")
+
+
 class StoreError(Exception):
     """Base of every error of the store."""
 
@@ -122,7 +125,7 @@ class RegistryError(StoreError, TypeError):
         self.suggestions = first.suggestions
 
     @classmethod
-    def of(cls, type_name: str, violations: Sequence[Violation]) -> RegistryError:
+    def of(cls: type[R], type_name: str, violations: Sequence[Violation]) -> R:
         """Build the error that lists every violation of one class or object."""
         if len(violations) == 1:
             message = f"{type_name}.{violations[0].message}"

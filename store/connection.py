@@ -1,0 +1,362 @@
+"""Connections of one user: a small pool, transactions pinned to a thread or task, and the store's errors for PostgreSQL's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import select
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NoReturn
+
+import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_INERROR
+from psycopg2.extensions import connection as Connection
+
+from store import errors
+from store.sql import statements
+
+__all__ = ["Database", "PooledConnection", "Transaction", "conninfo", "connect", "raise_store_error", "run", "run_named"]
+
+POOL_SIZE = 8
+
+
+def conninfo(
+    user: str, password: str, host: str, port: int | str, dbname: str, sslmode: str | None = None, **extra: Any
+) -> dict[str, Any]:
+    """Return the keyword arguments with which every connection of the store is opened."""
+    settings = {
+        "user": user,
+        "password": password,
+        "host": host,
+        "port": port,
+        "dbname": dbname,
+        "application_name": "store",
+        "client_encoding": "UTF8",
+        "options": "-c TimeZone=UTC",
+        **extra,
+    }
+    return settings if sslmode is None else {**settings, "sslmode": sslmode}
+
+
+class PooledConnection(Connection):
+    """A connection that remembers which named statements it has prepared."""
+
+    prepared: set[str]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Open the connection; nothing is prepared yet."""
+        super().__init__(*args, **kwargs)
+        self.prepared = set()
+
+
+def connect(conninfo: dict[str, Any]) -> PooledConnection:
+    """Open a connection in autocommit mode.
+
+    Raises:
+        ConnectionLost: The server cannot be reached, or refused the login.
+    """
+    try:
+        conn: PooledConnection = psycopg2.connect(connection_factory=PooledConnection, **conninfo)
+    except psycopg2.OperationalError as error:
+        raise_store_error(error, changing=False, conninfo=conninfo)
+    conn.autocommit = True
+    return conn
+
+
+def run(
+    conn: Connection, text: str, params: Sequence[Any] = (), *, changing: bool = False
+) -> list[tuple[Any, ...]]:
+    """Run one statement and return its rows.
+
+    Args:
+        conn: The connection.
+        text: The statement, with `%s` where parameters go.
+        params: The parameters.
+        changing: Whether it changes the store: a lost connection then leaves the outcome open.
+
+    Raises:
+        StoreError: The database refused it; each refusal has its own class.
+    """
+    try:
+        with conn.cursor() as cursor:
+            cursor.execute(text, params or None)
+            return cursor.fetchall() if cursor.description is not None else []
+    except psycopg2.Error as error:
+        raise_store_error(error, changing=changing, lost=bool(conn.closed))
+
+
+def run_named(
+    conn: PooledConnection, name: str, params: Sequence[Any] = (), *, changing: bool = False
+) -> list[tuple[Any, ...]]:
+    """Run a statement of `queries.sql` by name, prepared once a connection. See `run`."""
+    if name not in conn.prepared:
+        run(conn, f"PREPARE {name} AS {statements('queries')[name]}")
+        conn.prepared.add(name)
+    holes = ", ".join(["%s"] * len(params))
+    return run(conn, f"EXECUTE {name} ({holes})" if params else f"EXECUTE {name}", params, changing=changing)
+
+
+class Transaction:
+    """One open transaction: its connection, what to undo in memory if it fails, what to do once it is committed."""
+
+    def __init__(self, conn: PooledConnection, owner: object) -> None:
+        """Belong to one thread or task."""
+        self.conn = conn
+        self.owner = owner
+        self.depth = 0
+        self.undo: list[Callable[[], None]] = []
+        self.after_commit: list[Callable[[], None]] = []
+
+    def rewind(self, undo: int, after_commit: int) -> None:
+        """Undo, newest first, what was done in memory since both lists had these lengths."""
+        while len(self.undo) > undo:
+            self.undo.pop()()
+        del self.after_commit[after_commit:]
+
+
+class Database:
+    """The connections of one user to one database, safe to share between threads and asyncio tasks.
+
+    Args:
+        conninfo: Keyword arguments of `psycopg2.connect`.
+        size: The most connections open at a time; a caller waits for one beyond that.
+    """
+
+    def __init__(self, conninfo: dict[str, Any], size: int = POOL_SIZE) -> None:
+        """Connect nothing yet."""
+        self.user = str(conninfo["user"])
+        self._conninfo = conninfo
+        self._size = size
+        self._transaction: ContextVar[Transaction | None] = ContextVar("store transaction", default=None)
+        self._inherited: list[PooledConnection] = []
+        self._reset()
+
+    def _reset(self) -> None:
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._slots = threading.BoundedSemaphore(self._size)
+        self._idle: list[PooledConnection] = []
+        self._closed = False
+
+    def connect(self) -> PooledConnection:
+        """Open a new connection outside the pool. See `connect`."""
+        return connect(self._conninfo)
+
+    def current(self) -> Transaction | None:
+        """Return the transaction open in this thread or task, if any."""
+        transaction = self._transaction.get()
+        # A task started inside a transaction inherits the variable, but the transaction is not its own.
+        return transaction if transaction is not None and transaction.owner == _running() else None
+
+    @contextmanager
+    def connection(self) -> Iterator[PooledConnection]:
+        """Lend a connection: the open transaction's, or one from the pool for the length of the block."""
+        transaction = self.current()
+        if transaction is not None:
+            yield transaction.conn
+            return
+        conn = self._take()
+        try:
+            yield conn
+        finally:
+            self._give_back(conn)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Run a block as one transaction; inside another one, as a savepoint of it."""
+        outer = self.current()
+        if outer is not None:
+            with self._savepoint(outer):
+                yield outer
+            return
+        conn = self._take()
+        transaction = Transaction(conn, _running())
+        token = self._transaction.set(transaction)
+        try:
+            try:
+                run(conn, "BEGIN")
+                yield transaction
+                if conn.info.transaction_status == TRANSACTION_STATUS_INERROR:
+                    raise errors.StoreError(
+                        "a call in this transaction failed, so that nothing of it can be committed: let its error end the"
+                        " block, or wrap a call that may fail in a nested transaction()"
+                    )
+                run(conn, "COMMIT", changing=True)
+            except BaseException:
+                transaction.rewind(0, 0)
+                _abandon(conn)
+                raise
+        finally:
+            self._transaction.reset(token)
+            self._give_back(conn)
+        for action in transaction.after_commit:
+            action()
+
+    @contextmanager
+    def _savepoint(self, transaction: Transaction) -> Iterator[None]:
+        marks = len(transaction.undo), len(transaction.after_commit)
+        transaction.depth += 1
+        name = f"store_{transaction.depth}"
+        run(transaction.conn, f"SAVEPOINT {name}")
+        try:
+            yield
+            run(transaction.conn, f"RELEASE SAVEPOINT {name}")
+        except BaseException:
+            transaction.rewind(*marks)
+            if not transaction.conn.closed:
+                run(transaction.conn, f"ROLLBACK TO SAVEPOINT {name}")
+            raise
+        finally:
+            transaction.depth -= 1
+
+    def fetch(self, name: str, *params: Any, changing: bool = False) -> list[tuple[Any, ...]]:
+        """Run a statement of `queries.sql` by name, prepared once a connection.
+
+        Args:
+            name: The statement's name.
+            *params: Its parameters, in order.
+            changing: Whether it changes the store: a lost connection then leaves the outcome open.
+
+        Raises:
+            StoreError: The database refused it; each refusal has its own class.
+        """
+        with self.connection() as conn:
+            return run_named(conn, name, params, changing=changing)
+
+    def fetch_text(self, text: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement built for one call, with bound parameters, and return its rows."""
+        with self.connection() as conn:
+            return run(conn, text, params)
+
+    def close(self) -> None:
+        """Close every idle connection. Connections on loan are closed when they come back."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for conn in idle:
+            conn.close()
+
+    def _take(self) -> PooledConnection:
+        if os.getpid() != self._process:
+            # After a fork the sockets belong to the parent: closing them here would end its sessions.
+            self._inherited += self._idle
+            self._reset()
+        self._slots.acquire()
+        try:
+            while True:
+                with self._lock:
+                    if self._closed:
+                        raise errors.StoreError("this client is closed: make a new StoreClient")
+                    conn = self._idle.pop() if self._idle else None
+                if conn is None:
+                    return self.connect()
+                if _alive(conn):
+                    return conn
+                conn.close()
+        except BaseException:
+            self._slots.release()
+            raise
+
+    def _give_back(self, conn: PooledConnection) -> None:
+        with self._lock:
+            keep = not conn.closed and not self._closed
+            if keep:
+                self._idle.append(conn)
+        if not keep:
+            conn.close()
+        self._slots.release()
+
+
+def _running() -> object:
+    """Return what a transaction belongs to: the running asyncio task, else the thread."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    return task if task is not None else threading.get_ident()
+
+
+def _abandon(conn: PooledConnection) -> None:
+    """Roll back, or close a connection that cannot."""
+    try:
+        with conn.cursor() as cursor:
+            cursor.execute("ROLLBACK")
+    except psycopg2.Error:
+        conn.close()
+
+
+def _alive(conn: PooledConnection) -> bool:
+    """Say whether an idle connection still stands, without a round trip: a server that left has made it readable."""
+    poller = select.poll()
+    poller.register(conn.fileno(), select.POLLIN)
+    if not poller.poll(0):
+        return True
+    try:
+        conn.poll()
+    except psycopg2.Error:
+        return False
+    return not conn.closed
+
+
+_ENTITY_ERRORS: dict[str, type[errors.StoreError]] = {
+    "TS001": errors.EntityNotFound,
+    "TS002": errors.AccessDenied,
+    "TS003": errors.VersionConflict,
+    "TS004": errors.TypeMismatch,
+    "TS006": errors.EntityDeleted,
+    "TS007": errors.IdempotencyMismatch,
+    "TS010": errors.UnknownPrincipal,
+}
+_ADVICE = {
+    "TS003": "; read it again, redo the change and update",
+    "TS006": "; a change may not overlap a deleted range: bound it with valid_from= and valid_to=",
+    "TS009": "; a transition may not lie in the future or before the latest change of state",
+}
+
+
+def raise_store_error(
+    error: psycopg2.Error, *, changing: bool, lost: bool = False, conninfo: dict[str, Any] | None = None
+) -> NoReturn:
+    """Raise the store's error for one of PostgreSQL's.
+
+    Args:
+        error: What psycopg2 raised.
+        changing: Whether the statement was one that changes the store.
+        lost: Whether the connection is gone.
+        conninfo: Where a connection was to be opened, when that failed.
+    """
+    code = error.pgcode or ""
+    message = (error.diag.message_primary or str(error)).strip()
+    if conninfo is not None:
+        raise errors.ConnectionLost(
+            f"cannot connect as {conninfo.get('user')!r} to {conninfo.get('dbname')!r} at {conninfo.get('host')}:"
+            f"{conninfo.get('port')}: {message}"
+        ) from error
+    if code.startswith("TS"):
+        message += _ADVICE.get(code, "")
+        kind = _ENTITY_ERRORS.get(code)
+        if kind is not None:
+            facts = json.loads(error.diag.message_detail or "{}")
+            known = kind.__init__.__kwdefaults__ or {}  # type: ignore[misc]
+            raise kind(message, **{name: value for name, value in facts.items() if name in known}) from error
+        if code in ("TS005", "TS009"):
+            raise errors.InvalidRange(message) from error
+        raise errors.StoreError(message) from error
+    if lost or isinstance(error, psycopg2.InterfaceError):
+        if changing:
+            message += (
+                "; the change may have been committed or not: read the entity again, or repeat the call with the same"
+                " idempotency_key, which applies it once"
+            )
+        raise errors.ConnectionLost(f"the connection to the server was lost: {message}", ambiguous=changing) from error
+    if code in ("40001", "40P01", "55P03"):
+        raise errors.TransactionConflict(f"{message}: the transaction was undone, run it again") from error
+    if code == "23514" and error.diag.constraint_name == "valid_range":
+        raise errors.InvalidRange("the valid range is empty: valid_from must come before valid_to") from error
+    if code == "42501":
+        raise errors.AccessDenied(message) from error
+    raise errors.StoreError(f"PostgreSQL refused the statement ({code or type(error).__name__}): {message}") from error

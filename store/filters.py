@@ -1,0 +1,212 @@
+"""Filters pushed down to PostgreSQL: a dict or an expression in, a condition with bound parameters out.
+
+Equality goes through `data @> ...`, which the index on `data` serves; everything else is computed from the row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, Union
+
+from store.base import FieldSpec, RecordSchema
+from store.connection import Database
+from store.errors import InvalidFilter, RegistryError, nearest_names, shown
+
+if TYPE_CHECKING:
+    from reactive.expr import Expr
+
+__all__ = ["RESERVED_COLUMNS", "Condition", "Filters", "column_sql", "compile_filters"]
+
+Filters: TypeAlias = Union[Mapping[str, Any], "Expr", None]
+
+# Metadata that filters and orders may name, with its PostgreSQL type.
+RESERVED_COLUMNS = {
+    "entity_id": "uuid",
+    "version": "integer",
+    "owner": "text",
+    "updated_by": "text",
+    "tx_time": "timestamptz",
+    "valid_from": "timestamptz",
+    "valid_to": "timestamptz",
+    "state": "text",
+    "event_type": "text",
+}
+_CASTS: dict[type, str] = {bool: "boolean", int: "numeric", float: "float8", Decimal: "numeric", datetime: "timestamptz", date: "date"}
+
+
+class Condition(NamedTuple):
+    """A condition on a row, and the values of its placeholders."""
+
+    text: str
+    params: tuple[Any, ...]
+
+
+class Columns:
+    """How the rows of one type hold its fields.
+
+    An entity written before a field existed lacks it; a read then gives the field's default, and so must a filter.
+    Which fields some entity lacks is asked once a query, and only about fields whose default is not null.
+    """
+
+    def __init__(self, database: Database, schema: RecordSchema[Any]) -> None:
+        """Ask nothing yet."""
+        self._database = database
+        self._schema = schema
+        self._lacking: set[str] | None = None
+
+    def field(self, name: str, where: str) -> FieldSpec:
+        """Return a field, or say which name was meant."""
+        spec = self._schema.fields.get(name)
+        if spec is None:
+            known = [*self._schema.fields, *RESERVED_COLUMNS]
+            close = nearest_names(name, known)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise InvalidFilter(f"{where}: {self._schema.type_name} has no field {name!r}{hint}; it has {', '.join(known)}")
+        return spec
+
+    def lacks(self, spec: FieldSpec) -> bool:
+        """Say whether some entity may have been written without the field, so that its default matters."""
+        if self._lacking is None:
+            rows = self._database.fetch("lacking_fields", self._schema.type_name, list(self._schema.fields))
+            self._lacking = set(rows[0][0])
+        return spec.name in self._lacking
+
+    def default(self, spec: FieldSpec) -> Any:
+        """Return the JSON form of what a read gives for a field that is not stored."""
+        return None if spec.default is None else spec.encode(spec.default())
+
+    def text(self, name: str, where: str) -> tuple[str, str]:
+        """Return the SQL of a field or reserved column, and the PostgreSQL type that it has."""
+        if name in RESERVED_COLUMNS:
+            return name, RESERVED_COLUMNS[name]
+        spec = self.field(name, where)
+        cast = _CASTS.get(spec.base_type, "text")
+        raw = f"data->>'{name}'"
+        default = self.default(spec)
+        if (default is not None or spec.former_names) and self.lacks(spec):
+            cases = "".join(f" WHEN data ? '{key}' THEN data->>'{key}'" for key in (name, *spec.former_names))
+            text = default if default is None or isinstance(default, str) else json.dumps(default)
+            raw = f"CASE{cases} ELSE {_literal(text)} END"
+        return (f'({raw}) COLLATE "C"' if cast == "text" else f"({raw})::{cast}"), cast
+
+
+def column_sql(database: Database, schema: RecordSchema[Any], name: str, where: str) -> tuple[str, str]:
+    """Return the SQL of a field or reserved column, and the PostgreSQL type that it has.
+
+    Raises:
+        InvalidFilter: The class has no such field.
+    """
+    return Columns(database, schema).text(name, where)
+
+
+def compile_filters(database: Database, schema: RecordSchema[Any], filters: Filters) -> Condition:
+    """Return the condition of a filter.
+
+    Raises:
+        InvalidFilter: A name, a value or a node of the expression cannot be used.
+    """
+    if filters is None:
+        return Condition("true", ())
+    columns = Columns(database, schema)
+    if isinstance(filters, Mapping):
+        return _conjunction([*_equalities(columns, schema, filters)])
+    return _expression(columns, schema, filters)
+
+
+def _equalities(columns: Columns, schema: RecordSchema[Any], filters: Mapping[str, Any]) -> Iterable[Condition]:
+    contained: dict[str, Any] = {}
+    for name, value in filters.items():
+        if not isinstance(name, str):
+            raise InvalidFilter(f"filters: a key is the name of a field, not {shown(name)}")
+        if name in RESERVED_COLUMNS:
+            yield _reserved(name, value)
+            continue
+        spec = columns.field(name, "filters")
+        if isinstance(value, (list, tuple, set, frozenset)):
+            options = [_field_equals(columns, spec, _encode(schema, spec, option)) for option in value]
+            yield _disjunction(options)
+            continue
+        encoded = _encode(schema, spec, value)
+        if _plain(columns, spec, encoded):
+            contained[name] = encoded
+        else:
+            yield _field_equals(columns, spec, encoded)
+    if contained:
+        yield Condition("data @> %s::jsonb", (json.dumps(contained, ensure_ascii=False),))
+
+
+def _plain(columns: Columns, spec: FieldSpec, encoded: Any) -> bool:
+    """Say whether containment alone tells that a field has this value."""
+    if encoded is None or isinstance(encoded, (list, dict)):
+        return False
+    return not (spec.former_names or encoded == columns.default(spec)) or not columns.lacks(spec)
+
+
+def _field_equals(columns: Columns, spec: FieldSpec, encoded: Any) -> Condition:
+    name = spec.name
+    if _plain(columns, spec, encoded):
+        return Condition("data @> %s::jsonb", (json.dumps({name: encoded}, ensure_ascii=False),))
+    raw = f"data->'{name}'"
+    default = columns.default(spec)
+    if (default is not None or spec.former_names) and columns.lacks(spec):
+        cases = "".join(f" WHEN data ? '{key}' THEN data->'{key}'" for key in (name, *spec.former_names))
+        raw = f"CASE{cases} ELSE {_literal(json.dumps(default))}::jsonb END"
+    if encoded is None:
+        return Condition(f"coalesce({raw}, 'null') = 'null'::jsonb", ())
+    return Condition(f"{raw} = %s::jsonb", (json.dumps(encoded, ensure_ascii=False),))
+
+
+def _reserved(name: str, value: Any) -> Condition:
+    cast = RESERVED_COLUMNS[name]
+    if value is None:
+        return Condition(f"{name} IS NULL", ())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return _disjunction([_reserved(name, option) for option in value])
+    expected: tuple[type, ...] = {"integer": (int,), "timestamptz": (datetime,)}.get(cast, (str,))
+    if not isinstance(value, expected) or isinstance(value, bool):
+        raise InvalidFilter(f"filters: {name} takes {' or '.join(t.__name__ for t in expected)}, not {shown(value)}")
+    if isinstance(value, datetime) and value.utcoffset() is None:
+        raise InvalidFilter(f"filters: {name}={value!r} has no time zone: pass an aware datetime")
+    if isinstance(value, str) and "\0" in value:
+        raise InvalidFilter(f"filters: {name} holds a NUL character, which PostgreSQL cannot store: {shown(value)}")
+    return Condition(f"{name} = %s::{cast}", (value,))
+
+
+def _expression(columns: Columns, schema: RecordSchema[Any], expr: Any) -> Condition:
+    from reactive.expr import Expr
+    from reactive.expr.sql import compile_sql
+
+    if not isinstance(expr, Expr):
+        raise InvalidFilter(f"filters is a dict or an expression, not {shown(expr)}")
+    raise NotImplementedError
+
+
+def _encode(schema: RecordSchema[Any], spec: FieldSpec, value: Any) -> Any:
+    if value is None:
+        return None
+    try:
+        return schema.encode_value(spec.name, value)
+    except RegistryError as error:
+        raise InvalidFilter(f"filters: {error}") from error
+
+
+def _conjunction(conditions: list[Condition]) -> Condition:
+    if not conditions:
+        return Condition("true", ())
+    return Condition(" AND ".join(f"({c.text})" for c in conditions), tuple(p for c in conditions for p in c.params))
+
+
+def _disjunction(conditions: list[Condition]) -> Condition:
+    if not conditions:
+        return Condition("false", ())
+    return Condition(" OR ".join(f"({c.text})" for c in conditions), tuple(p for c in conditions for p in c.params))
+
+
+def _literal(text: str | None) -> str:
+    """Quote a constant of ours for SQL text that goes through placeholder substitution."""
+    if text is None:
+        return "NULL"
+    return "'" + str(text).replace("'", "''").replace("%", "%%") + "'"

@@ -1,0 +1,149 @@
+"""The reading half of a client: one entity now, at a point of both time axes, or over its whole history."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
+
+from store.base import Metadata, RecordSchema, Storable, record_schema, types_by_name
+from store.connection import Database
+from store.errors import EntityNotFound, StoreError, TypeMismatch, shown
+from store.writing import require_entity_id, require_instant
+
+__all__ = ["Change", "Point", "as_of", "audit", "build", "diff", "history", "read", "require_class"]
+
+T = TypeVar("T", bound=Storable)
+
+# A version, or a (tx_time, valid_time) pair in which None means now.
+Point = int | tuple[datetime | None, datetime | None]
+
+
+class Change(NamedTuple):
+    """One field's value at two points."""
+
+    before: Any
+    after: Any
+
+
+def read(database: Database, cls: type[T], entity_id: str) -> T | None:
+    """Return an entity as it is now, None when it is not there."""
+    schema = require_class(cls)
+    rows = database.fetch("read_head", require_entity_id(entity_id))
+    if not rows:
+        return None
+    *columns, type_name, present, due = rows[0]
+    _require_type(schema, type_name, entity_id)
+    if due:
+        return as_of(database, cls, entity_id, None, None)
+    return build(cls, schema, columns) if present else None
+
+
+def as_of(
+    database: Database, cls: type[T], entity_id: str, tx_time: datetime | None, valid_time: datetime | None
+) -> T | None:
+    """Return State(tx_time, valid_time); a missing valid_time is the tx_time, a missing tx_time is now."""
+    schema = require_class(cls)
+    known, valid = require_instant("tx_time", tx_time), require_instant("valid_time", valid_time)
+    rows = database.fetch("read_as_of", require_entity_id(entity_id), known, valid if valid is not None else known)
+    if not rows:
+        return None
+    *columns, type_name = rows[0]
+    _require_type(schema, type_name, entity_id)
+    return build(cls, schema, columns) if columns[1] is not None else None
+
+
+def history(database: Database, cls: type[T], entity_id: str) -> list[T]:
+    """Return one object an event, oldest first."""
+    schema = require_class(cls)
+    objects = []
+    for *columns, type_name in database.fetch("read_history", require_entity_id(entity_id)):
+        _require_type(schema, type_name, entity_id)
+        objects.append(build(cls, schema, columns))
+    return objects
+
+
+def audit(database: Database, entity_id: str) -> list[dict[str, Any]]:
+    """Return one dict an event or grant, oldest first."""
+    trail = []
+    for row in database.fetch("read_audit", require_entity_id(entity_id)):
+        version, event_type, updated_by, tx_time, valid_from, valid_to, state, changes, old, meta, type_name = row
+        schema = record_schema(types_by_name[type_name]) if type_name in types_by_name else None
+        before = json.loads(old or "{}")
+        trail.append(
+            {
+                "version": version,
+                "event_type": event_type,
+                "updated_by": updated_by,
+                "tx_time": tx_time,
+                "valid_from": valid_from,
+                "valid_to": valid_to,
+                "state": state,
+                "changes": {
+                    name: {"old": _decoded(schema, name, before.get(name)), "new": _decoded(schema, name, value)}
+                    for name, value in json.loads(changes).items()
+                },
+                "meta": json.loads(meta or "{}"),
+            }
+        )
+    return trail
+
+
+def diff(database: Database, cls: type[T], entity_id: str, a: Point, b: Point) -> dict[str, Change]:
+    """Return each field, and `state`, whose value differs between two points."""
+    before, after = (_at(database, cls, entity_id, point) for point in (a, b))
+    return {
+        name: Change(old, new)
+        for name in (*record_schema(cls).fields, "state")
+        if (old := getattr(before, name, None)) != (new := getattr(after, name, None))
+    }
+
+
+def build(cls: type[T], schema: RecordSchema[T], columns: Sequence[Any]) -> T:
+    """Make an object of a row: the nine columns of its metadata, then its data as JSON text."""
+    stored = json.loads(columns[9])
+    obj: T = schema.decode(stored)
+    obj._bind(Metadata(*columns[:9]), stored)
+    return obj
+
+
+def require_class(cls: type[T]) -> RecordSchema[T]:
+    """Return the schema of a class that the store can hold.
+
+    Raises:
+        StoreError: It is not one.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, Storable) and cls is not Storable):
+        raise StoreError(f"pass a Storable class first, not {shown(cls)}")
+    return record_schema(cls)
+
+
+def _at(database: Database, cls: type[T], entity_id: str, point: Point) -> T | None:
+    if isinstance(point, int) and not isinstance(point, bool):
+        versions = history(database, cls, entity_id)
+        if not 1 <= point <= len(versions):
+            raise EntityNotFound(
+                f"{cls.__name__} {entity_id} has no version {point}: it has {len(versions)}", entity_id=entity_id
+            )
+        return versions[point - 1]
+    if not (isinstance(point, tuple) and len(point) == 2):
+        raise StoreError(f"a point is a version or a pair (tx_time, valid_time), not {shown(point)}")
+    return as_of(database, cls, entity_id, *point)
+
+
+def _decoded(schema: RecordSchema[Any] | None, name: str, value: Any) -> Any:
+    """Return a value in its declared type, where the class and the field are known here; else as JSON."""
+    if value is None or schema is None or name not in schema.fields:
+        return value
+    return schema.decode_value(name, value)
+
+
+def _require_type(schema: RecordSchema[Any], actual: str, entity_id: str) -> None:
+    if actual != schema.type_name:
+        raise TypeMismatch(
+            f"{entity_id} is a {actual}, not a {schema.type_name}",
+            entity_id=entity_id,
+            expected=schema.type_name,
+            actual=actual,
+        )

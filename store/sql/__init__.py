@@ -1,0 +1,31 @@
+"""The store's SQL: scripts that build the database, and the named statements that the client sends."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+
+__all__ = ["script", "statements"]
+
+
+@cache
+def script(name: str) -> str:
+    """Return the text of `store/sql/<name>.sql`.
+
+    Raises:
+        FileNotFoundError: There is no such script.
+    """
+    return files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+
+
+@cache
+def statements(name: str) -> dict[str, str]:
+    """Return the statements of a script by the name in the `-- name: ...` line above each.
+
+    Example:
+        >>> "read" in statements("queries")
+        True
+    """
+    parts = re.split(r"^-- name: (\w+)\n", script(name), flags=re.MULTILINE)
+    return {key: text.strip() for key, text in zip(parts[1::2], parts[2::2], strict=True)}

@@ -1,0 +1,36 @@
+-- Who the caller is, and how a refusal is spoken.
+
+CREATE OR REPLACE FUNCTION store.is_admin()
+RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT pg_has_role(session_user, 'store_admin', 'MEMBER')
+$$;
+
+-- The names under which the caller is granted access: the login, its groups, and '' when it reads all.
+CREATE OR REPLACE FUNCTION store.principals()
+RETURNS text[] LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+BEGIN
+    RETURN ARRAY(SELECT g.group_name FROM store.group_members g WHERE g.member = session_user::text)
+        || session_user::text
+        || CASE WHEN pg_has_role(session_user, 'store_reads_all', 'MEMBER') OR store.is_admin()
+                THEN ARRAY[''] ELSE ARRAY[]::text[] END;
+END
+$$;
+
+-- Raises one of the store's errors: TSnnn, with the facts as a JSON object in DETAIL.
+CREATE OR REPLACE FUNCTION store.refuse(p_code text, p_message text, p_facts jsonb)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = p_code, MESSAGE = p_message, DETAIL = p_facts::text;
+END
+$$;
+
+-- Time-ordered ids (RFC 9562, version 7), so that a bulk load fills the indexes from one side.
+CREATE OR REPLACE FUNCTION store.new_entity_id()
+RETURNS uuid LANGUAGE sql VOLATILE AS $$
+    SELECT encode(
+        set_bit(set_bit(
+            overlay(uuid_send(gen_random_uuid())
+                    PLACING substring(int8send(floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3)
+                    FROM 1 FOR 6),
+            52, 1), 53, 1), 'hex')::uuid
+$$;

@@ -1,0 +1,51 @@
+-- Row security and grants. Tables: read only, and only rows whose acl names the caller.
+DO $$
+DECLARE
+    v_table text;
+BEGIN
+    FOR v_table IN SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'store'::regnamespace AND c.relkind = 'r' LOOP
+        EXECUTE format('ALTER TABLE store.%I ENABLE ROW LEVEL SECURITY', v_table);
+        EXECUTE format('ALTER TABLE store.%I FORCE ROW LEVEL SECURITY', v_table);
+        EXECUTE format('DROP POLICY IF EXISTS functions ON store.%I', v_table);
+        EXECUTE format('CREATE POLICY functions ON store.%I TO store_owner USING (true) WITH CHECK (true)', v_table);
+    END LOOP;
+END
+$$;
+
+DROP POLICY IF EXISTS readers ON store.object_heads;
+CREATE POLICY readers ON store.object_heads FOR SELECT TO store_user
+    USING (acl && (SELECT store.principals()));
+DROP POLICY IF EXISTS readers ON store.object_events;
+CREATE POLICY readers ON store.object_events FOR SELECT TO store_user
+    USING (EXISTS (SELECT FROM store.object_heads h WHERE h.entity_id = object_events.entity_id));
+DROP POLICY IF EXISTS readers ON store.share_events;
+CREATE POLICY readers ON store.share_events FOR SELECT TO store_user
+    USING (EXISTS (SELECT FROM store.object_heads h WHERE h.entity_id = share_events.entity_id));
+DROP POLICY IF EXISTS own ON store.checkpoints;
+CREATE POLICY own ON store.checkpoints FOR SELECT TO store_user USING (username = session_user);
+
+REVOKE ALL ON SCHEMA store FROM PUBLIC;
+REVOKE ALL ON ALL TABLES IN SCHEMA store FROM PUBLIC, store_user;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA store FROM PUBLIC, store_user;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA store FROM PUBLIC, store_user;
+
+GRANT USAGE ON SCHEMA store TO store_user;
+GRANT SELECT ON store.object_heads, store.object_events, store.share_events, store.checkpoints TO store_user;
+GRANT EXECUTE ON FUNCTION
+    store.principals(),
+    store.create_objects(jsonb, text[], text[], boolean, text),
+    store.append_events(jsonb, boolean, text),
+    store.object_as_of(uuid, timestamptz, timestamptz),
+    store.objects_as_of(text, timestamptz, timestamptz),
+    store.objects_due(text, timestamptz),
+    store.object_history(uuid),
+    store.object_audit(uuid),
+    store.stable_time(),
+    store.watermark(bigint),
+    store.read_log(bigint, bigint, text[], integer, boolean),
+    store.save_checkpoint(text, bigint),
+    store.lacking_fields(text, text[]),
+    store.share(uuid, text, text),
+    store.unshare(uuid, text, text[]),
+    store.grants_of(uuid)
+TO store_user;

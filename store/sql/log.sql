@@ -1,0 +1,152 @@
+-- Reading the past: one entity or a whole type at a point of both axes, its events, and the log in safe order.
+-- These functions look past row security, so each asks for the caller's principals itself.
+
+-- State(p_tx, p_valid) of one entity. p_tx null: everything committed. p_valid null: now.
+CREATE OR REPLACE FUNCTION store.object_as_of(p_entity uuid, p_tx timestamptz, p_valid timestamptz)
+RETURNS TABLE (type_name text, version integer, owner text, updated_by text, tx_time timestamptz,
+               valid_from timestamptz, valid_to timestamptz, state text, event_type text, data jsonb)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+    SELECT h.type_name, s.version, h.owner, s.updated_by, s.tx_time, s.valid_from, nullif(s.valid_to, 'infinity'),
+           s.state, s.event_type, s.data
+    FROM store.object_heads h
+    LEFT JOIN LATERAL store.state_at(h.entity_id, coalesce(p_tx, 'infinity'),
+                                     coalesce(p_valid, greatest(clock_timestamp(), h.last_tx_time))) s
+           ON s.event_type <> 'DELETED'
+    WHERE h.entity_id = p_entity AND h.acl && (SELECT store.principals())
+$$;
+
+-- The same for every entity of a type; only those present at that point.
+CREATE OR REPLACE FUNCTION store.objects_as_of(p_type text, p_tx timestamptz, p_valid timestamptz)
+RETURNS SETOF store.object_state
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+    SELECT h.entity_id, s.version, h.owner, s.updated_by, s.tx_time, s.valid_from, nullif(s.valid_to, 'infinity'),
+           s.state, s.event_type, s.data
+    FROM store.object_heads h,
+         LATERAL store.state_at(h.entity_id, coalesce(p_tx, 'infinity'),
+                                coalesce(p_valid, greatest(clock_timestamp(), h.last_tx_time))) s
+    WHERE h.type_name = p_type AND s.event_type <> 'DELETED' AND h.acl && (SELECT store.principals())
+$$;
+
+-- The current state of those entities of a type whose head a valid time has overtaken.
+CREATE OR REPLACE FUNCTION store.objects_due(p_type text, p_now timestamptz)
+RETURNS SETOF store.object_state
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+    SELECT h.entity_id, s.version, h.owner, s.updated_by, s.tx_time, s.valid_from, nullif(s.valid_to, 'infinity'),
+           s.state, s.event_type, s.data
+    FROM store.object_heads h,
+         LATERAL store.state_at(h.entity_id, 'infinity', p_now) s
+    WHERE h.due <= p_now AND h.due < 'infinity' AND h.type_name = p_type AND s.event_type <> 'DELETED'
+      AND h.acl && (SELECT store.principals())
+$$;
+
+-- One row an event, oldest first: the state it left at its own valid_from; a deletion shows the state before it.
+CREATE OR REPLACE FUNCTION store.object_history(p_entity uuid)
+RETURNS TABLE (type_name text, version integer, owner text, updated_by text, tx_time timestamptz,
+               valid_from timestamptz, valid_to timestamptz, state text, event_type text, data jsonb)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+    SELECT e.type_name, e.version, h.owner, e.updated_by, e.tx_time, e.valid_from, nullif(e.valid_to, 'infinity'),
+           s.state, e.event_type, s.data
+    FROM store.object_heads h
+    JOIN store.object_events e ON e.entity_id = h.entity_id
+    CROSS JOIN LATERAL store.state_at(e.entity_id, e.tx_time, e.valid_from) s
+    WHERE h.entity_id = p_entity AND h.acl && (SELECT store.principals())
+    ORDER BY e.version
+$$;
+
+-- The newest transaction time whose answers can no longer change: no running transaction can still stamp an
+-- earlier one, because each stamps its clock after it began.
+CREATE OR REPLACE FUNCTION store.stable_time()
+RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+DECLARE
+    v_now timestamptz := clock_timestamp();
+    v_oldest timestamptz;
+BEGIN
+    PERFORM pg_stat_clear_snapshot();
+    SELECT min(a.xact_start) INTO v_oldest FROM pg_stat_activity a
+    WHERE a.backend_xid IS NOT NULL AND a.datname = current_database() AND a.backend_type = 'client backend';
+    RETURN least(v_now, v_oldest - interval '1 microsecond');
+END
+$$;
+
+-- First half of a safe read of the log: the last sequence value handed out, and a transaction id newer than that
+-- of every transaction which may have taken a value up to it. Once no transaction older than `fence` runs, all
+-- events up to `seq` are visible. No fence where nothing is new.
+CREATE OR REPLACE FUNCTION store.watermark(p_after bigint, OUT seq bigint, OUT fence xid8)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+BEGIN
+    SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END INTO seq FROM store.event_seq s;
+    IF seq > p_after THEN
+        fence := pg_current_xact_id();
+    END IF;
+END
+$$;
+
+-- Second half: the events in (p_after, p_upto] that the caller may see, by seq.
+-- data, when asked for, is State(tx_time, tx_time): what a read returned just after the event, null if nothing.
+CREATE OR REPLACE FUNCTION store.read_log(p_after bigint, p_upto bigint, p_types text[], p_limit integer, p_data boolean)
+RETURNS TABLE (seq bigint, entity_id uuid, version integer, owner text, updated_by text, tx_time timestamptz,
+               valid_from timestamptz, valid_to timestamptz, state text, event_type text, type_name text,
+               changes jsonb, data jsonb)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+    SELECT e.seq, e.entity_id, e.version, h.owner, e.updated_by, e.tx_time, e.valid_from,
+           nullif(e.valid_to, 'infinity'), s.state, e.event_type, e.type_name, e.changes, s.data
+    FROM store.object_events e
+    JOIN store.object_heads h ON h.entity_id = e.entity_id
+    LEFT JOIN LATERAL (
+        SELECT h.state, h.data WHERE h.folded_at = e.tx_time AND h.version = e.version AND h.present
+        UNION ALL
+        SELECT a.state, a.data FROM store.state_at(e.entity_id, e.tx_time, e.tx_time) a
+        WHERE NOT (h.folded_at = e.tx_time AND h.version = e.version) AND a.event_type <> 'DELETED'
+    ) s ON true
+    WHERE e.seq > p_after AND e.seq <= p_upto AND (p_types IS NULL OR e.type_name = ANY (p_types))
+      AND h.acl && (SELECT store.principals())
+    ORDER BY e.seq LIMIT p_limit
+$$;
+
+-- Moves the caller's own checkpoint. It never moves back.
+CREATE OR REPLACE FUNCTION store.save_checkpoint(p_subscriber text, p_seq bigint)
+RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+    INSERT INTO store.checkpoints AS c (username, subscriber_id, seq, updated_at)
+    VALUES (session_user, p_subscriber, p_seq, clock_timestamp())
+    ON CONFLICT (username, subscriber_id)
+    DO UPDATE SET seq = excluded.seq, updated_at = excluded.updated_at WHERE excluded.seq > c.seq
+$$;
+
+-- Who changed what, when: each event with its fields' new values and what was known of them just before, and each
+-- grant of access.
+CREATE OR REPLACE FUNCTION store.object_audit(p_entity uuid)
+RETURNS TABLE (version integer, event_type text, updated_by text, tx_time timestamptz, valid_from timestamptz,
+               valid_to timestamptz, state text, changes jsonb, old jsonb, meta jsonb, type_name text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+    SELECT a.version, a.event_type, a.updated_by, a.tx_time, a.valid_from, a.valid_to, a.state, a.changes, a.old,
+           a.meta, h.type_name
+    FROM store.object_heads h
+    CROSS JOIN LATERAL (
+        SELECT e.version, e.event_type, e.updated_by, e.tx_time, e.valid_from,
+               nullif(e.valid_to, 'infinity') AS valid_to, s.state, e.changes,
+               (SELECT jsonb_object_agg(k, b.data->k) FROM jsonb_object_keys(e.changes) k) AS old, e.meta,
+               0::bigint AS share
+        FROM store.object_events e
+        CROSS JOIN LATERAL store.state_at(e.entity_id, e.tx_time, e.valid_from) s
+        LEFT JOIN LATERAL store.state_at(e.entity_id, e.tx_time - interval '1 microsecond', e.valid_from) b
+               ON b.event_type <> 'DELETED'
+        WHERE e.entity_id = h.entity_id
+        UNION ALL
+        SELECT g.version, g.action, g.grantor, g.tx_time, NULL, NULL, NULL, '{}', NULL,
+               jsonb_build_object('principal', g.principal, 'access', g.access), g.seq
+        FROM store.share_events g
+        WHERE g.entity_id = h.entity_id
+    ) a
+    WHERE h.entity_id = p_entity AND h.acl && (SELECT store.principals())
+    ORDER BY a.tx_time, a.version, a.share
+$$;
+
+-- Those of p_fields without which some entity of the type was created.
+CREATE OR REPLACE FUNCTION store.lacking_fields(p_type text, p_fields text[])
+RETURNS text[]
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+    SELECT ARRAY(SELECT f FROM unnest(p_fields) AS f
+                 WHERE EXISTS (SELECT FROM store.type_shapes t WHERE t.type_name = p_type AND f <> ALL (t.fields)))
+$$;

@@ -1,0 +1,148 @@
+-- The log, the projection of it that `read` and `query` use, and their satellites.
+-- Everything belongs to store_owner; users reach it through row security and functions only.
+
+CREATE SEQUENCE store.event_seq CACHE 1;
+CREATE SEQUENCE store.share_seq CACHE 1;
+
+CREATE TABLE store.object_events (
+    seq        bigint      NOT NULL UNIQUE,
+    entity_id  uuid        NOT NULL,
+    version    integer     NOT NULL CHECK (version > 0),
+    type_name  text        NOT NULL,
+    event_type text        NOT NULL
+               CHECK (event_type IN ('CREATED', 'UPDATED', 'DELETED', 'STATE_CHANGE', 'CORRECTED')),
+    tx_time    timestamptz NOT NULL,
+    valid_from timestamptz NOT NULL CHECK (isfinite(valid_from)),
+    valid_to   timestamptz NOT NULL,
+    state      text,
+    updated_by text        NOT NULL,
+    changes    jsonb       NOT NULL CHECK (jsonb_typeof(changes) = 'object' AND NOT changes ? 'state'),
+    meta       jsonb,
+    PRIMARY KEY (entity_id, version),
+    CONSTRAINT valid_range CHECK (valid_from < valid_to)
+);
+
+-- One row an entity: State(everything committed, folded_at) and what the write path needs to know.
+CREATE TABLE store.object_heads (
+    entity_id    uuid           PRIMARY KEY,
+    type_name    text           NOT NULL,
+    owner        text           NOT NULL,
+    readers      text[]         NOT NULL DEFAULT '{}',
+    writers      text[]         NOT NULL DEFAULT '{}',
+    -- Everyone who may read. '' stands for those who read all: no role can have that name.
+    acl          text[]         NOT NULL GENERATED ALWAYS AS (array_append(readers || writers, owner) || ''::text) STORED,
+    version      integer        NOT NULL,
+    last_tx_time timestamptz    NOT NULL,
+    state_since  timestamptz    NOT NULL,                 -- valid_from of the latest state change
+    deleted      tstzmultirange NOT NULL DEFAULT '{}',    -- ranges in which the entity is gone for good
+    folded_at    timestamptz    NOT NULL,
+    due          timestamptz    NOT NULL,                 -- the next valid time at which the state below changes
+    present      boolean        NOT NULL,
+    event_type   text           NOT NULL,                 -- from here on: of the last event applied
+    tx_time      timestamptz    NOT NULL,
+    valid_from   timestamptz    NOT NULL,
+    valid_to     timestamptz    NOT NULL,
+    updated_by   text           NOT NULL,
+    state        text,
+    data         jsonb          NOT NULL
+) WITH (fillfactor = 85);
+
+CREATE INDEX object_heads_by_type ON store.object_heads (type_name, entity_id);
+CREATE INDEX object_heads_due ON store.object_heads (due) WHERE due < 'infinity';
+CREATE INDEX object_heads_data ON store.object_heads USING gin (data jsonb_path_ops);
+
+-- EXPLAIN shows estimates made from every row's values, also of rows that its caller may not see.
+ALTER TABLE store.object_heads ALTER COLUMN data SET STATISTICS 0;
+ALTER TABLE store.object_heads ALTER COLUMN acl SET STATISTICS 0;
+ALTER TABLE store.object_heads ALTER COLUMN readers SET STATISTICS 0;
+ALTER TABLE store.object_heads ALTER COLUMN writers SET STATISTICS 0;
+ALTER TABLE store.object_heads ALTER COLUMN owner SET STATISTICS 0;
+ALTER TABLE store.object_heads ALTER COLUMN updated_by SET STATISTICS 0;
+ALTER TABLE store.object_heads ALTER COLUMN state SET STATISTICS 0;
+ALTER TABLE store.object_events ALTER COLUMN changes SET STATISTICS 0;
+ALTER TABLE store.object_events ALTER COLUMN meta SET STATISTICS 0;
+ALTER TABLE store.object_events ALTER COLUMN updated_by SET STATISTICS 0;
+ALTER TABLE store.object_events ALTER COLUMN state SET STATISTICS 0;
+
+CREATE TABLE store.share_events (
+    seq       bigint      NOT NULL PRIMARY KEY,
+    entity_id uuid        NOT NULL,
+    version   integer     NOT NULL,                       -- the entity's version at the time
+    tx_time   timestamptz NOT NULL,
+    action    text        NOT NULL CHECK (action IN ('SHARED', 'UNSHARED')),
+    access    text        NOT NULL CHECK (access IN ('READ', 'WRITE')),
+    principal text        NOT NULL,
+    grantor   text        NOT NULL
+);
+CREATE INDEX share_events_by_entity ON store.share_events (entity_id, seq);
+
+-- The sets of fields with which entities of a type were created: which may lack a field that came later?
+CREATE TABLE store.type_shapes (
+    type_name text   NOT NULL,
+    fields    text[] NOT NULL,
+    PRIMARY KEY (type_name, fields)
+);
+
+CREATE TABLE store.groups (
+    group_name text PRIMARY KEY
+);
+CREATE TABLE store.group_members (
+    group_name text NOT NULL REFERENCES store.groups ON DELETE CASCADE,
+    member     text NOT NULL,
+    PRIMARY KEY (member, group_name)
+);
+
+-- The one tx_time of a transaction that makes several calls; rows of finished transactions are swept.
+CREATE TABLE store.transaction_clocks (
+    xid     xid8        PRIMARY KEY,
+    tx_time timestamptz NOT NULL
+);
+
+CREATE TABLE store.idempotency_keys (
+    username   text        NOT NULL,
+    key        text        NOT NULL CHECK (length(key) BETWEEN 1 AND 512),
+    request    bytea       NOT NULL,
+    entity_ids uuid[]      NOT NULL DEFAULT '{}',
+    versions   integer[]   NOT NULL DEFAULT '{}',
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (username, key)
+);
+
+CREATE TABLE store.checkpoints (
+    username      text        NOT NULL,
+    subscriber_id text        NOT NULL CHECK (length(subscriber_id) BETWEEN 1 AND 512),
+    seq           bigint      NOT NULL,
+    updated_at    timestamptz NOT NULL,
+    PRIMARY KEY (username, subscriber_id)
+);
+
+-- The shape in which every function hands out an object: data is null where the caller has it already.
+CREATE TYPE store.object_state AS (
+    entity_id  uuid,
+    version    integer,
+    owner      text,
+    updated_by text,
+    tx_time    timestamptz,
+    valid_from timestamptz,
+    valid_to   timestamptz,
+    state      text,
+    event_type text,
+    data       jsonb
+);
+
+-- What a mutation hands back: the object as a read returns it afterwards, and the event that was logged.
+CREATE TYPE store.change AS (
+    entity_id         uuid,
+    version           integer,
+    owner             text,
+    updated_by        text,
+    tx_time           timestamptz,
+    valid_from        timestamptz,
+    valid_to          timestamptz,
+    state             text,
+    event_type        text,
+    data              jsonb,
+    logged_type       text,
+    logged_tx_time    timestamptz,
+    logged_valid_from timestamptz
+);

@@ -1,0 +1,74 @@
+"""Carrying out one transition: checks, the event with its Tier 1 action in one transaction, Tier 2 hooks after commit."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from datetime import datetime
+from typing import Any
+
+from store.base import Storable
+from store.connection import Database
+from store.errors import InvalidTransition, StoreError
+from store.state_machine import Transition
+from store.writing import Append, Writer, changed_fields, require_written
+
+__all__ = ["Transitions"]
+
+logger = logging.getLogger(__name__)
+
+
+class Transitions:
+    """Runs transitions of one client's user.
+
+    Args:
+        database: The user's connections.
+        writer: What appends the events.
+    """
+
+    def __init__(self, database: Database, writer: Writer) -> None:
+        """Run nothing yet."""
+        self._database = database
+        self._writer = writer
+
+    def run(self, obj: Storable, to_state: str, valid_from: datetime | None, key: str | None) -> None:
+        """Move an object to a state. See `StoreClient.transition`."""
+        require_written(obj)
+        machine = getattr(type(obj), "_state_machine", None)
+        if machine is None:
+            name = type(obj).__name__
+            raise InvalidTransition(
+                f"{name} has no state machine: set {name}._state_machine to a StateMachine class", to_state=to_state
+            )
+        edge: Transition = machine.check_transition(obj, to_state, self._database.user)
+        if edge.start_workflow is not None:
+            raise StoreError(
+                f"{type(obj).__name__}: {edge.from_state} -> {to_state} starts a workflow, and this version of the store"
+                " has no durable way to start one"
+            )
+        change = Append(obj, "STATE_CHANGE", changed_fields(obj, None), to_state, valid_from)
+        with ExitStack() as stack:
+            if edge.action is not None:
+                stack.enter_context(self._database.transaction())
+            self._writer.append([change], key)
+            if edge.action is not None:
+                edge.action(obj, edge.from_state, to_state)
+        hooks = [hook for hook in (edge.on_exit, edge.on_enter) if hook is not None]
+        if not hooks:
+            return
+        outer = self._database.current()
+        if outer is None:
+            _run_hooks(hooks, obj, edge)
+        else:
+            outer.after_commit.append(lambda: _run_hooks(hooks, obj, edge))
+
+
+def _run_hooks(hooks: list[Any], obj: Storable, edge: Transition) -> None:
+    """Run Tier 2: what fails is logged and changes nothing."""
+    for hook in hooks:
+        try:
+            hook(obj, edge.from_state, edge.to_state)
+        except Exception:
+            logger.exception(
+                "%r failed after %s %s went from %s to %s", hook, type(obj).__name__, obj.entity_id, edge.from_state, edge.to_state
+            )

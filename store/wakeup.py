@@ -1,0 +1,116 @@
+"""The hint that something was committed: sent after commit from a connection of its own, never a promise.
+
+A NOTIFY inside the writer's transaction would make commits wait for each other. Listeners poll besides, so that a
+lost or forged hint costs or gains nobody anything.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from typing import Any
+
+import psycopg2
+
+from store.connection import PooledConnection, connect, raise_store_error, run
+from store.errors import StoreError
+
+__all__ = ["CHANNEL", "Pinger", "Waiter"]
+
+CHANNEL = "store_events"
+
+
+class Pinger:
+    """Sends hints in the background; those that come while one is on its way are sent as one."""
+
+    def __init__(self, conninfo: dict[str, Any]) -> None:
+        """Start nothing before the first hint."""
+        self._conninfo = conninfo
+        self._wanted = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._process = os.getpid()
+        self._closed = False
+
+    def ping(self) -> None:
+        """Ask for a hint to be sent; returns at once."""
+        if self._thread is None or self._process != os.getpid():
+            with self._lock:
+                if (self._thread is None or self._process != os.getpid()) and not self._closed:
+                    self._process = os.getpid()
+                    self._thread = threading.Thread(target=self._send, name="store-pinger", daemon=True)
+                    self._thread.start()
+        self._wanted.set()
+
+    def close(self) -> None:
+        """Send what was asked for, and end."""
+        with self._lock:
+            self._closed = True
+            thread = self._thread
+        self._wanted.set()
+        if thread is not None and self._process == os.getpid():
+            thread.join(timeout=5.0)
+
+    def _send(self) -> None:
+        conn: PooledConnection | None = None
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            try:
+                if conn is None:
+                    conn = connect(self._conninfo)
+                    run(conn, "SET synchronous_commit = off")
+                run(conn, f"NOTIFY {CHANNEL}")
+            except StoreError:
+                if conn is not None:
+                    conn.close()
+                conn = None
+            if self._closed and not self._wanted.is_set():
+                break
+        if conn is not None:
+            conn.close()
+
+
+class Waiter:
+    """Waits for a hint on a connection, for a time to pass, or for `wake` from another thread."""
+
+    def __init__(self) -> None:
+        """Open the channel between threads."""
+        self._read_end, self._write_end = os.pipe()
+        os.set_blocking(self._write_end, False)
+
+    def wait(self, conn: PooledConnection | None, seconds: float) -> None:
+        """Return when a hint has come, at the latest after `seconds`. Without a connection, only time and `wake` count.
+
+        Raises:
+            ConnectionLost: The server closed the connection.
+        """
+        poller = select.poll()
+        poller.register(self._read_end, select.POLLIN)
+        if conn is not None:
+            if conn.notifies:
+                conn.notifies.clear()
+                return
+            poller.register(conn.fileno(), select.POLLIN)
+        ready = [number for number, _ in poller.poll(seconds * 1000)]
+        if self._read_end in ready:
+            os.read(self._read_end, 4096)
+        if conn is not None and conn.fileno() in ready:
+            try:
+                conn.poll()
+            except psycopg2.Error as error:
+                raise_store_error(error, changing=False, lost=True)
+            conn.notifies.clear()
+
+    def wake(self) -> None:
+        """End a `wait` that is under way, or the next one."""
+        try:
+            os.write(self._write_end, b".")
+        except (BlockingIOError, OSError):
+            return
+
+    def close(self) -> None:
+        """Release the channel between threads."""
+        os.close(self._read_end)
+        os.close(self._write_end)

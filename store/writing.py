@@ -1,0 +1,265 @@
+"""The writing half of a client: objects in, events out, and the objects brought up to date."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+from store.base import Metadata, RecordSchema, Storable, record_schema
+from store.connection import Database
+from store.errors import InvalidRange, StoreError, nearest_names, shown
+from store.events import ChangeEvent
+
+__all__ = ["Append", "Writer", "changed_fields", "require_entity_id", "require_instant"]
+
+# One statement carries at most this many objects; a larger batch is several of them in one transaction.
+CHUNK = 20_000
+
+
+class Append(NamedTuple):
+    """One event to append to an entity that an object holds."""
+
+    obj: Storable
+    event_type: str
+    changes: Mapping[str, Any]
+    state: str | None = None
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+
+
+class Writer:
+    """Sends objects and changes to the store, and keeps the objects as a read would return them.
+
+    Args:
+        database: The user's connections.
+        readers: Users and groups who may read what this client writes.
+        writers: Users and groups who may also change it.
+        announce: Called after commit with the events of each call.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        readers: Sequence[str],
+        writers: Sequence[str],
+        announce: Callable[[list[ChangeEvent]], None],
+    ) -> None:
+        """Send nothing yet."""
+        self._database = database
+        self._readers = list(readers)
+        self._writers = list(writers)
+        self._announce = announce
+
+    def create(
+        self,
+        objects: Sequence[Storable],
+        valid_from: Sequence[datetime | None],
+        valid_to: datetime | None = None,
+        key: str | None = None,
+    ) -> list[str]:
+        """Write new entities, all or none, and return their ids."""
+        items, stored = [], []
+        until = _text(require_instant("valid_to", valid_to))
+        for obj, start in zip(objects, valid_from, strict=True):
+            schema = _schema_of(obj)
+            if obj.entity_id is not None:
+                raise StoreError(f"this {schema.type_name} is written already, as {obj.entity_id}: update() changes it")
+            data = schema.encode_valid(obj)
+            machine = getattr(type(obj), "_state_machine", None)
+            start = require_instant("valid_from", start)
+            _require_order(start, valid_to)
+            stored.append(data)
+            items.append(
+                {
+                    "type_name": schema.type_name,
+                    "data": data,
+                    "state": None if machine is None else machine.initial,
+                    "valid_from": _text(start),
+                    "valid_to": until,
+                }
+            )
+        _require_distinct(objects)
+        rows = self._send("create_objects", items, (self._readers, self._writers), key)
+        self._finish(objects, rows, stored)
+        return [row[0] for row in rows]
+
+    def append(self, appends: Sequence[Append], key: str | None = None) -> None:
+        """Append one event to each of several entities, all or none."""
+        items = []
+        for change in appends:
+            obj = change.obj
+            schema = _schema_of(obj)
+            _require_order(require_instant("valid_from", change.valid_from), require_instant("valid_to", change.valid_to))
+            items.append(
+                {
+                    "entity_id": require_written(obj),
+                    "type_name": schema.type_name,
+                    "version": obj.version,
+                    "event_type": change.event_type,
+                    "changes": change.changes,
+                    "state": change.state,
+                    "valid_from": _text(change.valid_from),
+                    "valid_to": _text(change.valid_to),
+                }
+            )
+        objects = [change.obj for change in appends]
+        _require_distinct(objects)
+        self._finish(objects, self._send("append_events", items, (), key), None)
+
+    def _send(
+        self, statement: str, items: list[dict[str, Any]], params: tuple[Any, ...], key: str | None
+    ) -> list[tuple[Any, ...]]:
+        if len(items) > CHUNK and self._database.current() is None:
+            with self._database.transaction():
+                return self._send(statement, items, params, key)
+        shared_clock = self._database.current() is not None
+        rows: list[tuple[Any, ...]] = []
+        for number, start in enumerate(range(0, len(items), CHUNK)):
+            chunk_key = key if key is None or len(items) <= CHUNK else f"{key}#{number}"
+            text = json.dumps(items[start : start + CHUNK], ensure_ascii=False, separators=(",", ":"))
+            rows += self._database.fetch(statement, text, *params, shared_clock, chunk_key, changing=True)
+        return rows
+
+    def _finish(
+        self, objects: Sequence[Storable], rows: list[tuple[Any, ...]], sent: list[dict[str, Any]] | None
+    ) -> None:
+        """Bring the objects to the state that the rows describe, and announce the events after commit."""
+        transaction = self._database.current()
+        events = []
+        for number, (obj, row) in enumerate(zip(objects, rows, strict=True)):
+            schema = record_schema(type(obj))
+            stored = json.loads(row[9]) if row[9] is not None or sent is None else sent[number]
+            fresh = schema.decode(stored)
+            if transaction is not None:
+                transaction.undo.append(_restorer(obj, schema))
+            for name in schema.fields:
+                object.__setattr__(obj, name, getattr(fresh, name))
+            obj._bind(Metadata(*row[:9]), stored)
+            events.append(
+                ChangeEvent(row[0], row[1], row[10], schema.type_name, self._database.user, row[7], row[11], row[12])
+            )
+        if transaction is None:
+            self._announce(events)
+        else:
+            transaction.after_commit.append(lambda: self._announce(events))
+
+
+def changed_fields(obj: Storable, fields: Iterable[str] | None) -> dict[str, Any]:
+    """Return the JSON form of the fields to store: those named, or those that differ from what was read or written.
+
+    Raises:
+        StoreError: A name is not a field of the class.
+    """
+    schema = _schema_of(obj)
+    encoded = schema.encode_valid(obj)
+    if fields is not None:
+        names = [fields] if isinstance(fields, str) else list(fields)
+        for name in names:
+            if name not in encoded:
+                raise StoreError(
+                    f"{schema.type_name} has no field {name!r}{_did_you_mean(name, encoded)}; update() takes names out of"
+                    f" {', '.join(encoded)}"
+                )
+        return {name: encoded[name] for name in names}
+    stored = obj._stored or {}
+    before = stored if stored.keys() >= encoded.keys() else schema.encode(schema.decode(stored))
+    return {name: value for name, value in encoded.items() if not _same(before[name], value)}
+
+
+def require_entity_id(entity_id: object) -> str:
+    """Return an entity's id in its canonical form.
+
+    Raises:
+        StoreError: It is not one.
+    """
+    try:
+        return str(uuid.UUID(entity_id if isinstance(entity_id, str) else str(entity_id)))
+    except ValueError:
+        raise StoreError(f"{shown(entity_id)} is not an entity id: pass what write() returned") from None
+
+
+def require_written(obj: Storable) -> str:
+    """Return the id of an object that was written or read.
+
+    Raises:
+        StoreError: It was neither.
+    """
+    if obj.entity_id is None:
+        raise StoreError(f"this {type(obj).__name__} is not in the store yet: write() it first")
+    return obj.entity_id
+
+
+def require_instant(name: str, value: datetime | None) -> datetime | None:
+    """Refuse a time that is not one point on the time axis.
+
+    Raises:
+        InvalidRange: The value is not a datetime, or has no offset from UTC.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        raise InvalidRange(f"{name} takes a datetime with a time zone, not {shown(value)}")
+    if value.utcoffset() is None:
+        raise InvalidRange(
+            f"{name}={value!r} has no time zone: write {name}={value.replace(tzinfo=timezone.utc)!r} if it is UTC"
+        )
+    return value
+
+
+def _schema_of(obj: object) -> RecordSchema[Any]:
+    if not isinstance(obj, Storable):
+        raise StoreError(f"the store holds instances of Storable classes, not {shown(obj)}")
+    return record_schema(type(obj))
+
+
+def _require_order(valid_from: datetime | None, valid_to: datetime | None) -> None:
+    if valid_from is not None and valid_to is not None and valid_from >= valid_to:
+        raise InvalidRange(f"the valid range from {valid_from} to {valid_to} is empty: valid_from must come first")
+
+
+def _require_distinct(objects: Sequence[Storable]) -> None:
+    """Refuse a batch that names one object, or one entity, twice: which version would come first?"""
+    if len(objects) == 1:
+        return
+    seen: set[object] = set()
+    for obj in objects:
+        identity = obj.entity_id or id(obj)
+        if identity in seen:
+            raise StoreError(f"{type(obj).__name__} {obj.entity_id or ''} stands twice in one batch: send its changes in turn")
+        seen.add(identity)
+
+
+def _same(before: Any, after: Any) -> bool:
+    """Compare JSON values as JSON does: true is not 1."""
+    if isinstance(after, (list, dict)):
+        return json.dumps(before, sort_keys=True) == json.dumps(after, sort_keys=True)
+    return type(before) is type(after) and before == after or _is_number(before) and _is_number(after) and before == after
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _restorer(obj: Storable, schema: RecordSchema[Any]) -> Callable[[], None]:
+    """Return what puts an object back as it is now."""
+    values = [(name, getattr(obj, name)) for name in schema.fields]
+    metadata, stored = obj._metadata, obj._stored
+
+    def restore() -> None:
+        for name, value in values:
+            object.__setattr__(obj, name, value)
+        obj._bind(metadata, stored)
+
+    return restore
+
+
+def _text(value: datetime | None) -> str | None:
+    return None if value is None else value.isoformat()
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    names = nearest_names(name, known)
+    return f" (did you mean {names[0]!r}?)" if names else ""
