@@ -52,12 +52,16 @@ class Metadata(NamedTuple):
     event_type: str
 
 
+def _field_names(cls: type) -> tuple[str, ...]:
+    return tuple(REGISTRY.binding(cls).fields)
+
+
 class StorableMeta(ABCMeta):
     """Checks a state machine when it is attached: `Order._state_machine = OrderLifecycle`."""
 
     def __setattr__(cls, name: str, value: Any) -> None:
         if name == "_state_machine" and value is not None:
-            check_attachment(cls, value)
+            check_attachment(cls, value, _field_names(cls))
         super().__setattr__(name, value)
 
 
@@ -102,7 +106,7 @@ class Storable(metaclass=StorableMeta):
         if state_machine is not None:
             cls._state_machine = state_machine
         elif "_state_machine" in cls.__dict__:
-            check_attachment(cls, cls._state_machine)
+            check_attachment(cls, cls._state_machine, _field_names(cls))
         types_by_name[cls.type_name()] = cls
 
     @classmethod
@@ -166,7 +170,7 @@ class Storable(metaclass=StorableMeta):
         reduced: Any = super().__reduce_ex__(max(protocol, 2))
         if reduced[0] is not copyreg.__newobj__:  # type: ignore[attr-defined]
             return reduced
-        return (_rebuild, (type(self), self._metadata, self._stored), *reduced[2:])
+        return (_rebuild, (type(self), self._metadata, self._stored, *reduced[1][1:]), *reduced[2:])
 
     def to_json(self) -> str:
         """Return the object as JSON text: type name, data and, once written, metadata.
@@ -198,7 +202,9 @@ class Storable(metaclass=StorableMeta):
         if not isinstance(document, Mapping) or not isinstance(document.get("data"), Mapping):
             raise InvalidValue(f'expected a JSON object with "type" and "data", found {shown(document)}')
         found = document.get("type")
-        target: Any = cls if found == cls.type_name() else types_by_name.get(found) if cls is Storable else None
+        target: Any = cls if found == cls.type_name() else None
+        if cls is Storable and isinstance(found, str):
+            target = types_by_name.get(found)
         if target is None:
             wanted = "the name of a defined class" if cls is Storable else repr(cls.type_name())
             raise InvalidValue(f'expected "type" to be {wanted}, found {shown(found)}', type_name=cls.__name__)
@@ -213,8 +219,8 @@ _TYPE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 _METADATA_CODECS = {name: codec(kind) for name, kind in get_type_hints(Metadata).items()}
 
 
-def _rebuild(cls: type[S], metadata: Metadata | None, stored: dict[str, Json] | None) -> S:
-    made = cls.__new__(cls)
+def _rebuild(cls: type[S], metadata: Metadata | None, stored: dict[str, Json] | None, *arguments: Any) -> S:
+    made = cls.__new__(cls, *arguments)
     if metadata is not None:
         made._bind(metadata, stored)
     return made

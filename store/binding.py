@@ -7,7 +7,7 @@ from dataclasses import is_dataclass
 from typing import Any, NamedTuple, Protocol
 
 from store.annotations import definition_names, read_annotations, split_optional, type_label
-from store.column import ColumnDef
+from store.column import ColumnDef, enum_values
 from store.constraints import Check
 from store.errors import Violation, shown
 from store.values import Codec, UnsupportedType, ValueRefused, codec
@@ -34,23 +34,13 @@ class BoundField(NamedTuple):
     codec: Codec
     broken: Check | None
 
-    def violation(self, value: Any) -> Violation | None:
-        """Return what is wrong with a value of this field, None when nothing is."""
-        try:
-            encoded = self.codec.encode(value)
-        except ValueRefused as error:
-            return self.refusal(error)
-        return self.broken_rule(encoded, value)
-
-    def broken_rule(self, encoded: Any, value: Any) -> Violation | None:
-        """Return the constraint that an encoded value breaks, None when it breaks none."""
-        if self.broken is None or encoded is None:
-            return None
-        broken = self.broken(encoded)
+    def broken_rules(self, encoded: Any, value: Any) -> list[Violation]:
+        """Return the constraint that a value breaks, as a list; the value in its encoded and its Python form."""
+        broken = None if self.broken is None or encoded is None else self.broken(encoded)
         if broken is None:
-            return None
+            return []
         message = f"{self.name}: expected {broken.expected}, found {shown(value)}"
-        return Violation(self.name, broken.rule, broken.expected, value, message)
+        return [Violation(self.name, broken.rule, broken.expected, value, message)]
 
     def refusal(self, error: ValueRefused) -> Violation:
         """Return a refused value as a violation of this field."""
@@ -76,16 +66,17 @@ class ClassBinding(NamedTuple):
         """Return every broken rule of an instance, in field order."""
         found: list[Violation] = []
         for name, _, _, _, (encode, _, _), broken in self.fields.values():
-            value = getattr(instance, name)
             try:
-                encoded = encode(value)
+                encoded = encode(getattr(instance, name))
             except ValueRefused as error:
                 found.append(self.fields[name].refusal(error))
                 continue
+            except AttributeError:
+                message = f"{name}: expected a value, found none: the attribute was deleted or never set"
+                found.append(Violation(name, "value", "a value", None, message))
+                continue
             if broken is not None and encoded is not None and broken(encoded) is not None:
-                violation = self.fields[name].broken_rule(encoded, value)
-                if violation is not None:
-                    found.append(violation)
+                found += self.fields[name].broken_rules(encoded, getattr(instance, name))
         return found
 
 
@@ -152,4 +143,8 @@ def _bind_field(name: str, annotation: Any, names: Any, registry: Lookup) -> Bou
         compiled = codec(annotation, names)
     except UnsupportedType as error:
         return Violation(name, "type", column.type_name, annotation, f"{name}: {error}")
-    return BoundField(name, base, nullable, column, compiled, column.broken)
+    bound = BoundField(name, base, nullable, column, compiled, column.broken)
+    for member in enum_values(base):
+        for violation in bound.broken_rules(member, member):
+            return violation._replace(message=f"{violation.message}, a value of {type_label(base)}")
+    return bound

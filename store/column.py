@@ -17,7 +17,7 @@ from store.errors import RegistryError, Violation, nearest_names, shown
 from store.patterns import PortablePattern
 from store.values import Codec, UnsupportedType, ValueRefused, codec
 
-__all__ = ["AGGREGATIONS", "ROLES", "SENSITIVITIES", "ColumnDef"]
+__all__ = ["AGGREGATIONS", "ROLES", "SENSITIVITIES", "ColumnDef", "enum_values"]
 
 ROLES = ("dimension", "measure", "attribute")
 AGGREGATIONS = ("sum", "avg", "weighted_avg", "min", "max", "first", "last", "count", "distinct", "none")
@@ -149,7 +149,7 @@ class ColumnDef:
         """
         if _same_type(annotation, self.python_type) or get_origin(annotation) is self.python_type:
             return True
-        members = _members(annotation)
+        members = enum_values(annotation)
         return bool(members) and all(type(member) is self.python_type for member in members)
 
     def differences(self, other: ColumnDef) -> tuple[str, ...]:
@@ -178,7 +178,8 @@ def _enum_members(values: Any) -> list[Any]:
     return [item.value if isinstance(item, Enum) else item for item in values]
 
 
-def _members(annotation: Any) -> tuple[Any, ...]:
+def enum_values(annotation: Any) -> tuple[Any, ...]:
+    """Return the values that an Enum or a Literal can take, none for any other type."""
     if get_origin(annotation) is Literal:
         return get_args(annotation)
     if isinstance(annotation, type) and issubclass(annotation, Enum):

@@ -42,6 +42,7 @@ class PortablePattern:
     Attributes:
         source: The pattern as written.
         sql: Its rendering for PostgreSQL's `~`.
+        search: The search of its rendering for Python: a match or None.
 
     Raises:
         ValueError: The pattern is malformed or outside the subset; the message says which part, where and what to
@@ -69,11 +70,11 @@ class PortablePattern:
         self.sql = ("^" if starts else "") + body.text + ("$" if ends else "")
         # In Python `$` would also match before a final newline.
         python = ("\\A" if starts else "") + body.text + ("\\Z" if ends else "")
-        self._search = re.compile(python, re.DOTALL).search
+        self.search = re.compile(python, re.DOTALL).search
 
     def matches(self, text: str) -> bool:
         """Return whether the text matches, anywhere in it where the pattern is not anchored."""
-        return self._search(text) is not None
+        return self.search(text) is not None
 
     def _fail(self, what: str, hint: str = "") -> NoReturn:
         tail = f"; {hint}" if hint else ""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import Field, fields, is_dataclass
 from threading import Lock
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from store.binding import BoundField, ClassBinding
 from store.column import ColumnDef
@@ -60,7 +61,7 @@ class RecordSchema(Generic[T]):
         self.fields: dict[str, FieldSpec] = {
             field.name: _field_spec(cls, field, binding.fields[field.name]) for field in declared
         }
-        self._bound = binding.fields
+        self._binding = binding
         self._encoders = tuple((spec.name, spec.encode) for spec in self.fields.values())
         self._decoders = tuple((s.name, s.decode, s.former_names, s.default) for s in self.fields.values())
 
@@ -84,23 +85,14 @@ class RecordSchema(Generic[T]):
             InvalidValue: A type or a constraint is broken; all such fields are listed.
         """
         data = self.encode(instance)
-        for name, bound in self._bound.items():
+        for name, bound in self._binding.fields.items():
             broken, encoded = bound.broken, data[name]
             if broken is not None and encoded is not None and broken(encoded) is not None:
                 raise self._invalid(instance)
         return data
 
     def _invalid(self, instance: T) -> InvalidValue:
-        violations: list[Violation] = []
-        for name, bound in self._bound.items():
-            if not hasattr(instance, name):
-                message = f"{name}: expected a value, found none: the attribute was deleted or never set"
-                violations.append(Violation(name, "value", "a value", None, message))
-                continue
-            violation = bound.violation(getattr(instance, name))
-            if violation is not None:
-                violations.append(violation)
-        return InvalidValue.of(self.type_name, violations)
+        return InvalidValue.of(self.type_name, self._binding.violations(instance))
 
     def decode(self, data: Mapping[str, Any]) -> T:
         """Return a new object with the stored data.
@@ -165,7 +157,7 @@ class RecordSchema(Generic[T]):
         try:
             return self.field(name).encode(value)
         except ValueRefused as error:
-            raise InvalidValue.of(self.type_name, [self._bound[name].refusal(error)]) from None
+            raise InvalidValue.of(self.type_name, [self._binding.fields[name].refusal(error)]) from None
 
     def decode_value(self, name: str, value: Any) -> Any:
         """Return one field's Python value from its stored form.
@@ -211,18 +203,18 @@ def record_schema(cls: type[T]) -> RecordSchema[T]:
     Raises:
         RegistryError: It is no `Storable`, or its fields are annotated but it lacks the dataclass decorator.
     """
-    schema: RecordSchema[T] | None = cls.__dict__.get("_record_schema")
+    schema: Any = cls.__dict__.get("_record_schema")
     # A class made anew by dataclass(slots=True) carries a copy of its predecessor's attributes.
     if schema is not None and schema.cls is cls:
-        return schema
+        return cast(RecordSchema[T], schema)
     name = getattr(cls, "__name__", repr(cls))
     type_name = getattr(cls, "type_name", None)
     if type_name is None or not isinstance(cls, type):
         raise RegistryError(f"{name} is no Storable; write class {name}(Storable)", type_name=name)
-    undecorated = "__dataclass_fields__" not in cls.__dict__ and bool(cls.__dict__.get("__annotations__"))
+    undecorated = "__dataclass_fields__" not in cls.__dict__ and bool(inspect.get_annotations(cls))
     if undecorated or not is_dataclass(cls):
         raise RegistryError(f"{name} is no dataclass; write @dataclass above class {name}(Storable)", type_name=name)
     with _lock:
-        made = RecordSchema(cls, type_name(), REGISTRY.binding(cls))
+        made: RecordSchema[T] = RecordSchema(cls, type_name(), REGISTRY.binding(cls))
         cls._record_schema = made  # type: ignore[attr-defined]
     return made

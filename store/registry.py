@@ -5,7 +5,9 @@ The project's own catalog is `store.columns.REGISTRY`.
 
 from __future__ import annotations
 
+import inspect
 import re
+import sys
 import warnings
 from collections.abc import Iterable
 from dataclasses import fields
@@ -75,7 +77,7 @@ class ColumnRegistry:
         Args:
             name: Field name, lower-case snake_case.
             python_type: The type that a field of this name must declare.
-            **attributes: The other attributes of ColumnDef; `description` and `role` are required, `unit` for a measure.
+            **attributes: The other attributes of ColumnDef: `description` and `role` always, `unit` for a measure.
 
         Returns:
             The column.
@@ -172,8 +174,8 @@ class ColumnRegistry:
             message = f"{name}: reserved: every stored object has a property of that name; choose another name"
             return Violation(name, "reserved", "a name that is not reserved", name, message)
         near = self._suggestions(name)
-        base = next((c for c in self._columns.values() if name.endswith(f"_{c.name}")), None)
-        if base is not None and base.allowed_prefixes:
+        base = next((c for c in self.all_columns() if c.allowed_prefixes and name.endswith(f"_{c.name}")), None)
+        if base is not None:
             prefix = name[: -len(base.name) - 1]
             approved = ", ".join(base.allowed_prefixes)
             message = f"{name}: not in registry: {prefix!r} is no approved prefix of column {base.name!r} ({approved})"
@@ -186,9 +188,8 @@ class ColumnRegistry:
         return Violation(name, "unknown", "a registered column", name, message, near)
 
     def _suggestions(self, name: str) -> tuple[str, ...]:
-        candidates = {
-            synonym.lower().replace(" ", "_"): c.name for c in self._columns.values() for synonym in c.synonyms
-        }
+        columns = self.all_columns()
+        candidates = {"_".join(_words(synonym)): c.name for c in columns for synonym in c.synonyms}
         candidates |= {full: full for full in (*self._prefixed, *self._columns)}
         if name in candidates:
             return (candidates[name],)
@@ -197,8 +198,8 @@ class ColumnRegistry:
     def validate_class(self, cls: type) -> None:
         """Check that every field of a class is an approved column of the registered type, and remember the class.
 
-        Every `Storable` is checked when it is defined; a plain dataclass may be checked by hand. Deprecated columns give
-        a DeprecationWarning.
+        Every `Storable` is checked when it is defined; a plain dataclass may be checked by hand. Deprecated columns
+        give a DeprecationWarning.
 
         Raises:
             RegistryError: At least one field is not; all of them are in `violations`.
@@ -207,7 +208,7 @@ class ColumnRegistry:
         if violations:
             raise RegistryError.of(cls.__qualname__.rpartition("<locals>.")[2], violations)
         for name, bound in binding.fields.items():
-            if bound.column.deprecated and name in cls.__dict__.get("__annotations__", {}):
+            if bound.column.deprecated and name in inspect.get_annotations(cls):
                 told = bound.column.deprecated
                 instead = f": {told}" if isinstance(told, str) else ""
                 text = f"{cls.__name__}.{name}: column {bound.column.name!r} is deprecated{instead}"
@@ -236,7 +237,8 @@ class ColumnRegistry:
 
     def entities(self) -> list[type]:
         """Return the classes in use, the latest of each type name, in the order of first definition."""
-        return list(self._entities.values())
+        with self._lock:
+            return list(self._entities.values())
 
     def entities_with(self, name: str) -> list[type]:
         """Return the classes that have a field of this name; for a base column, also under its prefixes.
@@ -297,7 +299,7 @@ class ColumnRegistry:
         wanted = _words(text)
         if not wanted:
             return []
-        scored = [(_score(column, wanted), column) for column in self._columns.values()]
+        scored = [(_score(column, wanted), column) for column in self.all_columns()]
         ranked = sorted((pair for pair in scored if pair[0]), key=lambda pair: -pair[0])
         if not ranked:
             return [self.resolve(name)[0] for name in self._suggestions("_".join(wanted))][:limit]
@@ -329,15 +331,10 @@ def _type_name(cls: type) -> str:
 
 
 def _outside_store() -> int:
-    """Return the stacklevel of the class statement: the first frame that is neither ours nor the dataclass decorator's."""
-    import sys
-
+    """Return the stacklevel of the class statement, the first frame outside the store and the dataclass decorator."""
     level = 2
     frame = sys._getframe(2)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in (
-        "store",
-        "dataclasses",
-    ):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("store.", "dataclasses")):
         frame = frame.f_back
         level += 1
     return level

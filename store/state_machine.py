@@ -152,7 +152,7 @@ class StateMachine:
     Attributes:
         initial: State of a newly written object.
         transitions: The edges.
-        states: All states, in the order of first mention; may be declared, and is then the list that edges must keep to.
+        states: All states, in the order of first mention; if declared, the list that edges must keep to.
 
     Raises:
         StateMachineError: The definition is not well formed; every fault is in `problems`.
@@ -397,28 +397,27 @@ def _graph_problems(
     return problems
 
 
-def check_attachment(cls: type, machine: Any) -> None:
+def check_attachment(cls: type, machine: Any, fields: Iterable[str]) -> None:
     """Check that a machine fits a stored class: it is one, and its guards read fields that the class has.
 
     Args:
         cls: The stored class.
-        machine: A subclass of StateMachine, an instance of one, or None to detach.
+        machine: A subclass of StateMachine, or an instance of one.
+        fields: The fields of the class.
 
     Raises:
         StateMachineError: It does not fit; every fault is in `problems`.
     """
-    if machine is None:
-        return
     kind = machine if isinstance(machine, type) else type(machine)
     if not issubclass(kind, StateMachine) or kind is StateMachine:
         message = f"{cls.__name__}: expected a subclass of StateMachine, found {shown(machine)}"
         raise StateMachineError(message, machine=getattr(kind, "__name__", None), problems=[message])
-    annotated = {name for base in cls.__mro__ for name in base.__dict__.get("__annotations__", {})}
+    known = set(fields)
     problems: list[str] = []
     for edge in kind.transitions:
         for name in sorted(edge.guard.fields()) if edge.guard is not None else ():
-            if name not in annotated:
-                near = nearest_names(name, annotated)
+            if name not in known:
+                near = nearest_names(name, known)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 where = f"{edge.from_state!r} -> {edge.to_state!r}"
                 problems.append(f"the guard of {where} reads {name!r}, which {cls.__name__} does not have{hint}")

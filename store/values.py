@@ -296,7 +296,7 @@ class _Compiler:
             return self.seen[cls]
         if issubclass(cls, Enum):
             return _enum_codec(cls)
-        if hasattr(cls, "entity_id"):
+        if hasattr(cls, "_bind"):
             raise UnsupportedType(f"{cls.__name__} is an entity of its own; hold its entity_id instead")
         if is_dataclass(cls):
             return _dataclass_codec(cls, self)
