@@ -9,11 +9,14 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
+from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, Union
+from uuid import UUID
 
 from store.base import FieldSpec, RecordSchema
 from store.connection import Database
 from store.errors import InvalidFilter, RegistryError, nearest_names, shown
+from store.values import ValueRefused
 
 if TYPE_CHECKING:
     from reactive.expr import Expr
@@ -34,6 +37,9 @@ RESERVED_COLUMNS = {
     "state": "text",
     "event_type": "text",
 }
+# What expressions call the types of those columns, and the PostgreSQL types in which they compute.
+_KINDS = {"uuid": "str", "integer": "int", "text": "str", "timestamptz": "datetime"}
+_SQL_TYPES = {"int": "numeric", "float": "float8", "decimal": "numeric", "bool": "boolean", "date": "date", "datetime": "timestamptz"}
 _CASTS: dict[type, str] = {bool: "boolean", int: "numeric", float: "float8", Decimal: "numeric", datetime: "timestamptz", date: "date"}
 
 
@@ -82,15 +88,33 @@ class Columns:
         """Return the SQL of a field or reserved column, and the PostgreSQL type that it has."""
         if name in RESERVED_COLUMNS:
             return name, RESERVED_COLUMNS[name]
-        spec = self.field(name, where)
-        cast = _CASTS.get(spec.base_type, "text")
-        raw = f"data->>'{name}'"
-        default = self.default(spec)
-        if (default is not None or spec.former_names) and self.lacks(spec):
-            cases = "".join(f" WHEN data ? '{key}' THEN data->>'{key}'" for key in (name, *spec.former_names))
-            text = default if default is None or isinstance(default, str) else json.dumps(default)
-            raw = f"CASE{cases} ELSE {_literal(text)} END"
+        cast = _CASTS.get(self.field(name, where).base_type, "text")
+        raw = self._stored(self.field(name, where), "->>")
         return (f'({raw}) COLLATE "C"' if cast == "text" else f"({raw})::{cast}"), cast
+
+    def cast(self, name: str, kind: str | None) -> str:
+        """Return the SQL of a field or reserved column as an expression wants it: a key of `CASTS`, None for text."""
+        if name in RESERVED_COLUMNS:
+            return name
+        spec = self.field(name, "filters")
+        if kind == "json":
+            return f"NULLIF({self._stored(spec, '->')}, 'null')"
+        return f"({self._stored(spec, '->>')})::{_SQL_TYPES.get(kind or 'str', 'text')}"
+
+    def json(self, spec: FieldSpec) -> str:
+        """Return the SQL of a field as jsonb."""
+        return self._stored(spec, "->")
+
+    def _stored(self, spec: FieldSpec, arrow: str) -> str:
+        raw = f"data{arrow}'{spec.name}'"
+        default = self.default(spec)
+        if (default is None and not spec.former_names) or not self.lacks(spec):
+            return raw
+        cases = "".join(f" WHEN data ? '{key}' THEN data{arrow}'{key}'" for key in (spec.name, *spec.former_names))
+        if default is None:
+            return f"CASE{cases} END"
+        text = default if arrow == "->>" and isinstance(default, str) else json.dumps(default)
+        return f"CASE{cases} ELSE {_literal(text)}{'::jsonb' if arrow == '->' else ''} END"
 
 
 def column_sql(database: Database, schema: RecordSchema[Any], name: str, where: str) -> tuple[str, str]:
@@ -146,17 +170,11 @@ def _plain(columns: Columns, spec: FieldSpec, encoded: Any) -> bool:
 
 
 def _field_equals(columns: Columns, spec: FieldSpec, encoded: Any) -> Condition:
-    name = spec.name
     if _plain(columns, spec, encoded):
-        return Condition("data @> %s::jsonb", (json.dumps({name: encoded}, ensure_ascii=False),))
-    raw = f"data->'{name}'"
-    default = columns.default(spec)
-    if (default is not None or spec.former_names) and columns.lacks(spec):
-        cases = "".join(f" WHEN data ? '{key}' THEN data->'{key}'" for key in (name, *spec.former_names))
-        raw = f"CASE{cases} ELSE {_literal(json.dumps(default))}::jsonb END"
+        return Condition("data @> %s::jsonb", (json.dumps({spec.name: encoded}, ensure_ascii=False),))
     if encoded is None:
-        return Condition(f"coalesce({raw}, 'null') = 'null'::jsonb", ())
-    return Condition(f"{raw} = %s::jsonb", (json.dumps(encoded, ensure_ascii=False),))
+        return Condition(f"coalesce({columns.json(spec)}, 'null') = 'null'::jsonb", ())
+    return Condition(f"{columns.json(spec)} = %s::jsonb", (json.dumps(encoded, ensure_ascii=False),))
 
 
 def _reserved(name: str, value: Any) -> Condition:
@@ -176,12 +194,44 @@ def _reserved(name: str, value: Any) -> Condition:
 
 
 def _expression(columns: Columns, schema: RecordSchema[Any], expr: Any) -> Condition:
-    from reactive.expr import Expr
-    from reactive.expr.sql import compile_sql
+    """Compile an expression; equalities at its top level go through the index."""
+    from reactive.errors import ReactiveError
+    from reactive.expr import Const, Expr, Field
+    from reactive.expr.sql import compile_sql, equality_conjuncts
 
     if not isinstance(expr, Expr):
         raise InvalidFilter(f"filters is a dict or an expression, not {shown(expr)}")
-    raise NotImplementedError
+    conditions: list[Condition] = []
+    equalities, rest = equality_conjuncts(expr)
+    for name, value in equalities.items():
+        try:
+            if name in RESERVED_COLUMNS:
+                conditions.append(_reserved(name, value))
+            else:
+                spec = columns.field(name, "filters")
+                conditions.append(_field_equals(columns, spec, spec.encode(value)))
+        except (InvalidFilter, ValueRefused):
+            # Not a value of the field's own type, such as 5.0 for an int: compared as an expression, or refused there.
+            comparison = Field(name) == Const(value)
+            rest = comparison if rest is None else rest & comparison
+    if rest is not None:
+        kinds = {name: _KINDS[cast] for name, cast in RESERVED_COLUMNS.items()}
+        kinds |= {name: _kind_of(spec) for name, spec in schema.fields.items()}
+        try:
+            text, params = compile_sql(rest, lambda name, kind: columns.cast(name, kind), kinds)
+        except ReactiveError as error:
+            raise InvalidFilter(f"filters: {error}") from error
+        conditions.append(Condition(text, tuple(params)))
+    return _conjunction(conditions)
+
+
+def _kind_of(spec: FieldSpec) -> str:
+    """Return the name that expressions have for a field's type."""
+    kind = spec.base_type
+    if issubclass(kind, Enum):
+        kind = type(next(iter(kind)).value)
+    names = {bool: "bool", int: "int", float: "float", Decimal: "decimal", str: "str", UUID: "str", date: "date"}
+    return "datetime" if issubclass(kind, datetime) else names.get(kind, "json")
 
 
 def _encode(schema: RecordSchema[Any], spec: FieldSpec, value: Any) -> Any:
@@ -205,8 +255,6 @@ def _disjunction(conditions: list[Condition]) -> Condition:
     return Condition(" OR ".join(f"({c.text})" for c in conditions), tuple(p for c in conditions for p in c.params))
 
 
-def _literal(text: str | None) -> str:
+def _literal(text: str) -> str:
     """Quote a constant of ours for SQL text that goes through placeholder substitution."""
-    if text is None:
-        return "NULL"
-    return "'" + str(text).replace("'", "''").replace("%", "%%") + "'"
+    return "'" + text.replace("'", "''").replace("%", "%%") + "'"

@@ -309,7 +309,7 @@ BEGIN
                 data = CASE WHEN i.applies THEN h.data || i.changes ELSE h.data END
             FROM item i
             WHERE h.entity_id = i.entity_id
-            RETURNING i.n, i.refold, h.entity_id, h.version, h.owner, h.updated_by, h.tx_time, h.valid_from,
+            RETURNING i.n, i.refold, h.present, h.entity_id, h.version, h.owner, h.updated_by, h.tx_time, h.valid_from,
                       nullif(h.valid_to, 'infinity') AS valid_to, h.state, h.event_type, h.data,
                       i.event_type AS logged_type, i.tx_time AS logged_tx_time, i.valid_from AS logged_valid_from
         )
@@ -318,7 +318,7 @@ BEGIN
         IF v.refold THEN
             PERFORM store.refold_head(v.entity_id, v.logged_tx_time);
         END IF;
-        IF v.refold OR v.logged_type = 'DELETED' THEN
+        IF v.refold OR NOT v.present OR v.logged_type = 'DELETED' THEN
             RETURN QUERY SELECT * FROM store.after_append(v.entity_id, v.version);
         ELSE
             RETURN NEXT (v.entity_id, v.version, v.owner, v.updated_by, v.tx_time, v.valid_from, v.valid_to, v.state,
@@ -328,22 +328,27 @@ BEGIN
 END
 $$;
 
--- What the caller of an append holds afterwards: what a read returns, but the deletion itself after a delete,
--- and the event itself where a read returns nothing.
+-- What the caller of an append holds afterwards: what a read returns; after a deletion, or where a read returns
+-- nothing, the event itself with the state that it left at its own valid_from.
 CREATE OR REPLACE FUNCTION store.after_append(p_entity uuid, p_version integer)
-RETURNS SETOF store.change LANGUAGE sql STABLE AS $$
-    SELECT h.entity_id, h.version, h.owner,
-           CASE WHEN own THEN e.updated_by ELSE h.updated_by END,
-           CASE WHEN own THEN e.tx_time ELSE h.tx_time END,
-           CASE WHEN own THEN e.valid_from ELSE h.valid_from END,
-           nullif(CASE WHEN own THEN e.valid_to ELSE h.valid_to END, 'infinity'),
-           h.state,
-           CASE WHEN own THEN e.event_type ELSE h.event_type END,
-           h.data, e.event_type, e.tx_time, e.valid_from
-    FROM store.object_heads h
-    JOIN store.object_events e ON e.entity_id = h.entity_id AND e.version = p_version,
-    LATERAL (SELECT e.event_type = 'DELETED' OR NOT h.present AS own) o
-    WHERE h.entity_id = p_entity
+RETURNS SETOF store.change LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    h store.object_heads;
+    e store.object_events;
+BEGIN
+    SELECT * INTO h FROM store.object_heads x WHERE x.entity_id = p_entity;
+    SELECT * INTO e FROM store.object_events x WHERE x.entity_id = p_entity AND x.version = p_version;
+    IF h.present AND e.event_type <> 'DELETED' THEN
+        RETURN NEXT (h.entity_id, h.version, h.owner, h.updated_by, h.tx_time, h.valid_from,
+                     nullif(h.valid_to, 'infinity'), h.state, h.event_type, h.data,
+                     e.event_type, e.tx_time, e.valid_from)::store.change;
+    ELSE
+        RETURN QUERY
+        SELECT e.entity_id, e.version, h.owner, e.updated_by, e.tx_time, e.valid_from, nullif(e.valid_to, 'infinity'),
+               s.state, e.event_type, s.data, e.event_type, e.tx_time, e.valid_from
+        FROM store.state_at(e.entity_id, 'infinity', e.valid_from) s;
+    END IF;
+END
 $$;
 
 -- Appends one event to each of several entities.
