@@ -94,7 +94,7 @@ class DeephavenServer:
             KeyFileError: The key file cannot be trusted.
 
         Example:
-            >>> server = DeephavenServer(port=0).start()  # doctest: +SKIP
+            >>> server = DeephavenServer(port=0).start()
         """
         if DeephavenServer._running is not None:
             raise ServerError(f"this process runs a Deephaven server already, at {DeephavenServer._running.url}")

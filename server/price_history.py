@@ -72,7 +72,7 @@ def read_prices(path: Path) -> PriceHistory:
         PriceFileError: The file is missing, empty or no CSV, lacks a column, or a line is wrong.
 
     Example:
-        >>> read_prices(Path("prices.csv")).last["AAPL"]  # doctest: +SKIP
+        >>> read_prices(Path("prices.csv")).last["AAPL"]
         430.47
     """
     try:

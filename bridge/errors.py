@@ -1,0 +1,43 @@
+"""Every error that the bridge raises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["BridgeError", "CellRefused", "ColumnTypeError"]
+
+
+class BridgeError(Exception):
+    """Base of every error of the bridge."""
+
+
+class ColumnTypeError(BridgeError, TypeError):
+    """A field that cannot become a Deephaven column.
+
+    Attributes:
+        type_name: The class.
+        field: The field.
+    """
+
+    def __init__(self, type_name: str, field: str, problem: str) -> None:
+        """Name the field and what is wrong with it."""
+        super().__init__(f"{type_name}.{field}: {problem}")
+        self.type_name = type_name
+        self.field = field
+
+
+class CellRefused(BridgeError, ValueError):
+    """A value that its Deephaven column cannot hold.
+
+    Attributes:
+        value: The value.
+        dh_type: The column's type.
+    """
+
+    def __init__(self, value: Any, dh_type: str, hint: str = "") -> None:
+        """Keep the facts."""
+        shown = repr(value)
+        shown = shown if len(shown) <= 80 else shown[:77] + "..."
+        super().__init__(f"a {dh_type} column cannot hold {shown}{'; ' if hint else ''}{hint}")
+        self.value = value
+        self.dh_type = dh_type

@@ -1,0 +1,223 @@
+"""One registered type: its tables, and how events of the log become their rows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bridge.cells import Cell, instant_cell
+from bridge.errors import BridgeError, CellRefused
+from bridge.java_columns import java_value
+from bridge.type_mapping import METADATA_COLUMNS, FieldColumn, field_columns
+from store.base import record_schema
+from store.errors import nearest_names
+
+if TYPE_CHECKING:
+    from deephaven.table import Table
+
+    from bridge.publisher import TableWriter
+    from reactive.expr import Expr
+    from store.base import FieldSpec, Storable
+    from store.log_reader import LogRow
+
+__all__ = ["Feed", "RowWriter"]
+
+_log = logging.getLogger(__name__)
+
+# Steer a row into the raw table, the live table or both; no part of either.
+_IN_RAW, _IN_LIVE = "InRaw", "InLive"
+
+
+class RowWriter(Protocol):
+    """What `writer=` takes: `DynamicTableWriter`, `TableWriter`, or a class of one's own."""
+
+    def write_row(self, *values: Any) -> None:
+        """Write one row, a value for each column."""
+
+
+class Feed:
+    """The way of one type's events into Deephaven.
+
+    Args:
+        cls: The type.
+        filter: Which entities are shown, by their fields; None shows all.
+        columns: Which fields are shown; None shows all.
+        writer: Where rows go instead of a raw table of the bridge's own.
+
+    Attributes:
+        position: The place in the log of the last event delivered.
+    """
+
+    def __init__(
+        self,
+        cls: type[Storable],
+        *,
+        filter: Expr | None = None,
+        columns: Iterable[str] | None = None,
+        writer: RowWriter | None = None,
+    ) -> None:
+        self.position = 0
+        self.type_name = cls.type_name()
+        self._fields = field_columns(cls, columns)
+        self._sources = [_Source(column) for column in self._fields]
+        self._types = {column.name: column.dh_type for column in self._fields} | METADATA_COLUMNS
+        self._filter = None if filter is None else _Filter(cls, filter)
+        self._shown: set[str] = set()
+        self._writer = writer
+        self._publisher: TableWriter
+        self.raw: Table | None = getattr(writer, "table", None)
+        self.live: Table
+
+    def open(self) -> None:
+        """Make the tables; in the main thread, or inside Deephaven's execution context.
+
+        Raises:
+            BridgeError: No JVM runs, or a field's name cannot be a column's.
+        """
+        from deephaven.stream import blink_to_append_only
+
+        from bridge.publisher import TableWriter
+
+        self._publisher = TableWriter(self.type_name, {**self._types, _IN_RAW: "bool", _IN_LIVE: "bool"})
+        blink, steering = self._publisher.blink, [_IN_RAW, _IN_LIVE]
+        if self._writer is None:
+            self.raw = blink_to_append_only(blink.where(_IN_RAW).drop_columns(steering))
+        self.live = blink.last_by("EntityId").where(_IN_LIVE).drop_columns(steering)
+
+    def deliver(self, rows: Sequence[LogRow]) -> None:
+        """Hand events to the tables, each once however often it is given.
+
+        Raises:
+            BridgeError: The tables take no more rows.
+        """
+        published = []
+        for row in rows:
+            if row.seq <= self.position:
+                continue
+            found = self._steer(row)
+            if found is None:
+                continue
+            cells = self._cells(row)
+            published.append((*cells, *found))
+            if self._writer is not None and found[0]:
+                self._publish(published)
+                published.clear()
+                self._writer.write_row(*map(java_value, self._types.values(), cells))
+                self.position = row.seq
+        self._publish(published)
+        if rows:
+            self.position = max(self.position, rows[-1].seq)
+
+    def wait_visible(self, timeout: float | None = None) -> bool:
+        """Wait until what was delivered is in the tables; see `TableWriter.wait_visible`."""
+        return self._publisher.wait_visible(timeout)
+
+    def _publish(self, rows: list[tuple[Cell, ...]]) -> None:
+        if rows:
+            self._publisher.write_cells(list(rows))
+
+    def _steer(self, row: LogRow) -> tuple[bool, bool] | None:
+        """Return whether an event belongs in the raw and in the live table, None when in neither."""
+        present = row.data is not None
+        if self._filter is None:
+            return True, present
+        entity = row.metadata.entity_id
+        matches = row.data is not None and self._filter.matches(row.data)
+        known = entity in self._shown
+        if matches:
+            self._shown.add(entity)
+            return True, True
+        if not known:
+            return None
+        # A deletion is an event of the entity; one that merely no longer matches leaves the live table in silence.
+        self._shown.discard(entity)
+        return not present, False
+
+    def _cells(self, row: LogRow) -> tuple[Cell, ...]:
+        data, metadata = row.data, row.metadata
+        if data is None:
+            fields: list[Cell] = [None] * len(self._sources)
+        else:
+            try:
+                fields = [source(data) for source in self._sources]
+            except (CellRefused, ValueError, TypeError):
+                fields = [self._cell_or_null(source, row) for source in self._sources]
+        return (
+            *fields,
+            metadata.entity_id,
+            metadata.version,
+            metadata.event_type,
+            metadata.state,
+            metadata.owner,
+            metadata.updated_by,
+            instant_cell(metadata.tx_time),
+            _instant_or_null(metadata.valid_from),
+            _instant_or_null(metadata.valid_to),
+            ",".join(row.changes),
+        )
+
+    def _cell_or_null(self, source: _Source, row: LogRow) -> Cell:
+        # The log cannot be refused: a value that has no place in its column is missing there, and said to be.
+        try:
+            return source(row.data or {})
+        except (CellRefused, ValueError, TypeError) as error:
+            where = f"{self.type_name}.{source.name} of {row.metadata.entity_id} version {row.metadata.version}"
+            _log.error("%s is shown as null: %s", where, error)
+            return None
+
+
+class _Source:
+    """Where a field's cell comes from in an event's data: its name, a former name, or the default."""
+
+    def __init__(self, column: FieldColumn) -> None:
+        self.name = column.name
+        self._cell = column.cell
+        self._former = column.spec.former_names
+        self._default = _default_json(column.spec)
+
+    def __call__(self, data: dict[str, Any]) -> Cell:
+        if self.name in data:
+            return self._cell(data[self.name])
+        for name in self._former:
+            if name in data:
+                return self._cell(data[name])
+        return self._cell(self._default)
+
+
+class _Filter:
+    """An expression over the fields, as Python values, of one type."""
+
+    def __init__(self, cls: type[Storable], expression: Expr) -> None:
+        schema = record_schema(cls)
+        for name in sorted(expression.fields()):
+            if name not in schema.fields:
+                near = nearest_names(name, schema.fields)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise BridgeError(f"the filter names {name!r}, which {schema.type_name} does not have{hint}")
+        self._type_name = schema.type_name
+        self._expression = expression
+        self._specs = [schema.fields[name] for name in expression.fields()]
+
+    def matches(self, data: dict[str, Any]) -> bool:
+        values = {spec.name: _python_value(spec, data) for spec in self._specs}
+        return self._expression.eval(values) is True
+
+
+def _python_value(spec: FieldSpec, data: dict[str, Any]) -> Any:
+    for name in (spec.name, *spec.former_names):
+        if name in data:
+            return spec.decode(data[name])
+    return None if spec.default is None else spec.default()
+
+
+def _default_json(spec: FieldSpec) -> Any:
+    return None if spec.default is None else spec.encode(spec.default())
+
+
+def _instant_or_null(value: Any) -> int | None:
+    # A validity may reach beyond what an Instant column can hold: to the year 9999, say.
+    try:
+        return instant_cell(value)
+    except CellRefused:
+        return None

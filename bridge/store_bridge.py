@@ -1,0 +1,294 @@
+"""The store's log as ticking Deephaven tables: a library to embed in the process that runs the Deephaven server."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import Self
+
+from bridge.errors import BridgeError
+from bridge.feed import Feed, RowWriter
+from bridge.java_columns import require_jvm
+from store.base import Storable
+from store.connection import conninfo, run_named
+from store.errors import StoreError
+from store.subscriptions import LogReader, LogRow
+
+if TYPE_CHECKING:
+    from deephaven.table import Table
+
+    from reactive.expr import Expr
+
+__all__ = ["StoreBridge"]
+
+logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 1.0
+_LOOK_SECONDS = 0.002
+_NO_POSITION = 2**62  # beyond any position: asks for the log's end, not for a safe read
+
+
+class StoreBridge:
+    """Replays the log into tables, then follows it: every event once, in the order of the log.
+
+    The tables show what the bridge's user may read. They start empty, so a new bridge replays the log from its
+    beginning. The connection is opened again when it is lost, and what was missed is read then.
+
+    Args:
+        host: The server's host, or the directory of its socket.
+        port: The server's port.
+        dbname: The database.
+        user: The bridge's login; `provision_user(..., reads_all=True)` makes one that sees every entity.
+        password: Its password.
+        subscriber_id: The name of a checkpoint in the database that moves with the bridge, so that others see how far
+            it is.
+        poll_seconds: How long a lost hint can delay an event.
+
+    Example:
+        >>> bridge = StoreBridge(host=host, port=port, dbname=dbname, user="bridge_user", password="bridge_pw")
+        >>> bridge.register(Order)
+        >>> bridge.start()
+        >>> orders_live = bridge.live(Order)
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int | str,
+        dbname: str,
+        user: str,
+        password: str,
+        subscriber_id: str | None = None,
+        *,
+        poll_seconds: float = 1.0,
+    ) -> None:
+        self._conninfo = conninfo(user, password, host, port, dbname)
+        self._subscriber_id = subscriber_id
+        self._poll_seconds = poll_seconds
+        self._feeds: dict[type[Storable], Feed] = {}
+        self._followers: list[_Follower] = []
+        self._lock = threading.Lock()
+        self._running = False
+
+    def register(
+        self,
+        cls: type[Storable],
+        *,
+        filter: Expr | None = None,
+        columns: Iterable[str] | None = None,
+        writer: RowWriter | None = None,
+    ) -> None:
+        """Show the entities of a type. Call it in the main thread, or inside Deephaven's execution context.
+
+        Args:
+            cls: The type.
+            filter: Show only entities whose fields make this true; one that no longer does leaves the live table.
+            columns: Show only these fields; the metadata columns are always there.
+            writer: Write the rows here instead of into a raw table of the bridge's own:
+                `DynamicTableWriter(infer_dh_schema(cls))`, or anything with a `write_row`.
+
+        Raises:
+            BridgeError: The type is registered already, a name is unknown, a field cannot be a column, or no JVM runs.
+
+        Example:
+            >>> bridge.register(Trade, filter=Field("symbol") == Const("AAPL"))
+        """
+        require_jvm()
+        with self._lock:
+            if any(feed.type_name == cls.type_name() for feed in self._feeds.values()):
+                raise BridgeError(f"{cls.type_name()} is registered already; derive other views from its tables")
+            feed = Feed(cls, filter=filter, columns=columns, writer=writer)
+            feed.open()
+            self._feeds[cls] = feed
+            if self._running:
+                self._follow([feed], None)
+
+    def table(self, cls: type[Storable]) -> Table:
+        """Return the raw table of a type: append-only, one row per event; fields as they were just after it.
+
+        Raises:
+            BridgeError: The type is not registered, or its rows go to a writer that has no table.
+
+        Example:
+            >>> bridge.table(Order).last_by("EntityId")
+        """
+        raw = self._feed(cls).raw
+        if raw is None:
+            raise BridgeError(
+                f"the rows of {cls.type_name()} go to a writer of your own, which has no attribute 'table'"
+            )
+        return raw
+
+    def live(self, cls: type[Storable]) -> Table:
+        """Return the live table of a type: the latest row of each entity that is not deleted and passes the filter.
+
+        Raises:
+            BridgeError: The type is not registered.
+
+        Example:
+            >>> bridge.live(Order).where("State = `PENDING`")
+        """
+        return self._feed(cls).live
+
+    def start(self) -> Self:
+        """Begin to replay the log, in a thread of the bridge's own; returns once the connection stands.
+
+        Raises:
+            BridgeError: No type is registered, or the bridge runs already.
+            ConnectionLost: The server cannot be reached, or refused the login.
+
+        Example:
+            >>> bridge.start()
+        """
+        with self._lock:
+            if self._running:
+                raise BridgeError("this bridge runs already")
+            if not self._feeds:
+                raise BridgeError("nothing to bridge: register a type first")
+            self._follow(list(self._feeds.values()), self._subscriber_id)
+            self._running = True
+        return self
+
+    def stop(self) -> None:
+        """Stop following the log. The tables stay; a later `start` goes on where they end.
+
+        Example:
+            >>> bridge.stop()
+        """
+        with self._lock:
+            followers, self._followers = self._followers, []
+            self._running = False
+        for follower in followers:
+            follower.stop()
+
+    def wait_current(self, timeout: float | None = None) -> bool:
+        """Wait until everything committed before the call is visible in the tables.
+
+        Args:
+            timeout: Seconds; None waits as long as it takes.
+
+        Returns:
+            Whether it is.
+
+        Raises:
+            BridgeError: The bridge does not run, or a table has failed.
+            ConnectionLost: The server cannot be reached.
+
+        Example:
+            >>> bridge.wait_current(timeout=10)
+            True
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._lock:
+            followers = list(self._followers)
+            feeds = list(self._feeds.values())
+        if not followers:
+            raise BridgeError("this bridge does not run: call start()")
+        probe = LogReader(self._conninfo)
+        try:
+            end = run_named(probe.connect(), "watermark", [_NO_POSITION])[0][0]
+        finally:
+            probe.close()
+        while any(follower.position < end for follower in followers):
+            for follower in followers:
+                follower.check()
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOOK_SECONDS)
+        return all(feed.wait_visible(None if deadline is None else deadline - time.monotonic()) for feed in feeds)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def _feed(self, cls: type[Storable]) -> Feed:
+        try:
+            return self._feeds[cls]
+        except KeyError:
+            known = ", ".join(sorted(feed.type_name for feed in self._feeds.values())) or "no type"
+            raise BridgeError(f"{cls.type_name()} is not registered with this bridge; it has {known}") from None
+
+    def _follow(self, feeds: list[Feed], subscriber_id: str | None) -> None:
+        # A type that is registered later gets a reader of its own, which begins at the beginning.
+        follower = _Follower(self._conninfo, feeds, subscriber_id, self._poll_seconds)
+        follower.start()
+        self._followers.append(follower)
+
+
+class _Follower:
+    """One reader of the log and the feeds that it serves."""
+
+    def __init__(
+        self, conninfo: dict[str, Any], feeds: list[Feed], subscriber_id: str | None, poll_seconds: float
+    ) -> None:
+        self._feeds = {feed.type_name: feed for feed in feeds}
+        self._subscriber_id = subscriber_id
+        self._reader = LogReader(conninfo, types=list(self._feeds), data=True, poll_seconds=poll_seconds)
+        self._reader.position = min(feed.position for feed in feeds)
+        self._failure: BridgeError | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="store-bridge", daemon=True)
+
+    @property
+    def position(self) -> int:
+        """The place in the log up to which everything is delivered."""
+        return self._reader.position
+
+    def start(self) -> None:
+        try:
+            self._reader.connect()
+        except BaseException:
+            self._reader.close()
+            raise
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._reader.stop()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+            self._reader.close()
+
+    def check(self) -> None:
+        if self._failure is not None:
+            raise BridgeError(f"the bridge has stopped: {self._failure}") from self._failure
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                for rows in self._reader.follow():
+                    self._deliver(rows)
+            except BridgeError as error:
+                logger.error("the bridge stops: %s", error)
+                self._failure = error
+                return
+            except Exception:
+                # Feeds take each event once, so what was delivered before the error does no harm when it comes again.
+                logger.exception("the bridge stumbles at position %d; trying again", self.position)
+                self._stopping.wait(_RETRY_SECONDS)
+
+    def _deliver(self, rows: list[LogRow]) -> None:
+        if len(self._feeds) == 1:
+            next(iter(self._feeds.values())).deliver(rows)
+        else:
+            by_type: dict[str, list[LogRow]] = {}
+            for row in rows:
+                by_type.setdefault(row.type_name, []).append(row)
+            for type_name, found in by_type.items():
+                self._feeds[type_name].deliver(found)
+        if self._subscriber_id is not None:
+            self._save_checkpoint(rows[-1].seq)
+
+    def _save_checkpoint(self, position: int) -> None:
+        assert self._subscriber_id is not None
+        try:
+            run_named(self._reader.connect(), "save_checkpoint", [self._subscriber_id, position], changing=True)
+        except StoreError as error:
+            logger.warning("bridge %r keeps its old checkpoint: %s", self._subscriber_id, error)
