@@ -80,10 +80,10 @@ class Feed:
         from bridge.publisher import TableWriter
 
         self._publisher = TableWriter(self.type_name, {**self._types, _IN_RAW: "bool", _IN_LIVE: "bool"})
-        blink, steering = self._publisher.blink, [_IN_RAW, _IN_LIVE]
+        blink, columns = self._publisher.blink, list(self._types)
         if self._writer is None:
-            self.raw = blink_to_append_only(blink.where(_IN_RAW).drop_columns(steering))
-        self.live = blink.last_by("EntityId").where(_IN_LIVE).drop_columns(steering)
+            self.raw = blink_to_append_only(blink.where(_IN_RAW).view(columns))
+        self.live = blink.last_by("EntityId").where(_IN_LIVE).view(columns)
 
     def deliver(self, rows: Sequence[LogRow]) -> None:
         """Hand events to the tables, each once however often it is given.
@@ -100,22 +100,21 @@ class Feed:
                 continue
             cells = self._cells(row)
             published.append((*cells, *found))
-            if self._writer is not None and found[0]:
-                self._publish(published)
-                published.clear()
-                self._writer.write_row(*map(java_value, self._types.values(), cells))
+            if self._writer is not None:
+                # It may raise: what comes before this row is delivered, what comes from it on is not.
+                if found[0]:
+                    self._writer.write_row(*map(java_value, self._types.values(), cells))
+                self._publisher.write_cells(published)
+                published = []
                 self.position = row.seq
-        self._publish(published)
+        if published:
+            self._publisher.write_cells(published)
         if rows:
             self.position = max(self.position, rows[-1].seq)
 
     def wait_visible(self, timeout: float | None = None) -> bool:
         """Wait until what was delivered is in the tables; see `TableWriter.wait_visible`."""
         return self._publisher.wait_visible(timeout)
-
-    def _publish(self, rows: list[tuple[Cell, ...]]) -> None:
-        if rows:
-            self._publisher.write_cells(list(rows))
 
     def _steer(self, row: LogRow) -> tuple[bool, bool] | None:
         """Return whether an event belongs in the raw and in the live table, None when in neither."""

@@ -1,0 +1,355 @@
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import fields
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge import BridgeError, StoreBridge, infer_dh_schema
+from reactive.expr import Const, Field
+from server.embedded import DeephavenServer
+from store.base import Storable
+from store.client import StoreClient
+from store.errors import ConnectionLost
+from store.models import Order, Signal, Trade
+from store.server import ObjectStoreServer
+from tests.fix_children import Children
+from tests.fix_postgres import StoreDatabase
+from tests.waiting import wait_until
+
+SECONDS = 30.0
+
+
+def order(symbol: str = "AAPL", **values: Any) -> Order:
+    return Order(**({"symbol": symbol, "quantity": 100, "price": 229.5, "side": "BUY"} | values))
+
+
+def trade(symbol: str = "AAPL", **values: Any) -> Trade:
+    return Trade(**({"symbol": symbol, "quantity": 100, "price": 229.5, "side": "BUY"} | values))
+
+
+def rows(table: Any, *columns: str) -> list[Any]:
+    """Return a ticking table's rows as they are now: tuples, or values where one column is asked for."""
+    from deephaven import arrow
+
+    found = arrow.to_arrow(table.view(list(columns)).snapshot()).to_pylist()
+    return [row[columns[0]] if len(columns) == 1 else tuple(row.values()) for row in found]
+
+
+def row_of(obj: Storable) -> dict[str, Any]:
+    """Return the row that an object read from the store should have."""
+    metadata = {
+        "EntityId": obj.entity_id,
+        "Version": obj.version,
+        "EventType": obj.event_type,
+        "State": obj.state,
+        "Owner": obj.owner,
+        "UpdatedBy": obj.updated_by,
+        "TxTime": obj.tx_time,
+        "ValidFrom": obj.valid_from,
+        "ValidTo": obj.valid_to,
+    }
+    return {item.name: getattr(obj, item.name) for item in fields(obj)} | metadata  # type: ignore[arg-type]
+
+
+class Bridges:
+    """Bridges to one store, stopped at the end of the test."""
+
+    def __init__(self, store: StoreDatabase) -> None:
+        self._store = store
+        self._user = store.provision("bridge_user", reads_all=True)
+        self._made: list[StoreBridge] = []
+
+    def __call__(self, *types: type[Storable], user: str | None = None, **options: Any) -> StoreBridge:
+        """Return a bridge that is not started yet, with types registered."""
+        bridge = StoreBridge(**self._store.login(user or self._user), **options)
+        self._made.append(bridge)
+        for cls in types:
+            bridge.register(cls)
+        return bridge
+
+    def close(self) -> None:
+        for bridge in self._made:
+            bridge.stop()
+
+
+@pytest.fixture
+def bridges(deephaven_context: Any, store_db: StoreDatabase) -> Iterator[Bridges]:
+    made = Bridges(store_db)
+    yield made
+    made.close()
+
+
+def test_bridge_order_written_after_start_has_the_row_of_what_read_returns(
+    bridges: Bridges, store_db: StoreDatabase
+) -> None:
+    bridge = bridges(Order).start()
+    client = store_db.client()
+    entity = client.write(order(book="EQ-US"))
+    assert bridge.wait_current(SECONDS)
+    read = client.read(Order, entity)
+    assert read is not None
+    expected = row_of(read)
+    for table in (bridge.table(Order), bridge.live(Order)):
+        assert rows(table, *expected) == [tuple(expected.values())]
+        assert [column.name for column in table.columns] == [*expected, "Changed"]
+
+
+def test_bridge_log_written_before_start_is_replayed_in_order(bridges: Bridges, store_db: StoreDatabase) -> None:
+    client = store_db.client()
+    orders = [order(quantity=100 * number) for number in range(1, 6)]
+    client.write_many(orders)
+    for amended in orders[:3]:
+        amended.quantity += 7
+        client.update(amended)
+    bridge = bridges(Order).start()
+    assert bridge.wait_current(SECONDS)
+    assert rows(bridge.table(Order), "quantity", "Version", "EventType") == [
+        *[(100 * number, 1, "CREATED") for number in range(1, 6)],
+        *[(100 * number + 7, 2, "UPDATED") for number in range(1, 4)],
+    ]
+    assert sorted(rows(bridge.live(Order), "quantity", "Version")) == [(107, 2), (207, 2), (307, 2), (400, 1), (500, 1)]
+
+
+def test_bridge_events_written_while_it_replays_come_once_each(bridges: Bridges, store_db: StoreDatabase) -> None:
+    client = store_db.client()
+    client.write_many([order() for _ in range(3_000)])
+
+    def write(user: str) -> None:
+        own = store_db.client(user)
+        for _ in range(100):
+            mine = order()
+            own.write(mine)
+            own.update(mine)
+
+    writers = [threading.Thread(target=write, args=(user,)) for user in ("alice", "bob", "carol")]
+    for writer in writers:
+        writer.start()
+    bridge = bridges(Order).start()
+    for writer in writers:
+        writer.join()
+    assert bridge.wait_current(SECONDS)
+    seen = Counter(rows(bridge.table(Order), "EntityId", "Version"))
+    assert len(seen) == 3_600
+    assert set(seen.values()) == {1}
+    assert bridge.live(Order).size == 3_300
+    newest = dict(rows(bridge.table(Order).last_by("EntityId"), "EntityId", "Version"))
+    assert dict(rows(bridge.live(Order), "EntityId", "Version")) == newest
+
+
+def test_bridge_deleted_order_is_an_event_and_no_longer_live(bridges: Bridges, store_db: StoreDatabase) -> None:
+    bridge = bridges(Order).start()
+    client = store_db.client()
+    kept, deleted = order("AAPL"), order("MSFT")
+    client.write(kept)
+    client.write(deleted)
+    client.delete(deleted)
+    assert bridge.wait_current(SECONDS)
+    assert rows(bridge.table(Order), "symbol", "EventType") == [
+        ("AAPL", "CREATED"),
+        ("MSFT", "CREATED"),
+        (None, "DELETED"),
+    ]
+    assert rows(bridge.live(Order), "symbol") == ["AAPL"]
+
+
+def test_bridge_correction_of_the_past_does_not_change_what_is_live(bridges: Bridges, store_db: StoreDatabase) -> None:
+    bridge = bridges(Trade).start()
+    client = store_db.client()
+    now = datetime.now(timezone.utc)
+    booked = trade(price=150.0)
+    client.write(booked, valid_from=now - timedelta(hours=3))
+    booked.price = 151.0
+    client.update(booked, valid_from=now - timedelta(hours=2), valid_to=now - timedelta(hours=1))
+    booked.price = 152.0
+    client.update(booked, valid_from=now - timedelta(minutes=30), fields=["price"])
+    assert bridge.wait_current(SECONDS)
+    assert rows(bridge.table(Trade), "price", "EventType", "Changed")[1:] == [
+        (150.0, "CORRECTED", "price"),
+        (152.0, "CORRECTED", "price"),
+    ]
+    read = client.read(Trade, booked.entity_id or "")
+    assert read is not None
+    assert rows(bridge.live(Trade), "price") == rows(bridge.table(Trade).last_by("EntityId"), "price") == [read.price]
+
+
+def test_bridge_filter_follows_entities_in_and_out(bridges: Bridges, store_db: StoreDatabase) -> None:
+    bridge = bridges()
+    bridge.register(Trade, filter=Field("symbol") == Const("AAPL"))
+    bridge.start()
+    client = store_db.client()
+    leaving, other = trade("AAPL"), trade("MSFT")
+    client.write(leaving)
+    client.write(other)
+    assert bridge.wait_current(SECONDS)
+    assert rows(bridge.live(Trade), "EntityId") == [leaving.entity_id]
+    leaving.symbol, other.symbol = "MSFT", "AAPL"
+    client.update(leaving)
+    client.update(other)
+    assert bridge.wait_current(SECONDS)
+    assert rows(bridge.live(Trade), "EntityId", "symbol") == [(other.entity_id, "AAPL")]
+    assert rows(bridge.table(Trade), "EntityId", "Version") == [(leaving.entity_id, 1), (other.entity_id, 2)]
+
+
+def test_bridge_chosen_columns_are_the_table(bridges: Bridges, store_db: StoreDatabase) -> None:
+    bridge = bridges()
+    bridge.register(Order, columns=["symbol", "quantity"])
+    bridge.start()
+    store_db.client().write(order())
+    assert bridge.wait_current(SECONDS)
+    assert [column.name for column in bridge.table(Order).columns][:3] == ["symbol", "quantity", "EntityId"]
+    assert rows(bridge.live(Order), "symbol", "quantity", "Version") == [("AAPL", 100, 1)]
+
+
+def test_bridge_own_writer_gets_the_rows(bridges: Bridges, store_db: StoreDatabase) -> None:
+    from deephaven import DynamicTableWriter
+
+    writer = DynamicTableWriter(infer_dh_schema(Trade, ["symbol", "price", "trade_date"]))
+    bridge = bridges()
+    bridge.register(Trade, columns=["symbol", "price", "trade_date"], writer=writer)
+    bridge.start()
+    client = store_db.client()
+    booked = trade(trade_date=datetime(2026, 2, 22, tzinfo=timezone.utc).date())
+    client.write(booked)
+    assert bridge.wait_current(SECONDS)
+    table = bridge.table(Trade)
+    wait_until(lambda: table.size == 1, SECONDS)
+    expected = [("AAPL", 229.5, booked.trade_date, booked.entity_id, booked.tx_time)]
+    assert rows(table, "symbol", "price", "trade_date", "EntityId", "TxTime") == expected
+    assert rows(bridge.live(Trade), "symbol", "price", "trade_date", "EntityId", "TxTime") == expected
+    writer.close()
+
+
+def test_bridge_type_registered_after_start_is_replayed_too(bridges: Bridges, store_db: StoreDatabase) -> None:
+    client = store_db.client()
+    client.write(order())
+    client.write(trade())
+    bridge = bridges(Order).start()
+    assert bridge.wait_current(SECONDS)
+    bridge.register(Trade)
+    client.write(trade("MSFT"))
+    assert bridge.wait_current(SECONDS)
+    assert rows(bridge.table(Trade), "symbol") == ["AAPL", "MSFT"]
+    assert rows(bridge.table(Order), "symbol") == ["AAPL"]
+
+
+def test_bridge_stopped_and_started_goes_on_where_it_was(bridges: Bridges, store_db: StoreDatabase) -> None:
+    client = store_db.client()
+    bridge = bridges(Order, Trade).start()
+    client.write(order("AAPL"))
+    assert bridge.wait_current(SECONDS)
+    bridge.stop()
+    client.write(order("MSFT"))
+    client.write(trade("MSFT"))
+    bridge.start()
+    client.write(order("NVDA"))
+    assert bridge.wait_current(SECONDS)
+    assert rows(bridge.table(Order), "symbol") == ["AAPL", "MSFT", "NVDA"]
+    assert rows(bridge.table(Trade), "symbol") == ["MSFT"]
+
+
+def test_bridge_user_without_the_right_to_read_all_sees_its_own(bridges: Bridges, store_db: StoreDatabase) -> None:
+    bridge = bridges(Order, user="bob").start()
+    store_db.client("alice").write(order("AAPL"))
+    store_db.client("alice", readers=["bob"]).write(order("MSFT"))
+    store_db.client("bob").write(order("NVDA"))
+    assert bridge.wait_current(SECONDS)
+    assert rows(bridge.table(Order), "symbol") == ["MSFT", "NVDA"]
+
+
+def test_bridge_checkpoint_moves_with_the_bridge(bridges: Bridges, store_db: StoreDatabase) -> None:
+    bridge = bridges(Order, subscriber_id="desk").start()
+    store_db.client().write(order())
+    assert bridge.wait_current(SECONDS)
+    bridge.stop()
+    with store_db.admin() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT username, c.seq = e.seq FROM store.checkpoints c, store.object_events e")
+        assert cursor.fetchall() == [("bridge_user", True)]
+
+
+def test_bridge_wrong_password_shows_at_start(bridges: Bridges, store_db: StoreDatabase) -> None:
+    bridge = StoreBridge(**(store_db.login("bob") | {"password": "wrong"}))
+    bridge.register(Order)
+    with pytest.raises(ConnectionLost, match="bob"):
+        bridge.start()
+
+
+def test_bridge_misuse_is_an_error_that_says_what_to_do(bridges: Bridges) -> None:
+    bridge = bridges()
+    with pytest.raises(BridgeError, match="register a type first"):
+        bridge.start()
+    bridge.register(Order)
+    with pytest.raises(BridgeError, match="does not run: call start"):
+        bridge.wait_current(1)
+    with pytest.raises(BridgeError, match="Order is registered already"):
+        bridge.register(Order)
+    with pytest.raises(BridgeError, match="Signal is not registered with this bridge; it has Order"):
+        bridge.table(Signal)
+    bridge.start()
+    with pytest.raises(BridgeError, match="runs already"):
+        bridge.start()
+
+
+def test_bridge_catches_up_after_postgresql_was_restarted(deephaven_context: Any, tmp_path: Path) -> None:
+    login = {"user": "alice", "password": "alice_pw"}
+    server = ObjectStoreServer(tmp_path / "data")
+    with server:
+        server.provision_user("alice", "alice_pw")
+        bridge = StoreBridge(**login, **server.conn_info(), poll_seconds=0.1)
+        bridge.register(Order)
+        bridge.start()
+        with StoreClient(**login, **server.conn_info()) as client:
+            client.write(order("AAPL"))
+        assert bridge.wait_current(SECONDS)
+    with server:
+        with StoreClient(**login, **server.conn_info()) as client:
+            client.write(order("MSFT"))
+        wait_until(lambda: rows(bridge.table(Order), "symbol") == ["AAPL", "MSFT"], SECONDS)
+        assert bridge.wait_current(SECONDS)
+        assert sorted(rows(bridge.live(Order), "symbol")) == ["AAPL", "MSFT"]
+        bridge.stop()
+
+
+CLIENT = """
+import sys
+from pydeephaven import Session
+
+host, port, key = sys.argv[1:]
+session = Session(
+    host=host, port=int(port), auth_type="io.deephaven.authentication.psk.PskAuthenticationHandler", auth_token=key
+)
+table = session.open_table("orders_live")
+print("opened", table.to_arrow().num_rows, flush=True)
+while True:
+    symbols = table.to_arrow()["symbol"].to_pylist()
+    if "MSFT" in symbols:
+        print("sees", sorted(symbols), flush=True)
+        break
+session.close()
+"""
+
+
+def test_bridge_second_process_sees_an_order_written_after_it_connected(
+    bridges: Bridges,
+    store_db: StoreDatabase,
+    deephaven_server: DeephavenServer,
+    children: Children,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bridge = bridges(Order).start()
+    client = store_db.client()
+    client.write(order("AAPL"))
+    assert bridge.wait_current(SECONDS)
+    import __main__
+
+    monkeypatch.setattr(__main__, "orders_live", bridge.live(Order), raising=False)
+    child = children.script(CLIENT, deephaven_server.host, str(deephaven_server.port), deephaven_server.key)
+    child.wait_for_line("opened 1")
+    client.write(order("MSFT"))
+    child.wait_for_line("sees ['AAPL', 'MSFT']")
+    assert child.wait() == 0

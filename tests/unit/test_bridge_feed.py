@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from bridge import BridgeError
+from bridge.feed import Feed
+from bridge.type_mapping import column_types
+from reactive.expr import Const, Field
+from store.base import Metadata, Storable
+from store.models import Order
+from store.subscriptions import LogRow
+
+MOMENT = datetime(2026, 2, 22, 10, tzinfo=timezone.utc)
+AAPL = {"symbol": "AAPL", "quantity": 100, "price": 229.5, "side": "BUY"}
+MSFT = AAPL | {"symbol": "MSFT"}
+
+
+class Recorder:
+    """Takes rows as the publisher does, and gives them back by column."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = [*columns, "InRaw", "InLive"]
+        self.rows: list[dict[str, Any]] = []
+
+    def write_cells(self, rows: Sequence[Sequence[Any]]) -> None:
+        self.rows += [dict(zip(self.columns, row, strict=True)) for row in rows]
+
+    def shown(self, *columns: str) -> list[tuple[Any, ...]]:
+        return [tuple(row[column] for column in columns) for row in self.rows]
+
+
+def recorded(cls: type[Storable] = Order, **options: Any) -> tuple[Feed, Recorder]:
+    feed = Feed(cls, **options)
+    recorder = Recorder(list(column_types(cls, options.get("columns"))))
+    feed._publisher = recorder  # type: ignore[assignment]
+    return feed, recorder
+
+
+def event(
+    seq: int,
+    data: Mapping[str, Any] | None,
+    *,
+    entity: str = "e1",
+    version: int = 1,
+    kind: str = "CREATED",
+    changes: Sequence[str] = (),
+    valid_to: datetime | None = None,
+) -> LogRow:
+    metadata = Metadata(entity, version, "alice", "bob", MOMENT, MOMENT, valid_to, "PENDING", kind)
+    return LogRow(seq, "Order", metadata, dict.fromkeys(changes), None if data is None else dict(data))
+
+
+def test_feed_event_becomes_a_row_of_fields_and_metadata() -> None:
+    feed, recorder = recorded()
+    feed.deliver([event(1, AAPL, version=2, kind="UPDATED", changes=["price", "quantity"])])
+    (row,) = recorder.rows
+    assert (row["symbol"], row["quantity"], row["price"]) == ("AAPL", 100, 229.5)
+    assert (row["EntityId"], row["Version"], row["EventType"], row["State"]) == ("e1", 2, "UPDATED", "PENDING")
+    assert (row["Owner"], row["UpdatedBy"], row["Changed"]) == ("alice", "bob", "price,quantity")
+    assert row["TxTime"] == row["ValidFrom"] == int(MOMENT.timestamp()) * 10**9
+    assert row["ValidTo"] is None
+    assert (row["InRaw"], row["InLive"]) == (True, True)
+
+
+def test_feed_rows_given_again_are_passed_over() -> None:
+    feed, recorder = recorded()
+    rows = [event(1, AAPL), event(2, AAPL, version=2)]
+    feed.deliver(rows)
+    feed.deliver([*rows, event(5, AAPL, version=3)])
+    assert recorder.shown("Version") == [(1,), (2,), (3,)]
+    assert feed.position == 5
+
+
+def test_feed_absent_object_is_an_event_with_null_fields_and_not_live() -> None:
+    feed, recorder = recorded()
+    feed.deliver([event(1, AAPL), event(2, None, version=2, kind="DELETED")])
+    assert recorder.shown("symbol", "EventType", "InRaw", "InLive") == [
+        ("AAPL", "CREATED", True, True),
+        (None, "DELETED", True, False),
+    ]
+
+
+def test_feed_chosen_columns_leave_the_others_out() -> None:
+    feed, recorder = recorded(columns=["symbol"])
+    feed.deliver([event(1, AAPL)])
+    assert "quantity" not in recorder.rows[0]
+    assert recorder.shown("symbol", "EntityId") == [("AAPL", "e1")]
+
+
+def test_feed_filter_shows_only_what_matches() -> None:
+    feed, recorder = recorded(filter=Field("symbol") == Const("AAPL"))
+    feed.deliver([event(1, AAPL), event(2, MSFT, entity="e2"), event(3, None, entity="e3", kind="DELETED")])
+    assert recorder.shown("EntityId") == [("e1",)]
+
+
+def test_feed_entity_that_stops_matching_leaves_the_live_table_only() -> None:
+    feed, recorder = recorded(filter=Field("symbol") == Const("AAPL"))
+    feed.deliver([event(1, AAPL), event(2, MSFT, version=2), event(3, MSFT, version=3), event(4, AAPL, version=4)])
+    assert recorder.shown("Version", "InRaw", "InLive") == [(1, True, True), (2, False, False), (4, True, True)]
+
+
+def test_feed_deletion_of_a_matching_entity_is_shown() -> None:
+    feed, recorder = recorded(filter=Field("symbol") == Const("AAPL"))
+    feed.deliver([event(1, AAPL), event(2, None, version=2, kind="DELETED"), event(3, None, version=3, kind="DELETED")])
+    assert recorder.shown("Version", "InRaw", "InLive") == [(1, True, True), (2, True, False)]
+
+
+def test_feed_filter_over_a_missing_value_does_not_match() -> None:
+    feed, recorder = recorded(filter=Field("book") == Const("EQ"))
+    feed.deliver([event(1, AAPL)])
+    assert recorder.rows == []
+
+
+def test_feed_filter_with_an_unknown_field_suggests_the_nearest() -> None:
+    with pytest.raises(BridgeError, match="'symbl', which Order does not have; did you mean 'symbol'"):
+        Feed(Order, filter=Field("symbl") == Const("AAPL"))
+
+
+def test_feed_older_data_takes_former_names_and_defaults() -> None:
+    @dataclass
+    class Quote(Storable):
+        symbol: str = field(default="", metadata={"former_names": ("name",)})
+        bid: float = 1.5
+
+    feed, recorder = recorded(Quote)
+    feed.deliver([event(1, {"name": "AAPL"}), event(2, {"symbol": "MSFT", "bid": 2}, version=2)])
+    assert recorder.shown("symbol", "bid") == [("AAPL", 1.5), ("MSFT", 2.0)]
+
+
+def test_feed_filter_reads_former_names_and_defaults_too() -> None:
+    @dataclass
+    class Quote(Storable):
+        symbol: str = field(default="", metadata={"former_names": ("name",)})
+        bid: float = 1.5
+
+    feed, recorder = recorded(Quote, filter=(Field("symbol") == Const("AAPL")) & (Field("bid") == Const(1.5)))
+    feed.deliver([event(1, {"name": "AAPL"})])
+    assert recorder.shown("symbol") == [("AAPL",)]
+
+
+def test_feed_value_without_a_place_is_null_and_reported(caplog: pytest.LogCaptureFixture) -> None:
+    feed, recorder = recorded()
+    feed.deliver([event(1, AAPL | {"quantity": 2**63})])
+    assert recorder.shown("symbol", "quantity", "price") == [("AAPL", None, 229.5)]
+    assert "Order.quantity of e1 version 1 is shown as null" in caplog.text
+    assert 'dh_type_override="BigInteger"' in caplog.text
+
+
+def test_feed_validity_beyond_an_instant_is_null() -> None:
+    feed, recorder = recorded()
+    feed.deliver([event(1, AAPL, valid_to=datetime(9999, 1, 1, tzinfo=timezone.utc))])
+    assert recorder.shown("symbol", "ValidTo") == [("AAPL", None)]
+
+
+class OwnWriter:
+    """A writer whose third row fails the first time."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[Any, ...]] = []
+        self.failing = True
+
+    def write_row(self, *values: Any) -> None:
+        if len(self.rows) == 2 and self.failing:
+            self.failing = False
+            raise OSError("disk full")
+        self.rows.append(values)
+
+
+def test_feed_own_writer_that_fails_gets_each_row_once_in_the_end() -> None:
+    writer = OwnWriter()
+    feed, recorder = recorded(columns=["symbol"], writer=writer)
+    # Without a JVM there is no Instant to give to the writer.
+    rows = [event(seq, AAPL, version=seq) for seq in (1, 2, 3, 4)]
+    rows = [row._replace(metadata=row.metadata._replace(tx_time=None, valid_from=None)) for row in rows]
+    with pytest.raises(OSError, match="disk full"):
+        feed.deliver(rows)
+    feed.deliver(rows)
+    assert [row[2] for row in writer.rows] == [1, 2, 3, 4]
+    assert recorder.shown("Version") == [(1,), (2,), (3,), (4,)]
