@@ -1,0 +1,168 @@
+"""Which kind of value each node has, where fields' types are known; ill-typed trees are refused with the node named."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from reactive.errors import ExpressionTypeError, UnknownFieldError, UnsupportedNode, shown
+from reactive.expr.kinds import EXACT_BELOW, NUMERIC, ORDERED, Declared, common_kind, declared, kind_of_value
+from reactive.expr.nodes import BinOp, Coalesce, Const, Expr, Field, Func, If, IsNull, StrOp, UnaryOp
+
+__all__ = ["ARITHMETIC", "COMPARISONS", "LOGICAL", "Inference", "bind", "declared_fields", "field_of"]
+
+ARITHMETIC = frozenset({"+", "-", "*", "/", "%", "**"})
+COMPARISONS = frozenset({">", "<", ">=", "<=", "==", "!="})
+LOGICAL = frozenset({"&", "|"})
+
+
+class Inference:
+    """Kinds of nodes, worked out from the leaves up; None where nothing tells.
+
+    Args:
+        types: What fields are declared as, by name; it wins over what the fields themselves say.
+    """
+
+    def __init__(self, types: Mapping[str, Any] | None = None) -> None:
+        """Know nothing of any node yet."""
+        self._types = {name: declared(annotation) for name, annotation in (types or {}).items()}
+        self._kinds: dict[int, str | None] = {}
+
+    def declared(self, field: Field) -> Declared:
+        """Return what is known of a field."""
+        return self._types.get(field.name, field.declared)
+
+    def kind(self, node: Expr) -> str | None:
+        """Return the kind of a node's value.
+
+        Raises:
+            ExpressionTypeError: The node, or one below it, has operands of kinds that it does not take.
+        """
+        key = id(node)
+        if key not in self._kinds:
+            self._kinds[key] = self._infer(node)
+        return self._kinds[key]
+
+    def comparison(self, node: BinOp) -> str:
+        """Return the kind as which the operands of a comparison are compared.
+
+        "json" stands for two fields of which nothing is known: whatever they hold, compared by value.
+
+        Raises:
+            ExpressionTypeError: The operands do not compare.
+        """
+        left, right = self.kind(node.left), self.kind(node.right)
+        equality = node.op in ("==", "!=")
+        if left is None and right is None:
+            return "json" if equality else "decimal"
+        try:
+            kind = common_kind((left, right))
+        except TypeError:
+            kind = None
+        if kind is None or kind == "json" or not (equality or kind in ORDERED):
+            raise ExpressionTypeError(f"{shown(node)}: {left} and {right} do not compare with {node.op}", node)
+        if kind not in NUMERIC:
+            return kind
+        if kind == "int" and any(_small(operand) for operand in node.children):
+            return "float"
+        if "float" in (left, right):
+            return "float"
+        return "decimal"
+
+    def _infer(self, node: Expr) -> str | None:
+        if isinstance(node, Field):
+            return self.declared(node).kind
+        if isinstance(node, Const):
+            return kind_of_value(node.value)
+        if isinstance(node, BinOp):
+            if node.op in ARITHMETIC:
+                return self._require(node, NUMERIC, "numbers", "float")
+            if node.op in LOGICAL:
+                return self._require(node, {"bool"}, "conditions", "bool")
+            self.comparison(node)
+            return "bool"
+        if isinstance(node, UnaryOp):
+            if node.op == "not":
+                return self._require(node, {"bool"}, "a condition", "bool")
+            return self._require(node, NUMERIC, "a number", "float")
+        if isinstance(node, Func):
+            return self._require(node, NUMERIC, "numbers", "float")
+        if isinstance(node, StrOp):
+            result = {"length": "int", "contains": "bool", "starts_with": "bool"}.get(node.op, "str")
+            return self._require(node, {"str"}, "strings", result)
+        if isinstance(node, IsNull):
+            self.kind(node.operand)
+            return "bool"
+        if isinstance(node, If):
+            condition = self.kind(node.condition)
+            if condition not in (None, "bool"):
+                raise ExpressionTypeError(f"{shown(node)}: the condition is {condition}, not bool", node)
+            return self._common(node, (node.then, node.otherwise))
+        if isinstance(node, Coalesce):
+            return self._common(node, node.children)
+        raise UnsupportedNode("any target", node, f"{type(node).__name__} is not a node of this library")
+
+    def _require(self, node: Expr, kinds: frozenset[str] | set[str], what: str, result: str) -> str:
+        for operand in node.children:
+            kind = self.kind(operand)
+            if kind is not None and kind not in kinds:
+                raise ExpressionTypeError(f"{shown(node)} takes {what}, but {shown(operand)} is {kind}", node)
+        return result
+
+    def _common(self, node: Expr, operands: tuple[Expr, ...]) -> str | None:
+        try:
+            return common_kind(self.kind(operand) for operand in operands)
+        except TypeError as error:
+            raise ExpressionTypeError(
+                f"{shown(node)}: its values are {error}, which do not go together", node
+            ) from None
+
+
+def _small(node: Expr) -> bool:
+    return isinstance(node, Const) and type(node.value) is int and abs(node.value) < EXACT_BELOW
+
+
+def declared_fields(schema: Any) -> dict[str, Declared]:
+    """Return what a class or a mapping tells about its fields, properties with a return annotation included.
+
+    Args:
+        schema: A dataclass, or a mapping of names to annotations.
+
+    Raises:
+        ExpressionTypeError: It is neither.
+    """
+    if isinstance(schema, Mapping):
+        return {name: declared(annotation) for name, annotation in schema.items()}
+    if not (isinstance(schema, type) and dataclasses.is_dataclass(schema)):
+        raise ExpressionTypeError(f"expected a dataclass or a mapping of names to types, not {shown(schema)}")
+    hints = typing.get_type_hints(schema, include_extras=True)
+    fields = {field.name: declared(hints[field.name]) for field in dataclasses.fields(schema)}
+    for base in schema.__mro__:
+        for name, attribute in vars(base).items():
+            if isinstance(attribute, property) and attribute.fget and not name.startswith("_") and name not in fields:
+                annotation = typing.get_type_hints(attribute.fget).get("return")
+                fields[name] = declared(annotation)
+    return fields
+
+
+def field_of(schema: Any, name: str) -> Field:
+    """Return a field of a class with its declared type; see `Field.of`."""
+    return _field(Field(name), declared_fields(schema), schema)
+
+
+def _field(field: Field, fields: Mapping[str, Declared], schema: Any) -> Field:
+    known = fields.get(field.name)
+    if known is None:
+        where = schema.__name__ if isinstance(schema, type) else "the mapping of types"
+        raise UnknownFieldError(field.name, where, fields, field)
+    return Field(field.name, known)
+
+
+def bind(expr: Expr, schema: Any) -> Expr:
+    """Return an expression with its fields' declared types, checked; see `Expr.bind`."""
+    fields = declared_fields(schema)
+    bound = expr.transform(lambda node: _field(node, fields, schema) if isinstance(node, Field) else node)
+    Inference().kind(bound)
+    return bound
