@@ -33,10 +33,14 @@ class ClassAnnotations(NamedTuple):
     unresolved: dict[str, str]
 
 
-def definition_names(cls: type) -> Names:
+def definition_names(cls: type, beyond: Names | None = None) -> Names:
     """Return the names that are visible where a class is being defined.
 
     The stack is searched for frames of the class's own module: the functions around a local class are among them.
+
+    Args:
+        cls: The class.
+        beyond: Names to fall back on, such as those of a class that has this one for a field's type.
     """
     # Of the class body, only types: after `date: date = None` the name means a default there, not the type.
     spaces: list[Names] = [{name: value for name, value in vars(cls).items() if isinstance(value, type)}]
@@ -50,7 +54,7 @@ def definition_names(cls: type) -> Names:
     module = sys.modules.get(cls.__module__)
     if module is not None:
         spaces.append(vars(module))
-    spaces.append(vars(builtins))
+    spaces += [vars(builtins), beyond or {}]
     return ChainMap(*spaces)  # type: ignore[arg-type]
 
 

@@ -36,6 +36,7 @@ METADATA_NAMES = (
 RESERVED_NAMES = frozenset({*METADATA_NAMES, "type_name", "to_json", "from_json"})
 
 _ATTRIBUTES = tuple(item.name for item in fields(ColumnDef) if item.name not in ("name", "python_type"))
+_MACHINERY = ("store", "dataclasses", "abc")
 _WORD = re.compile(r"[a-z0-9]+")
 
 
@@ -331,10 +332,10 @@ def _type_name(cls: type) -> str:
 
 
 def _outside_store() -> int:
-    """Return the stacklevel of the class statement, the first frame outside the store and the dataclass decorator."""
+    """Return the stacklevel of the class statement: the first frame that belongs neither to us nor to a decorator."""
     level = 2
     frame = sys._getframe(2)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("store.", "dataclasses")):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _MACHINERY:
         frame = frame.f_back
         level += 1
     return level

@@ -148,21 +148,20 @@ def _decode_int(value: Any) -> int:
 
 
 def _encode_float(value: Any) -> float:
-    if type(value) is not float:
+    if type(value) is float:
+        number = value
+    else:
         item = numpy_item(value)
-        if isinstance(item, float):
-            value = float(item)
-        elif isinstance(item, int) and not isinstance(item, bool):
-            try:
-                value = float(item)
-            except OverflowError:
-                value = float("inf")
-            if value != item:
-                refuse("float", item, "no float is exactly this int; write float(...) to round it")
-        else:
+        if not isinstance(item, (float, int)) or isinstance(item, bool):
             refuse("float", value)
-    if isfinite(value):
-        return value  # type: ignore[no-any-return]
+        try:
+            number = float(item)
+        except OverflowError:
+            number = float("inf")
+        if number != item and item == item:
+            refuse("float", value, "no float is exactly this int; write float(...) to round it")
+    if isfinite(number):
+        return number
     raise ValueRefused("a finite float", value, "use None for a missing value")
 
 

@@ -25,7 +25,7 @@ from enum import Enum, Flag
 from typing import Any, Literal, NamedTuple, TypeAlias, Union, get_args, get_origin
 from uuid import UUID
 
-from store.annotations import Names, read_annotations, resolve, split_optional, type_label
+from store.annotations import Names, definition_names, read_annotations, resolve, split_optional, type_label
 from store.scalars import SCALARS, Codec, ValueRefused, numpy_item, refuse, require_text
 
 __all__ = ["Codec", "Json", "UnsupportedType", "ValueRefused", "codec", "default_factory"]
@@ -252,7 +252,7 @@ def _dataclass_codec(cls: type, compiler: _Compiler) -> Codec:
     types: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         if is_dataclass(base):
-            read = read_annotations(base, compiler.names)
+            read = read_annotations(base, definition_names(base, compiler.names))
             types |= read.fields
             for name, reason in read.unresolved.items():
                 raise UnsupportedType(f"{cls.__name__}.{name}: cannot resolve the annotation ({reason})")
