@@ -17,7 +17,7 @@ __all__ = ["bootstrap_schema", "disable_user", "provision_user"]
 # Applied once each, in this order; never edited after a release.
 MIGRATIONS = ("tables",)
 # Applied whenever their text changes.
-DEFINITIONS = ("access", "fold", "mutate", "log", "share", "rebuild", "triggers", "grants")
+DEFINITIONS = ("access", "fold", "mutate", "create", "append", "log", "share", "rebuild", "triggers", "grants")
 
 MAX_ROLE_NAME_BYTES = 63
 CONNECTIONS_PER_USER = 64

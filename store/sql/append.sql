@@ -1,0 +1,304 @@
+-- Appending events to entities: one by one and in bulk, which are the same but for speed.
+
+-- Whether an event may be appended to an entity that the caller may change. p_at: when it is recorded.
+CREATE OR REPLACE FUNCTION store.append_allowed(
+    h store.object_heads, p_type text, p_version integer, p_event text, p_from timestamptz, p_to timestamptz,
+    p_at timestamptz)
+RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN (h).type_name IS DISTINCT FROM p_type OR (h).version IS DISTINCT FROM p_version OR p_from >= p_to
+                THEN false
+                WHEN p_event = 'STATE_CHANGE'
+                THEN p_from <= p_at AND p_from >= (h).state_since AND NOT (h).deleted && tstzrange(p_from, p_to)
+                WHEN p_event IN ('UPDATED', 'DELETED')
+                THEN NOT (h).deleted && tstzrange(p_from, p_to)
+                ELSE false END
+$$;
+
+-- What a head becomes with one more event, recorded at p_at. `refold`: the head's own state is out of date, or absent
+-- where the event applies, and must come from the log instead.
+CREATE OR REPLACE FUNCTION store.advanced(
+    h store.object_heads, p_event text, p_changes jsonb, p_state text, p_from timestamptz, p_to timestamptz,
+    p_at timestamptz, p_user text)
+RETURNS TABLE (refold boolean, state_since timestamptz, deleted tstzmultirange, due timestamptz, present boolean,
+               event_type text, tx_time timestamptz, valid_from timestamptz, valid_to timestamptz, updated_by text,
+               state text, data jsonb)
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT (h).due <= p_at OR (NOT (h).present AND a.applies AND p_event <> 'DELETED'),
+           CASE WHEN p_event = 'STATE_CHANGE' THEN p_from ELSE (h).state_since END,
+           CASE WHEN p_event = 'DELETED' THEN (h).deleted + tstzmultirange(tstzrange(p_from, p_to))
+                ELSE (h).deleted END,
+           least((h).due, store.next_bound(p_from, p_to, p_at)),
+           CASE WHEN a.applies THEN p_event <> 'DELETED' ELSE (h).present END,
+           CASE WHEN a.applies THEN p_event ELSE (h).event_type END,
+           CASE WHEN a.applies THEN p_at ELSE (h).tx_time END,
+           CASE WHEN a.applies THEN p_from ELSE (h).valid_from END,
+           CASE WHEN a.applies THEN p_to ELSE (h).valid_to END,
+           CASE WHEN a.applies THEN p_user ELSE (h).updated_by END,
+           CASE WHEN a.applies AND p_state IS NOT NULL THEN p_state ELSE (h).state END,
+           CASE WHEN a.applies THEN (h).data || p_changes ELSE (h).data END
+    FROM (SELECT store.covers(p_from, p_to, p_at) AS applies) a
+$$;
+
+-- The type under which a change is logged: an update from a valid time in the past is a correction.
+CREATE OR REPLACE FUNCTION store.logged_as(p_event text, p_from timestamptz, p_at timestamptz)
+RETURNS text LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN p_event = 'UPDATED' AND p_from < p_at THEN 'CORRECTED' ELSE p_event END
+$$;
+
+-- Refuses the first item of p_items that may not be appended, and says why.
+CREATE OR REPLACE FUNCTION store.check_appends(p_items jsonb, p_principals text[], p_admin boolean, p_clock timestamptz)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v record;
+    v_until timestamptz;
+BEGIN
+    SELECT i.entity_id, i.type_name, i.version AS expected, i.event_type, i.valid_from, i.valid_to, i.t,
+           h.type_name AS actual_type, h.version AS actual, h.deleted, h.state_since,
+           coalesce(h.acl && p_principals, false) AS readable,
+           coalesce(h.owner = session_user OR h.writers && p_principals, false) OR p_admin AS writable
+    INTO v
+    FROM (SELECT i.entity_id, i.type_name, i.version, i.event_type, i.n,
+                 greatest(p_clock, h.last_tx_time + interval '1 microsecond') AS t,
+                 coalesce(i.valid_from, greatest(p_clock, h.last_tx_time + interval '1 microsecond')) AS valid_from,
+                 coalesce(i.valid_to, 'infinity') AS valid_to
+          FROM ROWS FROM (jsonb_to_recordset(p_items) AS (entity_id uuid, type_name text, version integer,
+                                                          event_type text, valid_from timestamptz,
+                                                          valid_to timestamptz))
+               WITH ORDINALITY AS i (entity_id, type_name, version, event_type, valid_from, valid_to, n)
+          LEFT JOIN store.object_heads h ON h.entity_id = i.entity_id) i
+    LEFT JOIN store.object_heads h ON h.entity_id = i.entity_id
+    WHERE h.entity_id IS NULL
+       OR NOT (h.owner = session_user OR h.writers && p_principals OR p_admin)
+       OR NOT store.append_allowed(h, i.type_name, i.version, i.event_type, i.valid_from, i.valid_to, i.t)
+    ORDER BY i.n LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN;
+    ELSIF NOT v.readable THEN
+        PERFORM store.refuse('TS001', format('there is no %s %s that you may see', v.type_name, v.entity_id),
+                             jsonb_build_object('entity_id', v.entity_id, 'type_name', v.type_name));
+    ELSIF NOT v.writable THEN
+        PERFORM store.refuse('TS002', format('you may read %s %s but not change it', v.type_name, v.entity_id),
+                             jsonb_build_object('entity_id', v.entity_id, 'type_name', v.type_name));
+    ELSIF v.actual_type IS DISTINCT FROM v.type_name THEN
+        PERFORM store.refuse('TS004', format('%s is a %s, not a %s', v.entity_id, v.actual_type, v.type_name),
+                             jsonb_build_object('entity_id', v.entity_id, 'expected', v.type_name,
+                                                'actual', v.actual_type));
+    ELSIF v.actual IS DISTINCT FROM v.expected THEN
+        PERFORM store.refuse('TS003', format('%s %s is at version %s, not %s', v.type_name, v.entity_id, v.actual,
+                                             v.expected),
+                             jsonb_build_object('entity_id', v.entity_id, 'expected', v.expected,
+                                                'actual', v.actual));
+    ELSIF v.event_type NOT IN ('UPDATED', 'DELETED', 'STATE_CHANGE') THEN
+        PERFORM store.refuse('TS008', format('no event of type %L can be appended', v.event_type),
+                             jsonb_build_object('value', v.event_type));
+    ELSIF v.valid_from >= v.valid_to THEN
+        PERFORM store.refuse('TS005', format('the valid range [%s, %s) is empty', v.valid_from, v.valid_to),
+                             jsonb_build_object('entity_id', v.entity_id, 'valid_from', v.valid_from,
+                                                'valid_to', v.valid_to));
+    ELSIF v.deleted && tstzrange(v.valid_from, v.valid_to) THEN
+        SELECT lower(r) INTO v_until FROM unnest(v.deleted) AS r
+        WHERE r && tstzrange(v.valid_from, v.valid_to) ORDER BY r LIMIT 1;
+        PERFORM store.refuse('TS006', format('%s %s is deleted over %s', v.type_name, v.entity_id, v.deleted),
+                             jsonb_build_object('entity_id', v.entity_id, 'valid_from', v.valid_from,
+                                                'valid_to', nullif(v.valid_to, 'infinity'),
+                                                'deleted_from', v_until, 'deleted', v.deleted::text));
+    ELSE
+        PERFORM store.refuse('TS009', format('a state change of %s cannot take effect at %s', v.entity_id,
+                                             v.valid_from),
+                             jsonb_build_object('entity_id', v.entity_id, 'valid_from', v.valid_from,
+                                                'state_since', v.state_since, 'now', v.t));
+    END IF;
+END
+$$;
+
+-- Recomputes one head from the log, as of a valid time.
+CREATE OR REPLACE FUNCTION store.refold_head(p_entity uuid, p_valid timestamptz)
+RETURNS void LANGUAGE sql VOLATILE AS $$
+    UPDATE store.object_heads h
+    SET folded_at = p_valid,
+        due = store.next_change(p_entity, p_valid),
+        present = coalesce(s.event_type <> 'DELETED', false),
+        event_type = coalesce(s.event_type, h.event_type),
+        tx_time = coalesce(s.tx_time, h.tx_time),
+        valid_from = coalesce(s.valid_from, h.valid_from),
+        valid_to = coalesce(s.valid_to, h.valid_to),
+        updated_by = coalesce(s.updated_by, h.updated_by),
+        state = CASE WHEN s.version IS NULL THEN h.state ELSE s.state END,
+        data = coalesce(s.data, h.data)
+    FROM (SELECT p_entity) AS e (entity_id)
+    LEFT JOIN LATERAL store.state_at(e.entity_id, 'infinity', p_valid) s ON true
+    WHERE h.entity_id = e.entity_id
+$$;
+
+-- What the caller of an append holds afterwards: what a read returns; after a deletion, or where a read returns
+-- nothing, the event itself with the state that it left at its own valid_from.
+CREATE OR REPLACE FUNCTION store.after_append(p_entity uuid, p_version integer)
+RETURNS SETOF store.change LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    h store.object_heads;
+    e store.object_events;
+BEGIN
+    SELECT * INTO h FROM store.object_heads x WHERE x.entity_id = p_entity;
+    SELECT * INTO e FROM store.object_events x WHERE x.entity_id = p_entity AND x.version = p_version;
+    IF h.present AND e.event_type <> 'DELETED' THEN
+        RETURN NEXT (h.entity_id, h.version, h.owner, h.updated_by, h.tx_time, h.valid_from,
+                     nullif(h.valid_to, 'infinity'), h.state, h.event_type, h.data,
+                     e.event_type, e.tx_time, e.valid_from)::store.change;
+    ELSE
+        RETURN QUERY
+        SELECT e.entity_id, e.version, h.owner, e.updated_by, e.tx_time, e.valid_from, nullif(e.valid_to, 'infinity'),
+               s.state, e.event_type, s.data, e.event_type, e.tx_time, e.valid_from
+        FROM store.state_at(e.entity_id, 'infinity', e.valid_from) s;
+    END IF;
+END
+$$;
+
+-- Appends one event to an entity whose head is locked, and which the caller may change.
+CREATE OR REPLACE FUNCTION store.log_append(h store.object_heads, p_item jsonb, p_items jsonb, p_principals text[],
+                                            p_admin boolean, p_clock timestamptz)
+RETURNS SETOF store.change LANGUAGE plpgsql AS $$
+DECLARE
+    v_event text := p_item->>'event_type';
+    v_changes jsonb := p_item->'changes';
+    v_state text := p_item->>'state';
+    v_at timestamptz := greatest(p_clock, h.last_tx_time + interval '1 microsecond');
+    v_from timestamptz := coalesce((p_item->>'valid_from')::timestamptz, v_at);
+    v_to timestamptz := coalesce((p_item->>'valid_to')::timestamptz, 'infinity');
+    v_user text := session_user;
+    a record;
+BEGIN
+    IF NOT store.append_allowed(h, p_item->>'type_name', (p_item->>'version')::integer, v_event, v_from, v_to, v_at) THEN
+        PERFORM store.check_appends(p_items, p_principals, p_admin, p_clock);
+    END IF;
+    v_event := store.logged_as(v_event, v_from, v_at);
+    SELECT * INTO a FROM store.advanced(h, v_event, v_changes, v_state, v_from, v_to, v_at, v_user);
+    INSERT INTO store.object_events (seq, entity_id, version, type_name, event_type, tx_time, valid_from, valid_to,
+                                     state, updated_by, changes)
+    VALUES (nextval('store.event_seq'), h.entity_id, h.version + 1, h.type_name, v_event, v_at, v_from, v_to, v_state,
+            v_user, v_changes);
+    UPDATE store.object_heads x
+    SET version = h.version + 1, last_tx_time = v_at, folded_at = v_at, state_since = a.state_since,
+        deleted = a.deleted, due = a.due, present = a.present, event_type = a.event_type, tx_time = a.tx_time,
+        valid_from = a.valid_from, valid_to = a.valid_to, updated_by = a.updated_by, state = a.state, data = a.data
+    WHERE x.entity_id = h.entity_id;
+    IF a.refold THEN
+        PERFORM store.refold_head(h.entity_id, v_at);
+    END IF;
+    IF a.refold OR NOT a.present OR v_event = 'DELETED' THEN
+        RETURN QUERY SELECT * FROM store.after_append(h.entity_id, h.version + 1);
+    ELSE
+        RETURN NEXT (h.entity_id, h.version + 1, h.owner, a.updated_by, a.tx_time, a.valid_from,
+                     nullif(a.valid_to, 'infinity'), a.state, a.event_type, a.data, v_event, v_at, v_from)::store.change;
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION store.log_appends(p_items jsonb, p_clock timestamptz)
+RETURNS SETOF store.change LANGUAGE plpgsql AS $$
+DECLARE
+    v record;
+BEGIN
+    FOR v IN
+        WITH item AS MATERIALIZED (
+            SELECT nextval('store.event_seq') AS seq, i.n, i.entity_id, i.type_name, h.version + 1 AS version,
+                   t.at, r.valid_from AS starts, r.valid_to AS ends, l.event, i.state AS new_state, i.changes, a.*
+            FROM ROWS FROM (jsonb_to_recordset(p_items) AS (entity_id uuid, type_name text, event_type text,
+                                                            changes jsonb, state text, valid_from timestamptz,
+                                                            valid_to timestamptz))
+                 WITH ORDINALITY AS i (entity_id, type_name, event_type, changes, state, valid_from, valid_to, n)
+            JOIN store.object_heads h ON h.entity_id = i.entity_id
+            CROSS JOIN LATERAL (SELECT greatest(p_clock, h.last_tx_time + interval '1 microsecond') AS at) t
+            CROSS JOIN LATERAL (SELECT coalesce(i.valid_from, t.at) AS valid_from,
+                                       coalesce(i.valid_to, 'infinity') AS valid_to) r
+            CROSS JOIN LATERAL (SELECT store.logged_as(i.event_type, r.valid_from, t.at) AS event) l
+            CROSS JOIN LATERAL store.advanced(h, l.event, i.changes, i.state, r.valid_from, r.valid_to, t.at,
+                                              session_user::text) a
+        ), logged AS (
+            INSERT INTO store.object_events (seq, entity_id, version, type_name, event_type, tx_time, valid_from,
+                                             valid_to, state, updated_by, changes)
+            SELECT i.seq, i.entity_id, i.version, i.type_name, i.event, i.at, i.starts, i.ends, i.new_state,
+                   session_user, i.changes
+            FROM item i
+        ), projected AS (
+            UPDATE store.object_heads x
+            SET version = i.version, last_tx_time = i.at, folded_at = i.at, state_since = i.state_since,
+                deleted = i.deleted, due = i.due, present = i.present, event_type = i.event_type, tx_time = i.tx_time,
+                valid_from = i.valid_from, valid_to = i.valid_to, updated_by = i.updated_by, state = i.state,
+                data = i.data
+            FROM item i
+            WHERE x.entity_id = i.entity_id
+            RETURNING i.n, i.refold, x.present, x.entity_id, x.version, x.owner, x.updated_by, x.tx_time, x.valid_from,
+                      nullif(x.valid_to, 'infinity') AS valid_to, x.state, x.event_type, x.data, i.event, i.at, i.starts
+        )
+        SELECT * FROM projected ORDER BY n
+    LOOP
+        IF v.refold THEN
+            PERFORM store.refold_head(v.entity_id, v.at);
+        END IF;
+        IF v.refold OR NOT v.present OR v.event = 'DELETED' THEN
+            RETURN QUERY SELECT * FROM store.after_append(v.entity_id, v.version);
+        ELSE
+            RETURN NEXT (v.entity_id, v.version, v.owner, v.updated_by, v.tx_time, v.valid_from, v.valid_to, v.state,
+                         v.event_type, v.data, v.event, v.at, v.starts)::store.change;
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- Locks the heads, in entity order, checks every item and appends.
+CREATE OR REPLACE FUNCTION store.make_events(p_items jsonb, p_shared_clock boolean)
+RETURNS SETOF store.change LANGUAGE plpgsql AS $$
+DECLARE
+    v_principals text[] := store.principals();
+    v_admin boolean := store.is_admin();
+    v_clock timestamptz;
+    v_head store.object_heads;
+BEGIN
+    IF jsonb_array_length(p_items) = 1 THEN
+        SELECT * INTO v_head FROM store.object_heads h
+        WHERE h.entity_id = (p_items->0->>'entity_id')::uuid
+          AND (h.owner = session_user OR h.writers && v_principals OR v_admin)
+        FOR UPDATE;
+        v_clock := store.transaction_clock(p_shared_clock);
+        IF FOUND THEN
+            RETURN QUERY SELECT * FROM store.log_append(v_head, p_items->0, p_items, v_principals, v_admin, v_clock);
+            RETURN;
+        END IF;
+    ELSE
+        PERFORM 1 FROM store.object_heads h
+        WHERE h.entity_id IN (SELECT (i->>'entity_id')::uuid FROM jsonb_array_elements(p_items) i)
+          AND (h.owner = session_user OR h.writers && v_principals OR v_admin)
+        ORDER BY h.entity_id FOR UPDATE;
+        v_clock := store.transaction_clock(p_shared_clock);
+    END IF;
+    PERFORM store.check_appends(p_items, v_principals, v_admin, v_clock);
+    RETURN QUERY SELECT * FROM store.log_appends(p_items, v_clock);
+END
+$$;
+
+-- p_items: [{entity_id, type_name, version (the one expected), event_type, changes, state, valid_from, valid_to}, ...];
+-- the rows come back in that order, as a read would return them.
+CREATE OR REPLACE FUNCTION store.append_events(p_items jsonb, p_shared_clock boolean, p_key text)
+RETURNS SETOF store.change
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp
+SET plan_cache_mode = force_generic_plan AS $$
+BEGIN
+    PERFORM pg_current_xact_id();
+    IF p_key IS NULL THEN
+        RETURN QUERY SELECT * FROM store.make_events(p_items, p_shared_clock);
+    ELSIF store.claim_key(p_key, p_items) THEN
+        RETURN QUERY
+        WITH made AS MATERIALIZED (
+            SELECT * FROM store.make_events(p_items, p_shared_clock)
+        ), kept AS (
+            UPDATE store.idempotency_keys k
+            SET entity_ids = m.entity_ids, versions = m.versions
+            FROM (SELECT array_agg(entity_id) AS entity_ids, array_agg(version) AS versions FROM made) m
+            WHERE k.username = session_user AND k.key = p_key
+        )
+        SELECT * FROM made;
+    ELSE
+        RETURN QUERY SELECT * FROM store.replayed(p_key);
+    END IF;
+END
+$$;
