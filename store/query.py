@@ -117,7 +117,7 @@ def run(
     if cursor is not None:
         after, after_params = _after(order, _decode_cursor(cursor, digest))
         where, where_params = f"({where}) AND ({after})", where_params + after_params
-    key = f", ({order.text})::text" if order else ""
+    key = f", ({order.text})::text AS position" if order else ""
     direction = "DESC" if order and order.descending else "ASC"
     sort = f"{order.text} {direction} NULLS LAST, " if order else ""
     text = relation.format(select=SELECT_OBJECT + key) + f"\nWHERE {where}\nORDER BY {sort}entity_id"
