@@ -32,6 +32,7 @@ class FieldSpec(NamedTuple):
         former_names: Names under which older data holds the field.
         encode: Python value to JSON value; raises ValueRefused.
         decode: JSON value to Python value; raises ValueRefused.
+        schema: The JSON Schema of the encoded values.
     """
 
     name: str
@@ -43,6 +44,7 @@ class FieldSpec(NamedTuple):
     former_names: tuple[str, ...]
     encode: Callable[[Any], Any]
     decode: Callable[[Any], Any]
+    schema: Mapping[str, Any]
 
 
 class RecordSchema(Generic[T]):
@@ -180,7 +182,7 @@ def _field_spec(cls: type, field: Field[Any], bound: BoundField) -> FieldSpec:
     base = getattr(bound.annotation, "__origin__", bound.annotation)
     if not isinstance(base, type):
         base = bound.column.python_type
-    encode, decode, _ = bound.codec
+    encode, decode, schema = bound.codec
     return FieldSpec(
         field.name,
         bound.annotation,
@@ -191,6 +193,7 @@ def _field_spec(cls: type, field: Field[Any], bound: BoundField) -> FieldSpec:
         tuple(former),
         encode,
         decode,
+        schema,
     )
 
 

@@ -1,7 +1,7 @@
 """Values by declared type: to JSON and back without loss, and what is refused."""
 
 # The spellings of types are what is tested.
-# ruff: noqa: UP007, UP045
+# ruff: noqa: UP045
 
 from __future__ import annotations
 
