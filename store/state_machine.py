@@ -299,7 +299,7 @@ class StateMachine:
         lines += [f'    state "{_mermaid_text(s)}" as {alias}' for s, alias in names.items() if s != alias]
         lines.append(f"    [*] --> {names[cls.initial]}")
         for edge in cls._edges.values():
-            notes = [f"[{edge.guard!r}]"] if edge.guard is not None else []
+            notes = [f"[{edge.guard}]"] if edge.guard is not None else []
             notes += [f"by {', '.join(edge.allowed_by)}"] if edge.allowed_by else []
             notes += [f"starts {edge.start_workflow.__qualname__}"] if edge.start_workflow is not None else []
             label = f" : {_mermaid_text(' '.join(notes))}" if notes else ""
@@ -332,10 +332,10 @@ def _check_guard(machine: str, edge: Transition, obj: Any) -> None:
     values = {name: getattr(obj, name, None) for name in sorted(edge.guard.fields())}
     listed = ", ".join(f"{name}={value!r}" for name, value in values.items())
     raise GuardFailure(
-        f"{machine}: guard of {edge.from_state!r} -> {edge.to_state!r} {outcome}: {edge.guard!r} with {listed}",
+        f"{machine}: guard of {edge.from_state!r} -> {edge.to_state!r} {outcome}: {edge.guard} with {listed}",
         from_state=edge.from_state,
         to_state=edge.to_state,
-        guard=repr(edge.guard),
+        guard=str(edge.guard),
         values=values,
     ) from failure
 
@@ -365,11 +365,20 @@ def _checked_edges(cls: type[StateMachine]) -> dict[tuple[str, str], Transition]
         if pair in edges:
             problems.append(f"transitions: the edge {item.from_state!r} -> {item.to_state!r} is given twice")
         edges[pair] = item
+    declared = cls.__dict__.get("states")
+    if declared is not None and not _is_list_of_names(declared):
+        problems.append(f"states: expected a list of names, each once, found {shown(declared)}")
     if not problems and isinstance(initial, str):
-        problems = _graph_problems(initial, edges, cls.__dict__.get("states"))
+        problems = _graph_problems(initial, edges, declared)
     if problems:
         raise StateMachineError(_listed(cls.__name__, problems), machine=cls.__name__, problems=problems)
     return edges
+
+
+def _is_list_of_names(value: Any) -> bool:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        return False
+    return all(isinstance(state, str) for state in value) and len(set(value)) == len(value)
 
 
 def _graph_problems(
@@ -378,9 +387,9 @@ def _graph_problems(
     """Return the states that are unknown or that no path from the initial state reaches."""
     problems: list[str] = []
     mentioned = list(dict.fromkeys(state for pair in edges for state in pair))
-    known = mentioned if declared is None else list(declared)
+    known = (mentioned or [initial]) if declared is None else list(declared)
     for state in dict.fromkeys([initial, *mentioned]):
-        if edges and state not in known:
+        if state not in known:
             near = nearest_names(state, known)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             where = "initial" if state == initial else "transitions"
