@@ -15,6 +15,7 @@ from uuid import UUID
 
 from reactive.errors import ExpressionTypeError, UnknownFieldError, shown
 from reactive.expr.inference import ARITHMETIC, COMPARISONS, Inference
+from reactive.expr.kinds import EXP_LIMIT
 from reactive.expr.nodes import BinOp, Coalesce, Const, Expr, Field, Func, If, IsNull, StrOp, UnaryOp
 
 __all__ = ["coerce", "interpret", "power", "round_places", "row_of"]
@@ -232,7 +233,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "!=": lambda x, y: x != y,
     "sqrt": lambda x: None if x < 0 else math.sqrt(x),
     "log": lambda x: None if x <= 0 else math.log(x),
-    "exp": lambda x: None if x > 700 else 0.0 if x <= -700 else math.exp(x),
+    "exp": lambda x: None if x > EXP_LIMIT else math.exp(x),
     "ceil": lambda x: math.ceil(x) + 0.0,
     "floor": lambda x: math.floor(x) + 0.0,
     "round": lambda x, places=None: round(x) + 0.0 if places is None else round_places(x, int(places)),

@@ -14,7 +14,17 @@ from enum import Enum
 from typing import NamedTuple, Union
 from uuid import UUID
 
-__all__ = ["EXACT", "EXACT_BELOW", "NUMERIC", "ORDERED", "Declared", "common_kind", "declared", "kind_of_value"]
+__all__ = [
+    "EXACT",
+    "EXACT_BELOW",
+    "EXP_LIMIT",
+    "NUMERIC",
+    "ORDERED",
+    "Declared",
+    "common_kind",
+    "declared",
+    "kind_of_value",
+]
 
 NUMERIC = frozenset({"int", "float", "decimal"})
 EXACT = frozenset({"int", "decimal"})
@@ -22,6 +32,8 @@ ORDERED = NUMERIC | {"str", "date", "datetime"}
 # Up to here every whole number is a double; whichever number is compared with a smaller one, rounding it to a double
 # first does not change the outcome.
 EXACT_BELOW = 2**53
+# The natural logarithm of the largest double: exp of anything greater overflows.
+EXP_LIMIT = 709.782712893384
 
 _KINDS: dict[object, str] = {
     bool: "bool",

@@ -18,7 +18,7 @@ from typing import Any
 
 from reactive.expr.inference import ARITHMETIC, COMPARISONS, Inference
 from reactive.expr.interpret import coerce, interpret, power, round_places, row_of
-from reactive.expr.kinds import NUMERIC
+from reactive.expr.kinds import EXP_LIMIT, NUMERIC
 from reactive.expr.nodes import BinOp, Coalesce, Const, Expr, Field, Func, If, IsNull, StrOp, UnaryOp
 
 __all__ = ["compile_function", "source_of"]
@@ -319,7 +319,7 @@ class _Emitter:
         if node.name == "log":
             return _Code(f"log({x})", (*guards, f"{x} <= 0.0"), True)
         if node.name == "exp":
-            return _Code(f"(exp({x}) if {x} > -700.0 else 0.0)", (*guards, f"{x} > 700.0"), True)
+            return _Code(f"exp({x})", (*guards, f"{x} > {EXP_LIMIT!r}"), True)
         if len(node.children) == 2:
             places = node.children[1]
             assert isinstance(places, Const)

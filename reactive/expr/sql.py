@@ -18,7 +18,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from reactive.errors import ExpressionError, shown
 from reactive.expr.generator import Generator
-from reactive.expr.kinds import EXACT_BELOW, NUMERIC
+from reactive.expr.kinds import EXACT_BELOW, EXP_LIMIT, NUMERIC
 from reactive.expr.nodes import BinOp, Coalesce, Const, Expr, Field, Func, If, IsNull, StrOp
 
 __all__ = ["CASTS", "CompiledSql", "compile_sql", "equality_conjuncts", "json_column", "literal", "to_sql"]
@@ -191,7 +191,8 @@ class _PostgreSQL(Generator):
         "abs": "ABS({0})",
         "sqrt": "SQRT(CASE WHEN {0} >= 0 THEN {0} END)",
         "log": "LN(CASE WHEN {0} > 0 THEN {0} END)",
-        "exp": "(CASE WHEN {0} > 700 THEN NULL WHEN {0} <= -700 THEN 0 ELSE EXP({0}) END)",
+        # PostgreSQL raises an error on underflow as well; e to the power of -745.13 is the smallest double.
+        "exp": f"(CASE WHEN {{0}} > {EXP_LIMIT!r} THEN NULL WHEN {{0}} < -745.13 THEN 0 ELSE EXP({{0}}) END)",
         # Adding zero turns -0 into 0.
         "ceil": "(CEIL({0}) + 0)",
         "floor": "(FLOOR({0}) + 0)",
