@@ -59,9 +59,10 @@ class Feed:
     ) -> None:
         self.position = 0
         self.type_name = cls.type_name()
-        self._fields = field_columns(cls, columns)
-        self._sources = [_Source(column) for column in self._fields]
-        self._types = {column.name: column.dh_type for column in self._fields} | METADATA_COLUMNS
+        shown = field_columns(cls, columns)
+        self._sources = [_Source(column) for column in shown]
+        self._plain = [(column.name, column.cell) for column in shown]
+        self._types = {column.name: column.dh_type for column in shown} | METADATA_COLUMNS
         self._filter = None if filter is None else _Filter(cls, filter)
         self._shown: set[str] = set()
         self._writer = writer
@@ -139,8 +140,8 @@ class Feed:
             fields: list[Cell] = [None] * len(self._sources)
         else:
             try:
-                fields = [source(data) for source in self._sources]
-            except (CellRefused, ValueError, TypeError):
+                fields = [cell(data[name]) for name, cell in self._plain]
+            except (KeyError, ValueError, TypeError):
                 fields = [self._cell_or_null(source, row) for source in self._sources]
         return (
             *fields,
@@ -160,7 +161,7 @@ class Feed:
         # The log cannot be refused: a value that has no place in its column is missing there, and said to be.
         try:
             return source(row.data or {})
-        except (CellRefused, ValueError, TypeError) as error:
+        except (ValueError, TypeError) as error:
             where = f"{self.type_name}.{source.name} of {row.metadata.entity_id} version {row.metadata.version}"
             _log.error("%s is shown as null: %s", where, error)
             return None

@@ -116,11 +116,16 @@ class DeephavenServer:
         extra = [f"-D{name}={value}" for name, value in _PROPERTIES.items()]
         try:
             start_jvm(default_jvm_args=arguments, jvm_args=extra + ([f"-Xmx{self._heap}"] if self._heap else []))
-        except (ImportError, RuntimeError, ValueError, OSError) as error:
+        except ImportError as error:
+            raise ServerError(f"no Java was found. {_JAVA_ADVICE}") from error
+        except (RuntimeError, ValueError, OSError) as error:
             raise ServerError(f"the JVM does not start ({error}). {_JAVA_ADVICE}") from error
 
         import jpy
 
+        version = str(jpy.get_type("java.lang.System").getProperty("java.specification.version"))
+        if not version.isdecimal() or int(version) < 17:
+            raise ServerError(f"the Java found here is version {version}. {_JAVA_ADVICE}")
         if jpy.get_type("javax.tools.ToolProvider").getSystemJavaCompiler() is None:
             raise ServerError(f"the Java found here is a JRE, without a compiler. {_JAVA_ADVICE}")
 
