@@ -87,6 +87,9 @@ def run(
             return cursor.fetchall() if cursor.description is not None else []
     except psycopg2.Error as error:
         raise_store_error(error, changing=changing, lost=bool(conn.closed))
+    except ValueError as error:
+        # psycopg2's way to say that a text holds a NUL or a lone surrogate, or that a time is not one of Python's.
+        raise errors.StoreError(f"a value cannot be sent to PostgreSQL, or be read from it: {error}") from error
 
 
 def run_named(

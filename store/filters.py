@@ -15,8 +15,9 @@ from uuid import UUID
 
 from store.base import FieldSpec, RecordSchema
 from store.connection import Database
-from store.errors import InvalidFilter, RegistryError, nearest_names, shown
-from store.values import ValueRefused
+from store.errors import InvalidFilter, RegistryError, StoreError, nearest_names, shown
+from store.scalars import ValueRefused, require_text
+from store.writing import require_entity_id, require_instant
 
 if TYPE_CHECKING:
     from reactive.expr import Expr
@@ -57,8 +58,8 @@ class Columns:
     Which fields some entity lacks is asked once a query, and only about fields whose default is not null.
     """
 
-    def __init__(self, database: Database, schema: RecordSchema[Any]) -> None:
-        """Ask nothing yet."""
+    def __init__(self, database: Database | None, schema: RecordSchema[Any]) -> None:
+        """Ask nothing yet; without a database, take it that no entity lacks a field."""
         self._database = database
         self._schema = schema
         self._lacking: set[str] | None = None
@@ -75,6 +76,8 @@ class Columns:
 
     def lacks(self, spec: FieldSpec) -> bool:
         """Say whether some entity may have been written without the field, so that its default matters."""
+        if self._database is None:
+            return False
         if self._lacking is None:
             rows = self._database.fetch("lacking_fields", self._schema.type_name, list(self._schema.fields))
             self._lacking = set(rows[0][0])
@@ -82,20 +85,23 @@ class Columns:
 
     def default(self, spec: FieldSpec) -> Any:
         """Return the JSON form of what a read gives for a field that is not stored."""
-        return None if spec.default is None else spec.encode(spec.default())
+        try:
+            return None if spec.default is None else spec.encode(spec.default())
+        except ValueRefused:
+            return None  # a read gives it, but it can be neither stored nor asked for
 
     def text(self, name: str, where: str) -> tuple[str, str]:
         """Return the SQL of a field or reserved column, and the PostgreSQL type that it has."""
         if name in RESERVED_COLUMNS:
             return name, RESERVED_COLUMNS[name]
-        cast = _CASTS.get(self.field(name, where).base_type, "text")
+        cast = _CASTS.get(_plain_type(self.field(name, where)), "text")
         raw = self._stored(self.field(name, where), "->>")
         return (f'({raw}) COLLATE "C"' if cast == "text" else f"({raw})::{cast}"), cast
 
     def cast(self, name: str, kind: str | None) -> str:
         """Return the SQL of a field or reserved column as an expression wants it: a key of `CASTS`, None for text."""
         if name in RESERVED_COLUMNS:
-            return name
+            return "entity_id::text" if name == "entity_id" else name
         spec = self.field(name, "filters")
         if kind == "json":
             return f"NULLIF({self._stored(spec, '->')}, 'null')"
@@ -126,8 +132,14 @@ def column_sql(database: Database, schema: RecordSchema[Any], name: str, where: 
     return Columns(database, schema).text(name, where)
 
 
-def compile_filters(database: Database, schema: RecordSchema[Any], filters: Filters) -> Condition:
+def compile_filters(database: Database | None, schema: RecordSchema[Any], filters: Filters) -> Condition:
     """Return the condition of a filter.
+
+    Args:
+        database: Where to ask which fields some entity lacks. Without one the condition is what equal filters have in
+            common, whatever is stored: good for telling queries apart, not for running them.
+        schema: The class that the filter is about.
+        filters: The filter.
 
     Raises:
         InvalidFilter: A name, a value or a node of the expression cannot be used.
@@ -142,7 +154,8 @@ def compile_filters(database: Database, schema: RecordSchema[Any], filters: Filt
 
 def _equalities(columns: Columns, schema: RecordSchema[Any], filters: Mapping[str, Any]) -> Iterable[Condition]:
     contained: dict[str, Any] = {}
-    for name, value in filters.items():
+    for name in sorted(filters, key=str):
+        value = filters[name]
         if not isinstance(name, str):
             raise InvalidFilter(f"filters: a key is the name of a field, not {shown(name)}")
         if name in RESERVED_COLUMNS:
@@ -151,7 +164,7 @@ def _equalities(columns: Columns, schema: RecordSchema[Any], filters: Mapping[st
         spec = columns.field(name, "filters")
         if isinstance(value, (list, tuple, set, frozenset)):
             options = [_field_equals(columns, spec, _encode(schema, spec, option)) for option in value]
-            yield _disjunction(options)
+            yield _disjunction(sorted(options, key=str) if isinstance(value, (set, frozenset)) else options)
             continue
         encoded = _encode(schema, spec, value)
         if _plain(columns, spec, encoded):
@@ -182,21 +195,25 @@ def _reserved(name: str, value: Any) -> Condition:
     if value is None:
         return Condition(f"{name} IS NULL", ())
     if isinstance(value, (list, tuple, set, frozenset)):
-        return _disjunction([_reserved(name, option) for option in value])
-    expected: tuple[type, ...] = {"integer": (int,), "timestamptz": (datetime,)}.get(cast, (str,))
+        options = [_reserved(name, option) for option in value]
+        return _disjunction(sorted(options, key=str) if isinstance(value, (set, frozenset)) else options)
+    expected: type[Any] = {"integer": int, "timestamptz": datetime}.get(cast, str)
     if not isinstance(value, expected) or isinstance(value, bool):
-        raise InvalidFilter(f"filters: {name} takes {' or '.join(t.__name__ for t in expected)}, not {shown(value)}")
-    if isinstance(value, datetime) and value.utcoffset() is None:
-        raise InvalidFilter(f"filters: {name}={value!r} has no time zone: pass an aware datetime")
-    if isinstance(value, str) and "\0" in value:
-        raise InvalidFilter(f"filters: {name} holds a NUL character, which PostgreSQL cannot store: {shown(value)}")
-    return Condition(f"{name} = %s::{cast}", (value,))
+        raise InvalidFilter(f"filters: {name} takes {expected.__name__}, not {shown(value)}")
+    try:
+        value = require_instant(name, value) if cast == "timestamptz" else value
+        value = require_entity_id(value) if cast == "uuid" else value
+        value = require_text(value) if cast == "text" else value
+    except (StoreError, ValueRefused) as error:
+        raise InvalidFilter(f"filters: {name}: {error}") from None
+    return Condition(f"{name} = %s::{'numeric' if cast == 'integer' else cast}", (value,))
 
 
 def _expression(columns: Columns, schema: RecordSchema[Any], expr: Any) -> Condition:
     """Compile an expression; equalities at its top level go through the index."""
     from reactive.errors import ReactiveError
     from reactive.expr import Const, Expr, Field
+    from reactive.expr.inference import Inference
     from reactive.expr.sql import compile_sql, equality_conjuncts
 
     if not isinstance(expr, Expr):
@@ -218,6 +235,9 @@ def _expression(columns: Columns, schema: RecordSchema[Any], expr: Any) -> Condi
         kinds = {name: _KINDS[cast] for name, cast in RESERVED_COLUMNS.items()}
         kinds |= {name: _kind_of(spec) for name, spec in schema.fields.items()}
         try:
+            kind = Inference(kinds).kind(rest)
+            if kind not in (None, "bool"):
+                raise InvalidFilter(f"filters: {rest!r} is no condition but {kind}: compare it with something")
             text, params = compile_sql(rest, lambda name, kind: columns.cast(name, kind), kinds)
         except ReactiveError as error:
             raise InvalidFilter(f"filters: {error}") from error
@@ -227,11 +247,15 @@ def _expression(columns: Columns, schema: RecordSchema[Any], expr: Any) -> Condi
 
 def _kind_of(spec: FieldSpec) -> str:
     """Return the name that expressions have for a field's type."""
-    kind = spec.base_type
-    if issubclass(kind, Enum):
-        kind = type(next(iter(kind)).value)
+    kind = _plain_type(spec)
     names = {bool: "bool", int: "int", float: "float", Decimal: "decimal", str: "str", UUID: "str", date: "date"}
     return "datetime" if issubclass(kind, datetime) else names.get(kind, "json")
+
+
+def _plain_type(spec: FieldSpec) -> type:
+    """Return the type of a field's values, for an Enum that of its members' values."""
+    kind = spec.base_type
+    return type(next(iter(kind)).value) if issubclass(kind, Enum) else kind
 
 
 def _encode(schema: RecordSchema[Any], spec: FieldSpec, value: Any) -> Any:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, overload
+from uuid import UUID
 
 from store import frames
 from store.base import RecordSchema, Storable
@@ -25,6 +26,7 @@ __all__ = ["Filters", "QueryResult", "count", "run"]
 
 T = TypeVar("T", bound=Storable)
 
+LARGEST_LIMIT = 2**62  # PostgreSQL counts rows in 64 bits; whoever passes sys.maxsize wants them all
 COLUMNS = "entity_id, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, data"
 
 # Heads that no valid time has overtaken answer for themselves; the others are folded from the log.
@@ -112,7 +114,7 @@ def run(
     condition = compile_filters(database, schema, filters)
     order = _order(database, schema, order_by)
     relation, params = _relation(schema, tx_time, valid_time)
-    digest = _digest(schema, condition, order_by, tx_time, valid_time)
+    digest = _digest(schema, compile_filters(None, schema, filters), order_by, params)
     where, where_params = condition.text, list(condition.params)
     if cursor is not None:
         after, after_params = _after(order, _decode_cursor(cursor, digest))
@@ -124,7 +126,7 @@ def run(
     params = [*params, *where_params]
     if limit is not None:
         text += " LIMIT %s"
-        params.append(limit + 1)
+        params.append(min(limit, LARGEST_LIMIT) + 1)
     rows = database.fetch_text(text, params)
     more = limit is not None and len(rows) > limit
     rows = rows[:limit]
@@ -177,14 +179,9 @@ def _after(order: Order | None, position: tuple[str | None, str]) -> tuple[str, 
     )
 
 
-def _digest(
-    schema: RecordSchema[Any],
-    condition: Condition,
-    order_by: str | None,
-    tx_time: datetime | None,
-    valid_time: datetime | None,
-) -> str:
-    parts = [schema.type_name, condition.text, [str(p) for p in condition.params], order_by, str(tx_time), str(valid_time)]
+def _digest(schema: RecordSchema[Any], condition: Condition, order_by: str | None, points: list[Any]) -> str:
+    """Return what tells a query from others, the same in every process and whatever is stored."""
+    parts = [schema.type_name, condition.text, [str(p) for p in condition.params], order_by, [str(p) for p in points]]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -195,7 +192,10 @@ def _encode_cursor(digest: str, key: str | None, entity_id: str) -> str:
 def _decode_cursor(cursor: str, digest: str) -> tuple[str | None, str]:
     try:
         made_for, key, entity_id = json.loads(base64.urlsafe_b64decode(cursor))
-    except (ValueError, TypeError):
+        if not (isinstance(key, str) or key is None):
+            raise TypeError
+        entity_id = str(UUID(entity_id))
+    except (ValueError, TypeError, AttributeError, RecursionError):
         raise InvalidFilter(f"{shown(cursor)} is not a cursor: pass the next_cursor of the page before") from None
     if made_for != digest:
         raise InvalidFilter(

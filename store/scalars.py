@@ -161,7 +161,7 @@ def _encode_float(value: Any) -> float:
         if number != item and item == item:
             refuse("float", value, "no float is exactly this int; write float(...) to round it")
     if isfinite(number):
-        return number
+        return number + 0.0  # PostgreSQL knows no -0.0
     raise ValueRefused("a finite float", value, "use None for a missing value")
 
 

@@ -33,6 +33,7 @@ __all__ = ["Codec", "Json", "UnsupportedType", "ValueRefused", "codec", "default
 Json: TypeAlias = Union[bool, int, float, str, "list[Json]", "dict[str, Json]", None]
 
 _MAX_DEPTH = 100
+_LARGEST_PLAIN_FLOAT = 1e16  # from here on a float's text has an exponent
 _KEY_TYPES = (str, int, date, datetime, UUID, Decimal)
 
 
@@ -61,7 +62,9 @@ def _encode_plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, int):
         return SCALARS[int].encode(value)
     if isinstance(value, float):
-        return SCALARS[float].encode(value)
+        number = SCALARS[float].encode(value)
+        # A number beyond this loses its ".0" in PostgreSQL and comes back an int: then the one that it really is.
+        return int(number) if abs(number) >= _LARGEST_PLAIN_FLOAT else number
     if isinstance(value, list):
         return [_step(_encode_plain, item, f"[{index}]", depth + 1) for index, item in enumerate(value)]
     if isinstance(value, dict):

@@ -12,11 +12,13 @@ from store.base import Metadata, RecordSchema, Storable, record_schema
 from store.connection import Database
 from store.errors import InvalidRange, StoreError, nearest_names, shown
 from store.events import ChangeEvent
+from store.scalars import SCALARS, ValueRefused, require_text
 
 __all__ = ["Append", "Writer", "changed_fields", "require_entity_id", "require_instant"]
 
 # One statement carries at most this many objects; a larger batch is several of them in one transaction.
 CHUNK = 20_000
+LONGEST_KEY = 500  # characters; the database takes a few more, for the numbers of a large batch's chunks
 
 
 class Append(NamedTuple):
@@ -62,7 +64,7 @@ class Writer:
     ) -> list[str]:
         """Write new entities, all or none, and return their ids."""
         items, stored = [], []
-        until = _text(require_instant("valid_to", valid_to))
+        end = require_instant("valid_to", valid_to)
         for obj, start in zip(objects, valid_from, strict=True):
             schema = _schema_of(obj)
             if obj.entity_id is not None:
@@ -70,7 +72,7 @@ class Writer:
             data = schema.encode_valid(obj)
             machine = getattr(type(obj), "_state_machine", None)
             start = require_instant("valid_from", start)
-            _require_order(start, valid_to)
+            _require_order(start, end)
             stored.append(data)
             items.append(
                 {
@@ -78,7 +80,7 @@ class Writer:
                     "data": data,
                     "state": None if machine is None else machine.initial,
                     "valid_from": _text(start),
-                    "valid_to": until,
+                    "valid_to": _text(end),
                 }
             )
         _require_distinct(objects)
@@ -92,7 +94,8 @@ class Writer:
         for change in appends:
             obj = change.obj
             schema = _schema_of(obj)
-            _require_order(require_instant("valid_from", change.valid_from), require_instant("valid_to", change.valid_to))
+            start, end = require_instant("valid_from", change.valid_from), require_instant("valid_to", change.valid_to)
+            _require_order(start, end)
             items.append(
                 {
                     "entity_id": require_written(obj),
@@ -101,8 +104,8 @@ class Writer:
                     "event_type": change.event_type,
                     "changes": change.changes,
                     "state": change.state,
-                    "valid_from": _text(change.valid_from),
-                    "valid_to": _text(change.valid_to),
+                    "valid_from": _text(start),
+                    "valid_to": _text(end),
                 }
             )
         objects = [change.obj for change in appends]
@@ -112,14 +115,20 @@ class Writer:
     def _send(
         self, statement: str, items: list[dict[str, Any]], params: tuple[Any, ...], key: str | None
     ) -> list[tuple[Any, ...]]:
+        if key is not None:
+            _require_key(key)
         if len(items) > CHUNK and self._database.current() is None:
             with self._database.transaction():
                 return self._send(statement, items, params, key)
         shared_clock = self._database.current() is not None
         rows: list[tuple[Any, ...]] = []
         for number, start in enumerate(range(0, len(items), CHUNK)):
-            chunk_key = key if key is None or len(items) <= CHUNK else f"{key}#{number}"
-            text = json.dumps(items[start : start + CHUNK], ensure_ascii=False, separators=(",", ":"))
+            chunk, chunk_key = items[start : start + CHUNK], key
+            if key is not None and len(items) > CHUNK:
+                # A batch of another length under the same key is another request, even if this chunk is the same.
+                chunk[0] = {**chunk[0], "batch": len(items)}
+                chunk_key = f"{key}#{number}" if number else key
+            text = json.dumps(chunk, ensure_ascii=False, separators=(",", ":"))
             rows += self._database.fetch(statement, text, *params, shared_clock, chunk_key, changing=True)
         return rows
 
@@ -193,20 +202,33 @@ def require_written(obj: Storable) -> str:
 
 
 def require_instant(name: str, value: datetime | None) -> datetime | None:
-    """Refuse a time that is not one point on the time axis.
+    """Return a time in UTC; refuse what is not one point on the time axis.
 
     Raises:
-        InvalidRange: The value is not a datetime, or has no offset from UTC.
+        InvalidRange: The value is not a datetime, has no offset from UTC, is finer than a microsecond, or lies outside
+            the years 1 to 9999 of UTC.
     """
-    if value is None:
-        return None
-    if not isinstance(value, datetime):
-        raise InvalidRange(f"{name} takes a datetime with a time zone, not {shown(value)}")
-    if value.utcoffset() is None:
+    if value is None or (type(value) is datetime and value.tzinfo is timezone.utc):
+        return value
+    if type(value) is datetime and value.utcoffset() is None:
         raise InvalidRange(
             f"{name}={value!r} has no time zone: write {name}={value.replace(tzinfo=timezone.utc)!r} if it is UTC"
         )
-    return value
+    try:
+        found: datetime = SCALARS[datetime].decode(SCALARS[datetime].encode(value))
+    except ValueRefused as error:
+        raise InvalidRange(f"{name}: {error}") from None
+    return found
+
+
+def _require_key(key: object) -> None:
+    """Refuse what cannot name a call."""
+    try:
+        if isinstance(key, str) and 1 <= len(require_text(key)) <= LONGEST_KEY:
+            return
+    except ValueRefused as error:
+        raise StoreError(f"idempotency_key: {error}") from None
+    raise StoreError(f"idempotency_key takes a text of 1 to {LONGEST_KEY} characters, not {shown(key)}")
 
 
 def _schema_of(obj: object) -> RecordSchema[Any]:
