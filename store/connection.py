@@ -227,13 +227,23 @@ class Database:
         Raises:
             StoreError: The database refused it; each refusal has its own class.
         """
-        with self.connection() as conn:
-            return run_named(conn, name, params, changing=changing)
+        return self._call(lambda conn: run_named(conn, name, params, changing=changing), changing)
 
     def fetch_text(self, text: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run a statement built for one call, with bound parameters, and return its rows."""
+        """Run a query built for one call, with bound parameters, and return its rows."""
+        return self._call(lambda conn: run(conn, text, params), changing=False)
+
+    def _call(self, statement: Callable[[PooledConnection], list[tuple[Any, ...]]], changing: bool) -> list[tuple[Any, ...]]:
+        """Run a statement on a connection; a query whose pooled connection broke is sent again on a new one."""
+        repeatable = not changing and self.current() is None
+        try:
+            with self.connection() as conn:
+                return statement(conn)
+        except errors.ConnectionLost:
+            if not repeatable:
+                raise
         with self.connection() as conn:
-            return run(conn, text, params)
+            return statement(conn)
 
     def close(self) -> None:
         """Close every idle connection. Connections on loan are closed when they come back."""

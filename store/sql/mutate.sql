@@ -85,7 +85,7 @@ DECLARE
     v_fields text[] := ARRAY(SELECT jsonb_object_keys(p_data));
 BEGIN
     IF NOT EXISTS (SELECT FROM store.type_shapes t WHERE t.type_name = p_type AND t.fields = v_fields) THEN
-        INSERT INTO store.type_shapes VALUES (p_type, v_fields) ON CONFLICT DO NOTHING;
+        INSERT INTO store.type_shapes VALUES (p_type, v_fields);
     END IF;
 END
 $$;

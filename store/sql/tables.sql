@@ -77,11 +77,12 @@ CREATE TABLE store.share_events (
 CREATE INDEX share_events_by_entity ON store.share_events (entity_id, seq);
 
 -- The sets of fields with which entities of a type were created: which may lack a field that came later?
+-- Not unique: a second writer of a new set must not wait for the first one's transaction.
 CREATE TABLE store.type_shapes (
     type_name text   NOT NULL,
-    fields    text[] NOT NULL,
-    PRIMARY KEY (type_name, fields)
+    fields    text[] NOT NULL
 );
+CREATE INDEX type_shapes_by_type ON store.type_shapes (type_name, fields);
 
 CREATE TABLE store.groups (
     group_name text PRIMARY KEY
