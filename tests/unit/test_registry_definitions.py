@@ -247,7 +247,7 @@ def test_column_with_a_list_default_is_hashable() -> None:
     assert len({column, column}) == 1
 
 
-def test_brief_definitions_are_those_of_the_catalog() -> None:
+def test_documented_definitions_are_those_of_the_catalog() -> None:
     before = [REGISTRY.resolve(name)[0] for name in ("symbol", "price", "name")]
     REGISTRY.define(
         "symbol",

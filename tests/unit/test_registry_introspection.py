@@ -56,7 +56,7 @@ def test_all_columns_are_in_order_of_definition(registry: ColumnRegistry) -> Non
     assert [column.name for column in registry.all_columns()] == ["name", "fee", "desk"]
 
 
-def test_prefixed_columns_of_brief_are_its_names() -> None:
+def test_prefixed_columns_are_the_approved_names() -> None:
     assert REGISTRY.prefixed_columns("name") == ["trader_name", "salesperson_name", "client_name"]
     assert REGISTRY.prefixed_columns("price") == []
 

@@ -98,7 +98,7 @@ def problems(**attributes: Any) -> tuple[str, ...]:
     return caught.value.problems
 
 
-def test_machine_of_brief_knows_states_in_order() -> None:
+def test_machine_knows_states_in_order() -> None:
     assert OrderLifecycle.states == ("PENDING", "FILLED", "CANCELLED", "SETTLED")
     assert OrderLifecycle.initial == "PENDING"
     assert [repr(edge) for edge in OrderLifecycle.transitions] == [
