@@ -66,7 +66,7 @@ class Position(Storable):
 class Everything(Storable):
     """A field of every type that the store knows."""
 
-    label: str | None = None
+    notes: str | None = None
     quantity: int | None = None
     weight: float | None = None
     active: bool | None = None
@@ -85,7 +85,7 @@ class Everything(Storable):
 
 
 FULL: dict[str, Any] = {
-    "label": "désk 'one' \u2603 \U0001f680",
+    "notes": "désk 'one' \u2603 \U0001f680",
     "quantity": -(10**30),
     "weight": 0.1,
     "active": False,

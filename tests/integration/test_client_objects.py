@@ -102,7 +102,7 @@ def test_write_metadata_times_are_plain_utc(client: StoreClient) -> None:
         ("quantity", numpy.int32(-5), -5),
         ("quantity", numpy.uint64(2**64 - 1), 2**64 - 1),
         ("active", numpy.bool_(True), True),
-        ("label", numpy.str_("x"), "x"),
+        ("notes", numpy.str_("x"), "x"),
         ("exact_amount", 5, Decimal("5")),
         ("exact_amount", Decimal("1.500"), Decimal("1.5")),
         ("exact_amount", Decimal("1E+3"), Decimal("1000")),
