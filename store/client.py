@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
@@ -12,9 +12,9 @@ from psycopg2.extensions import connection as Connection
 from typing_extensions import Self
 
 from store import frames, query, reading
-from store.base import Storable, record_schema
+from store.base import Storable
 from store.connection import Database, conninfo
-from store.errors import StoreError, VersionConflict, shown
+from store.errors import StoreError, VersionConflict
 from store.events import ChangeEvent, EventBus
 from store.query import Filters, QueryResult
 from store.reading import Change, Point
@@ -136,7 +136,9 @@ class StoreClient:
         objects = list(objs)
         starts = list(valid_from) if isinstance(valid_from, Sequence) else [valid_from] * len(objects)
         if len(starts) != len(objects):
-            raise StoreError(f"valid_from holds {len(starts)} times for {len(objects)} objects: pass one for each, or one for all")
+            raise StoreError(
+                f"valid_from holds {len(starts)} times for {len(objects)} objects: pass one each, or one for all"
+            )
         return self._writer.create(objects, starts, None, idempotency_key) if objects else []
 
     def write_frame(
@@ -287,7 +289,7 @@ class StoreClient:
         return reading.as_of(self._database, cls, entity_id, tx_time, valid_time)
 
     def history(self, cls: type[T], entity_id: str) -> list[T]:
-        """Return one object for each event of an entity, oldest first: its state at the event, as known at the event."""
+        """Return one object for each event of an entity, oldest first: its state at the event, as known then."""
         return reading.history(self._database, cls, entity_id)
 
     def audit(self, entity_id: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Connections of one user: a small pool, transactions pinned to a thread or task, and the store's errors for PostgreSQL's."""
+"""One user's connections: a small pool, transactions pinned to a thread or task, PostgreSQL's errors as the store's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,16 @@ from psycopg2.extensions import connection as Connection
 from store import errors
 from store.sql import statements
 
-__all__ = ["Database", "PooledConnection", "Transaction", "conninfo", "connect", "raise_store_error", "run", "run_named"]
+__all__ = [
+    "Database",
+    "PooledConnection",
+    "Transaction",
+    "connect",
+    "conninfo",
+    "raise_store_error",
+    "run",
+    "run_named",
+]
 
 POOL_SIZE = 8
 
@@ -67,9 +76,7 @@ def connect(conninfo: dict[str, Any]) -> PooledConnection:
     return conn
 
 
-def run(
-    conn: Connection, text: str, params: Sequence[Any] = (), *, changing: bool = False
-) -> list[tuple[Any, ...]]:
+def run(conn: Connection, text: str, params: Sequence[Any] = (), *, changing: bool = False) -> list[tuple[Any, ...]]:
     """Run one statement and return its rows.
 
     Args:
@@ -185,8 +192,8 @@ class Database:
                 yield transaction
                 if conn.info.transaction_status == TRANSACTION_STATUS_INERROR:
                     raise errors.StoreError(
-                        "a call in this transaction failed, so that nothing of it can be committed: let its error end the"
-                        " block, or wrap a call that may fail in a nested transaction()"
+                        "a call in this transaction failed, so that nothing of it can be committed: let its error end"
+                        " the block, or wrap a call that may fail in a nested transaction()"
                     )
                 run(conn, "COMMIT", changing=True)
             except BaseException:
@@ -233,7 +240,9 @@ class Database:
         """Run a query built for one call, with bound parameters, and return its rows."""
         return self._call(lambda conn: run(conn, text, params), changing=False)
 
-    def _call(self, statement: Callable[[PooledConnection], list[tuple[Any, ...]]], changing: bool) -> list[tuple[Any, ...]]:
+    def _call(
+        self, statement: Callable[[PooledConnection], list[tuple[Any, ...]]], changing: bool
+    ) -> list[tuple[Any, ...]]:
         """Run a statement on a connection; a query whose pooled connection broke is sent again on a new one."""
         repeatable = not changing and self.current() is None
         try:
@@ -354,7 +363,7 @@ def raise_store_error(
         kind = _ENTITY_ERRORS.get(code)
         if kind is not None:
             facts = json.loads(error.diag.message_detail or "{}")
-            known = kind.__init__.__kwdefaults__ or {}  # type: ignore[misc]
+            known = kind.__init__.__kwdefaults__ or {}
             raise kind(message, **{name: value for name, value in facts.items() if name in known}) from error
         if code in ("TS005", "TS009"):
             raise errors.InvalidRange(message) from error

@@ -40,8 +40,22 @@ RESERVED_COLUMNS = {
 }
 # What expressions call the types of those columns, and the PostgreSQL types in which they compute.
 _KINDS = {"uuid": "str", "integer": "int", "text": "str", "timestamptz": "datetime"}
-_SQL_TYPES = {"int": "numeric", "float": "float8", "decimal": "numeric", "bool": "boolean", "date": "date", "datetime": "timestamptz"}
-_CASTS: dict[type, str] = {bool: "boolean", int: "numeric", float: "float8", Decimal: "numeric", datetime: "timestamptz", date: "date"}
+_SQL_TYPES = {
+    "int": "numeric",
+    "float": "float8",
+    "decimal": "numeric",
+    "bool": "boolean",
+    "date": "date",
+    "datetime": "timestamptz",
+}
+_CASTS: dict[type, str] = {
+    bool: "boolean",
+    int: "numeric",
+    float: "float8",
+    Decimal: "numeric",
+    datetime: "timestamptz",
+    date: "date",
+}
 
 
 class Condition(NamedTuple):
@@ -71,7 +85,9 @@ class Columns:
             known = [*self._schema.fields, *RESERVED_COLUMNS]
             close = nearest_names(name, known)
             hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise InvalidFilter(f"{where}: {self._schema.type_name} has no field {name!r}{hint}; it has {', '.join(known)}")
+            raise InvalidFilter(
+                f"{where}: {self._schema.type_name} has no field {name!r}{hint}; it has {', '.join(known)}"
+            )
         return spec
 
     def lacks(self, spec: FieldSpec) -> bool:

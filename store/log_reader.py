@@ -35,7 +35,8 @@ class LogRow(NamedTuple):
         type_name: The entity's type.
         metadata: The event's metadata; `state` is the one that a read showed just after it.
         changes: The changed fields in JSON form.
-        data: All fields as a read showed them just after the event, None where it showed nothing or data was not asked for.
+        data: All fields as a read showed them just after the event; None where it showed nothing, or where data was
+            not asked for.
     """
 
     seq: int
@@ -103,7 +104,9 @@ class LogReader:
         wait = FIRST_FENCE_WAIT
         while not run_named(conn, "fence_passed", [fence])[0][0]:
             if time.monotonic() > deadline:
-                raise StoreError(f"a transaction that changes the store has been open for {seconds:g} s: end it and start again")
+                raise StoreError(
+                    f"a transaction that changes the store has been open for {seconds:g} s: end it, then start again"
+                )
             self._waiter.wait(None, wait)
             wait = min(wait * 2, LAST_FENCE_WAIT)
         self.position = end

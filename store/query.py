@@ -147,7 +147,9 @@ def count(
     return int(rows[0][0])
 
 
-def _relation(schema: RecordSchema[Any], tx_time: datetime | None, valid_time: datetime | None) -> tuple[str, list[Any]]:
+def _relation(
+    schema: RecordSchema[Any], tx_time: datetime | None, valid_time: datetime | None
+) -> tuple[str, list[Any]]:
     known, valid = require_instant("tx_time", tx_time), require_instant("valid_time", valid_time)
     if known is None and valid is None:
         return CURRENT, [schema.type_name, schema.type_name]
@@ -199,6 +201,7 @@ def _decode_cursor(cursor: str, digest: str) -> tuple[str | None, str]:
         raise InvalidFilter(f"{shown(cursor)} is not a cursor: pass the next_cursor of the page before") from None
     if made_for != digest:
         raise InvalidFilter(
-            "this cursor belongs to another query: pass it with the same class, filters, order_by, tx_time and valid_time"
+            "this cursor belongs to another query: pass it with the same class, filters, order_by, tx_time and"
+            " valid_time"
         )
     return key, entity_id

@@ -40,8 +40,8 @@ def bootstrap_schema(admin_conn: Connection) -> None:
         applied, current = _installed(cursor)
         if applied > len(MIGRATIONS):
             raise StoreError(
-                f"this database has schema version {applied}, newer than the {len(MIGRATIONS)} that this version of the "
-                "store knows: upgrade the package"
+                f"this database has schema version {applied}, newer than the {len(MIGRATIONS)} that this package knows:"
+                " upgrade it"
             )
         if applied == len(MIGRATIONS) and current == digest:
             return
@@ -117,7 +117,8 @@ def disable_user(admin_conn: Connection, name: str) -> None:
     """
     with admin_conn, admin_conn.cursor() as cursor:
         cursor.execute(
-            "SELECT FROM pg_roles WHERE rolname = %s AND NOT rolsuper AND pg_has_role(oid, 'store_user', 'MEMBER')", (name,)
+            "SELECT FROM pg_roles WHERE rolname = %s AND NOT rolsuper AND pg_has_role(oid, 'store_user', 'MEMBER')",
+            (name,),
         )
         if cursor.fetchone() is None:
             raise UnknownPrincipal(f"there is no user named {name!r}", principal=name)

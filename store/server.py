@@ -126,7 +126,8 @@ class ObjectStoreServer:
         Args:
             dbname: The database; the store's own when None.
         """
-        return psycopg2.connect(user=SUPERUSER, **{**self.conn_info(), "dbname": dbname or DATABASE})
+        conn: Connection = psycopg2.connect(user=SUPERUSER, **{**self.conn_info(), "dbname": dbname or DATABASE})
+        return conn
 
     def provision_user(self, name: str, password: str, *, reads_all: bool = False) -> None:
         """Create a user, or set an existing one's password. See `store.schema.provision_user`."""
@@ -193,9 +194,8 @@ def _start_postgres(directory: Path) -> PostgresServer:
                 _await_recovery(cluster)
                 postgres.start()
         except (subprocess.SubprocessError, OSError) as error:
-            raise StoreError(
-                f"PostgreSQL did not start in {cluster}: {error} {getattr(error, 'stderr', '') or ''}\n{_log_tail(cluster)}"
-            ) from error
+            told = f"{error} {getattr(error, 'stderr', '') or ''}".strip()
+            raise StoreError(f"PostgreSQL did not start in {cluster}: {told}\n{_log_tail(cluster)}") from error
     return postgres.__enter__()
 
 

@@ -1,4 +1,4 @@
-"""Carrying out one transition: checks, the event with its Tier 1 action in one transaction, Tier 2 hooks after commit."""
+"""Carrying out one transition: checks, the event and its Tier 1 action in one transaction, Tier 2 after the commit."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Transitions:
         edge: Transition = machine.check_transition(obj, to_state, self._database.user)
         if edge.start_workflow is not None:
             raise StoreError(
-                f"{type(obj).__name__}: {edge.from_state} -> {to_state} starts a workflow, and this version of the store"
-                " has no durable way to start one"
+                f"{type(obj).__name__}: {edge.from_state} -> {to_state} starts a workflow, and this version of the"
+                " store has no durable way to start one"
             )
         change = Append(obj, "STATE_CHANGE", changed_fields(obj, None), to_state, valid_from)
         with ExitStack() as stack:
@@ -70,5 +70,10 @@ def _run_hooks(hooks: list[Any], obj: Storable, edge: Transition) -> None:
             hook(obj, edge.from_state, edge.to_state)
         except Exception:
             logger.exception(
-                "%r failed after %s %s went from %s to %s", hook, type(obj).__name__, obj.entity_id, edge.from_state, edge.to_state
+                "%r failed after %s %s went from %s to %s",
+                hook,
+                type(obj).__name__,
+                obj.entity_id,
+                edge.from_state,
+                edge.to_state,
             )

@@ -169,8 +169,8 @@ def changed_fields(obj: Storable, fields: Iterable[str] | None) -> dict[str, Any
         for name in names:
             if name not in encoded:
                 raise StoreError(
-                    f"{schema.type_name} has no field {name!r}{_did_you_mean(name, encoded)}; update() takes names out of"
-                    f" {', '.join(encoded)}"
+                    f"{schema.type_name} has no field {name!r}{_did_you_mean(name, encoded)}; update() takes names"
+                    f" out of {', '.join(encoded)}"
                 )
         return {name: encoded[name] for name in names}
     stored = obj._stored or {}
@@ -250,7 +250,9 @@ def _require_distinct(objects: Sequence[Storable]) -> None:
     for obj in objects:
         identity = obj.entity_id or id(obj)
         if identity in seen:
-            raise StoreError(f"{type(obj).__name__} {obj.entity_id or ''} stands twice in one batch: send its changes in turn")
+            raise StoreError(
+                f"{type(obj).__name__} {obj.entity_id or ''} stands twice in one batch: send its changes in turn"
+            )
         seen.add(identity)
 
 
@@ -258,7 +260,9 @@ def _same(before: Any, after: Any) -> bool:
     """Compare JSON values as JSON does: true is not 1."""
     if isinstance(after, (list, dict)):
         return json.dumps(before, sort_keys=True) == json.dumps(after, sort_keys=True)
-    return type(before) is type(after) and before == after or _is_number(before) and _is_number(after) and before == after
+    return (type(before) is type(after) and before == after) or (
+        _is_number(before) and _is_number(after) and before == after
+    )
 
 
 def _is_number(value: Any) -> bool:

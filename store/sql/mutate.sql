@@ -68,7 +68,7 @@ DECLARE
 BEGIN
     SELECT n INTO v_unknown FROM unnest(p_names) AS n
     WHERE NOT EXISTS (SELECT FROM store.groups g WHERE g.group_name = n)
-      AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = n AND r.rolcanlogin
+      AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = n AND r.rolcanlogin AND NOT r.rolsuper
                       AND pg_has_role(r.oid, 'store_user', 'MEMBER'))
     LIMIT 1;
     IF FOUND THEN

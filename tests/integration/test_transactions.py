@@ -153,14 +153,13 @@ def test_transaction_of_one_task_is_not_joined_by_another(store_db: StoreDatabas
     client = store_db.client()
 
     async def undone(started: asyncio.Event, end: asyncio.Event) -> None:
-        with pytest.raises(Deliberate):
-            with client.transaction():
-                client.write(trade(1))
-                started.set()
-                child = asyncio.create_task(kept(started))  # inherits the context, not the transaction
-                await child
-                await end.wait()
-                raise Deliberate
+        with pytest.raises(Deliberate), client.transaction():
+            client.write(trade(1))
+            started.set()
+            child = asyncio.create_task(kept(started))  # inherits the context, not the transaction
+            await child
+            await end.wait()
+            raise Deliberate
 
     async def kept(started: asyncio.Event) -> None:
         await started.wait()

@@ -64,9 +64,7 @@ class Entity:
             if event.version == 1 or event in applying:
                 fields.update(event.changes)
                 state = event.state if event.state is not None else state
-        return State(
-            fields, state, known[-1].version, last.event_type, last.tx_time, last.valid_from, last.valid_to
-        )
+        return State(fields, state, known[-1].version, last.event_type, last.tx_time, last.valid_from, last.valid_to)
 
     def deleted_over(self, valid_from: datetime, valid_to: datetime | None) -> bool:
         return any(e.event_type == "DELETED" and e.overlaps(valid_from, valid_to) for e in self.events)

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-
 from reactive.expr import Const, Field
 from store.base import Storable
 from store.client import StoreClient
@@ -29,7 +28,7 @@ STATES = ("OPEN", "HELD", "DONE")
 
 class AnyToAny(StateMachine):
     initial = "OPEN"
-    transitions = [Transition(a, b) for a, b in itertools.product(STATES, STATES)]
+    transitions = tuple(Transition(a, b) for a, b in itertools.product(STATES, STATES))
 
 
 @dataclass
@@ -51,7 +50,9 @@ FIELDS = st.fixed_dictionaries(
     },
 )
 WRITE = st.tuples(st.just("write"), st.none() | GRID, st.none() | GRID, FIELDS)
-CHANGE = st.tuples(st.sampled_from(["update", "update", "update", "delete"]), st.none() | GRID, st.none() | GRID, FIELDS)
+CHANGE = st.tuples(
+    st.sampled_from(["update", "update", "update", "delete"]), st.none() | GRID, st.none() | GRID, FIELDS
+)
 TRANSITION = st.tuples(st.just("transition"), st.none() | GRID, st.sampled_from(STATES), FIELDS)
 STEP = st.tuples(st.integers(0, 2), CHANGE | CHANGE | TRANSITION | WRITE)
 

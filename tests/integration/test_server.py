@@ -1,0 +1,131 @@
+"""The embedded server: safe from its first moment, joined by several processes, and none the worse for a restart."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from store.client import StoreClient
+from store.errors import StoreError
+from store.models import Trade
+from store.server import ObjectStoreServer
+from tests.fix_children import Children
+from tests.fix_postgres import StoreDatabase
+
+JOIN = """
+import sys
+from store.client import StoreClient
+from store.models import Trade
+from store.server import ObjectStoreServer
+with ObjectStoreServer(sys.argv[1]) as server:
+    with StoreClient("alice", "alice_pw", **server.conn_info()) as client:
+        client.write(Trade(symbol="AAPL", quantity=2, price=1.0, side="BUY"))
+        print("wrote", client.count(Trade))
+"""
+
+
+def test_server_restarted_on_its_directory_still_has_everything(tmp_path: Path) -> None:
+    obj = Trade(symbol="AAPL", quantity=1, price=1.0, side="BUY")
+    with ObjectStoreServer(tmp_path / "data") as server:
+        server.provision_user("alice", "alice_pw")
+        with StoreClient("alice", "alice_pw", **server.conn_info()) as client:
+            entity_id = client.write(obj)
+    with (
+        ObjectStoreServer(tmp_path / "data") as server,
+        StoreClient("alice", "alice_pw", **server.conn_info()) as client,
+    ):
+        assert client.read(Trade, entity_id) == obj
+        assert len(client.history(Trade, entity_id)) == 1
+
+
+def test_server_joined_by_a_second_process_outlives_it(tmp_path: Path, children: Children) -> None:
+    with ObjectStoreServer(tmp_path / "data") as server:
+        server.provision_user("alice", "alice_pw")
+        child = children.script(JOIN, str(tmp_path / "data"))
+        assert child.wait() == 0, child.output
+        assert child.output == "wrote 1"
+        with StoreClient("alice", "alice_pw", **server.conn_info()) as client:
+            assert client.count(Trade) == 1
+
+
+def test_temporary_server_leaves_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with ObjectStoreServer() as server:
+        assert Path(server.conn_info()["host"]).is_relative_to(tmp_path)
+    assert [path for path in tmp_path.iterdir() if path.name.startswith("store-")] == []
+
+
+def test_server_that_is_not_running_says_so() -> None:
+    with pytest.raises(StoreError, match=r"start\(\)"):
+        ObjectStoreServer().conn_info()
+
+
+def test_cluster_trusts_nobody_and_listens_on_no_port(tmp_path: Path) -> None:
+    with ObjectStoreServer(tmp_path / "data") as server:
+        with closing(server.admin_conn()) as admin, admin.cursor() as cursor:
+            cursor.execute("SELECT DISTINCT auth_method FROM pg_hba_file_rules ORDER BY 1")
+            assert [row[0] for row in cursor.fetchall()] == ["peer", "scram-sha-256"]
+            cursor.execute("SHOW listen_addresses")
+            assert cursor.fetchone() == ("",)
+            cursor.execute(
+                "SELECT count(*) FROM pg_authid WHERE rolcanlogin AND rolpassword NOT LIKE 'SCRAM-SHA-256$%'"
+            )
+            assert cursor.fetchone() == (0,)
+        with pytest.raises(psycopg2.OperationalError):
+            psycopg2.connect(user="alice", password="", **server.conn_info())
+
+
+def test_admin_password_is_random_and_readable_by_its_owner_only(tmp_path: Path) -> None:
+    passwords = []
+    for name in ("one", "two"):
+        with ObjectStoreServer(tmp_path / name):
+            path = tmp_path / name / "admin.password"
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            passwords.append(path.read_text())
+    assert passwords[0] != passwords[1]
+    assert min(map(len, passwords)) >= 32
+
+
+def test_password_reaches_no_log_and_no_catalog_in_clear(tmp_path: Path) -> None:
+    with ObjectStoreServer(tmp_path / "data") as server:
+        with closing(server.admin_conn()) as admin:
+            admin.autocommit = True
+            with admin.cursor() as cursor:
+                cursor.execute("ALTER DATABASE store SET log_statement = 'all'")
+        server.provision_user("alice", "correct horse battery staple")
+        log = (tmp_path / "data" / "postgres" / "log").read_text()
+        assert "alice" in log
+        assert "correct horse" not in log
+
+
+@pytest.mark.parametrize("name", ['o"brien', "x'; DROP SCHEMA store CASCADE; --", "Ünïcode", "has space", "a" * 63])
+def test_provision_user_with_any_legal_name_gives_a_working_login(store_db: StoreDatabase, name: str) -> None:
+    store_db.provision(name)
+    client = store_db.client(name)
+    entity_id = client.write(Trade(symbol="AAPL", quantity=1, price=1.0, side="BUY"))
+    assert client.audit(entity_id)[0]["updated_by"] == name
+
+
+@pytest.mark.parametrize("name", ["", "a" * 64, "nul\0", "store_owner", "pg_read_all_data", "postgres", "public"])
+def test_provision_user_with_an_unusable_name_is_refused(store_db: StoreDatabase, name: str) -> None:
+    with pytest.raises(StoreError):
+        store_db.server.provision_user(name, "password")
+
+
+def test_provision_user_again_sets_the_password(store_db: StoreDatabase) -> None:
+    store_db.provision("dora")
+    store_db.server.provision_user("dora", "changed")
+    with pytest.raises(StoreError, match="dora"):
+        store_db.client("dora")
+    StoreClient("dora", "changed", **store_db.where).close()
+
+
+def test_postgres_does_not_run_as_root(tmp_path: Path) -> None:
+    with ObjectStoreServer(tmp_path / "data") as server:
+        pid = int((Path(server.conn_info()["host"]) / "postmaster.pid").read_text().splitlines()[0])
+        assert os.stat(f"/proc/{pid}").st_uid != 0
