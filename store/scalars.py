@@ -226,7 +226,7 @@ def _encode_datetime(value: Any) -> str:
 
 def _refuse_naive(value: datetime) -> NoReturn:
     if type(value) is datetime:
-        call = f"{repr(value)[:-1]}, tzinfo=datetime.timezone.utc)"
+        call = repr(value.replace(tzinfo=timezone.utc))
     else:
         call = 'value.tz_localize("UTC")'
     raise ValueRefused("a datetime with a time zone", value, f"write {call}")

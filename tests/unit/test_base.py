@@ -313,6 +313,14 @@ def test_record_schema_is_compiled_once_per_class() -> None:
     assert list(record_schema(PlainDeal).fields) == ["symbol", "price", "tags"]
 
 
+def test_record_schema_of_a_class_made_anew_with_slots_is_its_own() -> None:
+    plain = dataclass(type("Early", (Storable,), {"__annotations__": {"price": "float"}, "__module__": __name__}))
+    early = record_schema(plain)
+    slotted = dataclass(slots=True)(plain)
+    assert record_schema(slotted) is not early
+    assert type(record_schema(slotted).decode({"price": 1.0})) is slotted
+
+
 def test_record_schema_fields_say_what_they_are() -> None:
     spec = record_schema(Versioned).fields["quantity"]
     assert (spec.name, spec.annotation, spec.base_type, spec.nullable) == ("quantity", int, int, False)

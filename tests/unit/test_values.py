@@ -9,7 +9,7 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum, IntEnum, IntFlag
 from typing import Any, Literal, Optional
@@ -24,6 +24,13 @@ from store.values import UnsupportedType, ValueRefused, codec
 UTC = timezone.utc
 PARIS = timezone(timedelta(hours=2))
 IDENTIFIER = UUID("12345678-1234-5678-1234-567812345678")
+
+
+class NoZone(tzinfo):
+    """A time zone that does not know its offset: what carries it is naive."""
+
+    def utcoffset(self, moment: datetime | None) -> timedelta | None:
+        return None
 
 
 class Side(Enum):
@@ -185,6 +192,11 @@ def test_value_of_a_kindred_type_is_accepted_exactly(annotation: Any, value: Any
             datetime(2026, 2, 22, 10),
             "write datetime.datetime(2026, 2, 22, 10, 0, tzinfo=datetime.timezone.utc)",
         ),
+        (
+            datetime,
+            datetime(2026, 2, 22, tzinfo=NoZone()),
+            "write datetime.datetime(2026, 2, 22, 0, 0, tzinfo=datetime.timezone.utc)",
+        ),
         (datetime, pandas.Timestamp("2026-02-22"), 'write value.tz_localize("UTC")'),
         (datetime, pandas.Timestamp(1, tz="UTC"), 'write value.floor("us")'),
         (datetime, pandas.NaT, "use None"),
@@ -255,12 +267,13 @@ def test_value_that_contains_itself_is_refused() -> None:
 
 
 def test_encoded_container_shares_nothing_with_the_value() -> None:
-    value: dict[str, Any] = {"a": [1]}
+    value: dict[str, Any] = {"a": {"b": [1]}}
     encoded = codec(dict).encode(value)
     decoded = codec(dict).decode(encoded)
-    value["a"].append(2)
-    decoded["a"].append(3)
-    assert encoded == {"a": [1]}
+    value["a"]["b"].append(2)
+    decoded["a"]["b"].append(3)
+    decoded["a"]["c"] = 4
+    assert encoded == {"a": {"b": [1]}}
 
 
 def test_encoded_times_sort_as_text_as_they_do_in_time() -> None:
