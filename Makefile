@@ -9,6 +9,7 @@ RUNTIME := -r requirements-store.txt -r requirements-server.txt -r requirements-
 PREPARE := sh tools/bootstrap.sh $(RUNTIME)
 DEVELOP := $(PREPARE) -r requirements-dev.txt
 PYTEST  := $(DEVELOP) --jdk -- python -m pytest
+LONG    := --long -o timeout=7200 -o faulthandler_timeout=7500
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check fmt docs-test fuzz stress soak coverage bench build clean distclean
@@ -32,13 +33,13 @@ docs-test: ## Run every Python block of README.md and docs/ and compare what it 
 	@$(PYTEST) tests/docs $(ARGS)
 
 fuzz: ## Run the property tests at length
-	@$(PYTEST) -m fuzz --long --timeout=3600 $(ARGS)
+	@$(PYTEST) -m fuzz $(LONG) $(ARGS)
 
 stress: ## Run all rounds of the tests that kill and restart processes
-	@$(PYTEST) -m stress --long --timeout=3600 $(ARGS)
+	@$(PYTEST) -m stress $(LONG) $(ARGS)
 
 soak: ## Run the tests under load at full length
-	@$(PYTEST) -m soak --long --timeout=3600 $(ARGS)
+	@$(PYTEST) -m soak $(LONG) $(ARGS)
 
 coverage: ## Run the tests and show line and branch coverage
 	@$(PYTEST) --cov --cov-report=term --cov-report=html $(ARGS)

@@ -90,6 +90,8 @@ def store_server() -> Iterator[ObjectStoreServer]:
             with connection.cursor() as cursor:
                 # Killing processes loses nothing that reached the system; only a power cut would.
                 cursor.execute("ALTER SYSTEM SET fsync = off")
+                # A test that waits so long for a lock waits for itself, inside libpq, where no signal ends it.
+                cursor.execute("ALTER SYSTEM SET lock_timeout = '60s'")
                 cursor.execute("SELECT pg_reload_conf()")
         for user in USERS:
             server.provision_user(user, password_of(user))
