@@ -9,6 +9,7 @@ import pytest
 
 MODULES = """
     annotations base binding catalog column constraints errors models patterns records registry scalars state_machine
+    transition
     values
 """
 
