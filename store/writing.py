@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from store.base import Metadata, RecordSchema, Storable, record_schema
 from store.connection import Database
-from store.errors import InvalidRange, StoreError, nearest_names, shown
+from store.errors import InvalidRange, InvalidValue, StoreError, nearest_names, shown
 from store.events import ChangeEvent
 from store.scalars import SCALARS, ValueRefused, require_text
 
@@ -65,11 +65,17 @@ class Writer:
         """Write new entities, all or none, and return their ids."""
         items, stored = [], []
         end = require_instant("valid_to", valid_to)
-        for obj, start in zip(objects, valid_from, strict=True):
+        for number, (obj, start) in enumerate(zip(objects, valid_from, strict=True)):
             schema = _schema_of(obj)
             if obj.entity_id is not None:
                 raise StoreError(f"this {schema.type_name} is written already, as {obj.entity_id}: update() changes it")
-            data = schema.encode_valid(obj)
+            try:
+                data = schema.encode_valid(obj)
+            except InvalidValue as error:
+                if len(objects) == 1:
+                    raise
+                message = f"object {number} of {len(objects)}, counted from 0: {error}"
+                raise InvalidValue(message, type_name=error.type_name, violations=error.violations) from None
             machine = getattr(type(obj), "_state_machine", None)
             start = require_instant("valid_from", start)
             _require_order(start, end)
