@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import is_dataclass
 from typing import Any, NamedTuple, Protocol
 
 from store.annotations import definition_names, read_annotations, split_optional, type_label
@@ -106,10 +105,13 @@ def bind_class(
     bound: dict[str, BoundField] = {}
     violations: list[Violation] = []
     for base in reversed(cls.__mro__[:-1]):
+        # Annotations of an undecorated base are no dataclass fields; `is_dataclass` would be true of it by inheritance.
+        if base is not cls and "__dataclass_fields__" not in base.__dict__:
+            continue
         earlier = None if base is cls else known(base)
-        if earlier is not None and is_dataclass(base):
+        if earlier is not None:
             bound |= earlier.fields
-        elif base is cls or is_dataclass(base):
+        else:
             names = definition_names(base)
             read = read_annotations(base, names)
             for name, reason in read.unresolved.items():

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import Field, fields, is_dataclass
 from threading import Lock
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from store.binding import BoundField, ClassBinding
@@ -44,7 +45,7 @@ class FieldSpec(NamedTuple):
     former_names: tuple[str, ...]
     encode: Callable[[Any], Any]
     decode: Callable[[Any], Any]
-    schema: Mapping[str, Any]
+    schema: Mapping[str, Any] = MappingProxyType({})
 
 
 class RecordSchema(Generic[T]):

@@ -275,6 +275,16 @@ def test_class_inheriting_from_an_undecorated_class_takes_no_fields_from_it() ->
     with pytest.raises(RegistryError, match="write @dataclass above class Plain"):
         record_schema(Plain)
 
+    class Between(Derived):
+        quantity: int
+
+    @dataclass
+    class Last(Between):
+        symbol: str = "A"
+
+    assert [column.name for column in REGISTRY.columns_for(Last)] == ["price", "symbol"]
+    REGISTRY.validate_instance(Last())
+
 
 def test_class_made_by_make_dataclass_is_checked() -> None:
     assert make_dataclass("Made", [("price", float, 0.0)], bases=(Storable,))
