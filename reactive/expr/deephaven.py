@@ -31,6 +31,7 @@ _RESERVED = re.compile(
     "new|null|package|private|protected|public|return|short|static|strictfp|super|switch|synchronized|this|throw|"
     "throws|transient|true|try|void|volatile|while|_"
 )
+_HARMLESS = re.compile("[A-Za-z0-9 .,:;_/+-]")
 _MAX_LENGTH = 60_000  # a Java method ends at 64 kB
 _NEGATED = {">": "<=", "<": ">=", ">=": "<", "<=": ">", "==": "!=", "!=": "=="}
 _UTF8 = "java.nio.charset.StandardCharsets.UTF_8"
@@ -52,18 +53,16 @@ def string_literal(text: str) -> str:
 
     Example:
         >>> print(string_literal('say "é"'))
-        "say \"\u00e9\""
+        "say \042\u00e9\042"
     """
     return f'"{"".join(map(_escaped, text))}"'
 
 
 def _escaped(character: str) -> str:
-    if character in '"\\':
-        return "\\" + character
-    if " " <= character <= "~":
+    if _HARMLESS.fullmatch(character):
         return character
-    if character < " ":
-        # As \u000a it would end the line before the compiler sees a string.
+    if character < "\x80":
+        # Not as \u0027: Java reads those before strings, and Deephaven looks for quotes and lone equals signs.
         return f"\\{ord(character):03o}"
     units = character.encode("utf-16-be")
     return "".join(f"\\u{units[place]:02x}{units[place + 1]:02x}" for place in range(0, len(units), 2))
@@ -122,7 +121,7 @@ class _Deephaven:
             nulls = {"float": "NULL_DOUBLE", "int": "NULL_LONG", "bool": "NULL_BOOLEAN"}
             types = {"str": "String", "decimal": "java.math.BigDecimal", "datetime": "java.time.Instant"}
             types["date"] = "java.time.LocalDate"
-            return nulls.get(want or "float") or f"({types[want or '']})null"
+            return nulls.get(want or "float") or f"(({types[want or '']})null)"
         if isinstance(value, bool):
             return "true" if value else "false"
         if isinstance(value, str):
@@ -188,11 +187,14 @@ class _Deephaven:
         operands = [self.value(operand, "str") for operand in node.children]
         text = operands[0]
         if node.op == "length":
-            null, cast = ("NULL_DOUBLE", "(double)") if want == "float" else ("NULL_LONG", "(long)")
+            null, cast = {
+                "float": ("NULL_DOUBLE", "(double)"),
+                "decimal": ("null", "java.math.BigDecimal.valueOf"),
+            }.get(want or "", ("NULL_LONG", "(long)"))
             return f"(isNull({text}) ? {null} : {cast}({text}.codePointCount(0, {text}.length())))"
         if node.op == "concat":
             nulls = " || ".join(f"isNull({operand})" for operand in operands)
-            return f"({nulls} ? (String)null : {' + '.join(operands)})"
+            return f"({nulls} ? ((String)null) : {' + '.join(operands)})"
         return f"{_STRINGS}.{node.op}Case({text}, java.util.Locale.ROOT)"
 
     def _if(self, node: If, kind: str | None) -> str:
@@ -275,8 +277,9 @@ class _Deephaven:
         if op == "!=":
             return f"(abs({left} - {right}) > 0)"
         if op in ("<", "<="):
-            return f"(({right} - {left}) {'>' if op == '<' else '>='} 0)"
-        return f"(({left} - {right}) {op} 0)"
+            left, right, op = right, left, op.replace("<", ">")
+        # Deephaven orders -0.0 before 0, and adding 0.0 turns one into the other.
+        return f"(({left} - {right} + 0.0) {op} 0)"
 
     def _same(self, node: BinOp, equal: bool) -> str:
         left_true, left_false = self.truth(node.left, True), self.truth(node.left, False)

@@ -18,7 +18,7 @@ from typing import Any
 
 from reactive.expr.inference import ARITHMETIC, COMPARISONS, Inference
 from reactive.expr.interpret import coerce, interpret, power, round_places, row_of
-from reactive.expr.kinds import EXP_LIMIT, NUMERIC
+from reactive.expr.kinds import EXACT_BELOW, EXP_LIMIT, NUMERIC
 from reactive.expr.nodes import BinOp, Coalesce, Const, Expr, Field, Func, If, IsNull, StrOp, UnaryOp
 
 __all__ = ["compile_function", "source_of"]
@@ -344,13 +344,13 @@ class _Emitter:
         # Unless one of them is exact, numbers of which nothing is known compare in Python as they are.
         want = None if kind == "decimal" and "decimal" not in map(self._inference.kind, node.children) else kind
         left, right = (self._checked(self.emit(operand, want)) for operand in node.children)
-        for operand, other in ((node.left, node.right), (node.right, node.left)):
-            value = other.value if isinstance(other, Const) else None
-            unknown = isinstance(operand, Field) and self._inference.kind(operand) is None
-            if unknown and isinstance(value, float) and not (value.is_integer() and abs(value) < 2**53):
-                # A Decimal raises here; compared as it is, Decimal("0.1") would be less than the double 0.1.
-                left, right = (self._float(code) for code in (left, right))
-                break
+        if kind == "float":
+            constants = [operand.value for operand in node.children if isinstance(operand, Const)]
+            if not any(value is not None and value == value // 1 and abs(value) < EXACT_BELOW for value in constants):
+                # Python compares an int or a Decimal with a double digit by digit; as doubles, Decimal("0.1") is 0.1.
+                kinds = map(self._inference.kind, node.children)
+                codes = zip((left, right), kinds, strict=True)
+                left, right = (code if known == "float" else self._float(code) for code, known in codes)
         return _Code(f"({left.text} {node.op} {right.text})", self._guards((left, right)))
 
     def _logical(self, node: Expr) -> _Code:

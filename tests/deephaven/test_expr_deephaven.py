@@ -1,0 +1,88 @@
+"""Formulas in a Deephaven table give what `eval` gives."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+
+from reactive.expr.inference import Inference
+from tests.property.test_expr_generator import OF_KIND, Expressions, is_stable, random_row, same
+from tests.rounds import rounds
+
+if TYPE_CHECKING:
+    from deephaven.table import Table
+
+pytestmark = [pytest.mark.deephaven, pytest.mark.fuzz]
+
+BATCH = 500
+BATCHES = rounds(4, 40)
+ROWS = 40
+
+
+# By way of Arrow: jpy cuts a character beyond the basic plane down to 16 bits.
+ARROW = {
+    "float": pa.float64(),
+    "int": pa.int64(),
+    "bool": pa.bool_(),
+    "str": pa.string(),
+    "datetime": pa.timestamp("ns", "UTC"),
+}
+PARSED = {"decimal": "new java.math.BigDecimal({0})", "date": "java.time.LocalDate.parse({0})"}
+
+
+def table_of(rows: Sequence[dict[str, Any]]) -> Table:
+    """Return rows of the generator's schema as a table, in the column types that the bridge uses."""
+    from deephaven import arrow
+
+    columns, formulas = {}, []
+    for kind, names in OF_KIND.items():
+        for name in names:
+            values = [row[name] for row in rows]
+            if kind in PARSED:
+                values = [None if value is None else str(value) for value in values]
+                formulas.append(f"{name} = isNull({name}) ? null : {PARSED[kind].format(name)}")
+            columns[name] = pa.array(values, ARROW.get(kind, pa.string()))
+    return arrow.to_table(pa.table(columns)).update(formulas)
+
+
+def values_of(table: Table, kinds: dict[str, str | None]) -> dict[str, list[Any]]:
+    """Return columns as Python values, given the kinds that they should have."""
+    from deephaven import arrow
+
+    texts = [f"{name} = isNull({name}) ? null : {name}.toString()" for name, kind in kinds.items() if kind in PARSED]
+    values = arrow.to_arrow(table.view(list(kinds)).update_view(texts)).to_pydict()
+    for name, kind in kinds.items():
+        if kind in ("decimal", "date", "datetime"):
+            values[name] = [None if value is None else READ[kind](value) for value in values[name]]
+    return values
+
+
+READ: dict[str, Callable[[Any], Any]] = {
+    "decimal": Decimal,
+    "date": date.fromisoformat,
+    "datetime": lambda value: value.to_pydatetime() if hasattr(value, "to_pydatetime") else value,
+}
+
+
+@pytest.mark.parametrize("seed", range(BATCHES))
+def test_deephaven_agrees_with_eval(seed: int, deephaven_context: Any) -> None:
+    source = random.Random(seed)
+    expressions = Expressions(source)
+    drawn = {f"E{place}": expressions.draw(4) for place in range(BATCH)}
+    rows = [random_row(source) for _ in range(ROWS)]
+    table = table_of(rows).update([f"{name} = {expr.to_deephaven()}" for name, expr in drawn.items()])
+    results = values_of(table, {name: Inference().kind(expr) for name, expr in drawn.items()})
+    for name, expr in drawn.items():
+        for row, found in zip(rows, results[name], strict=True):
+            expected = expr.eval(row)
+            if not same(found, expected) and is_stable(expr, row):
+                used = {field: row[field] for field in sorted(expr.fields())}
+                pytest.fail(
+                    f"seed {seed}: {expr!r} on {used}: expected {expected!r}, found {found!r}\n{expr.to_deephaven()}"
+                )
