@@ -14,7 +14,7 @@ from typing_extensions import Self
 from bridge.errors import BridgeError
 from bridge.feed import Feed, RowWriter
 from bridge.java_columns import require_jvm
-from store.base import Storable
+from store.base import Storable, record_schema
 from store.connection import conninfo, run_named
 from store.errors import StoreError
 from store.subscriptions import LogReader, LogRow
@@ -70,7 +70,7 @@ class StoreBridge:
         self._conninfo = conninfo(user, password, host, port, dbname)
         self._subscriber_id = subscriber_id
         self._poll_seconds = poll_seconds
-        self._feeds: dict[type[Storable], Feed] = {}
+        self._feeds: dict[str, Feed] = {}  # by type name: a notebook cell that runs again makes another class
         self._followers: list[_Follower] = []
         self._lock = threading.Lock()
         self._running = False
@@ -94,17 +94,19 @@ class StoreBridge:
 
         Raises:
             BridgeError: The type is registered already, a name is unknown, a field cannot be a column, or no JVM runs.
+            RegistryError: It is no stored class.
 
         Example:
             >>> bridge.register(Trade, filter=Field("symbol") == Const("AAPL"))
         """
         require_jvm()
+        name = record_schema(cls).type_name
         with self._lock:
-            if any(feed.type_name == cls.type_name() for feed in self._feeds.values()):
-                raise BridgeError(f"{cls.type_name()} is registered already; derive other views from its tables")
+            if name in self._feeds:
+                raise BridgeError(f"{name} is registered already; derive other views from its tables")
             feed = Feed(cls, filter=filter, columns=columns, writer=writer)
             feed.open()
-            self._feeds[cls] = feed
+            self._feeds[name] = feed
             if self._running:
                 self._follow([feed], None)
 
@@ -209,11 +211,11 @@ class StoreBridge:
         self.stop()
 
     def _feed(self, cls: type[Storable]) -> Feed:
-        try:
-            return self._feeds[cls]
-        except KeyError:
-            known = ", ".join(sorted(feed.type_name for feed in self._feeds.values())) or "no type"
-            raise BridgeError(f"{cls.type_name()} is not registered with this bridge; it has {known}") from None
+        name = cls.type_name()
+        if name not in self._feeds:
+            known = ", ".join(sorted(self._feeds)) or "no type"
+            raise BridgeError(f"{name} is not registered with this bridge; it has {known}")
+        return self._feeds[name]
 
     def _follow(self, feeds: list[Feed], subscriber_id: str | None) -> None:
         # A type that is registered later gets a reader of its own, which begins at the beginning.

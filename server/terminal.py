@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -56,20 +55,14 @@ def last_rows(table: DeephavenTable, columns: Iterable[str], count: int) -> list
     return rows
 
 
-def rendered(
-    title: str, note: str, columns: Mapping[str, Shown], rows: Sequence[Mapping[str, Any]], *, plain: bool
-) -> Table:
+def rendered(columns: Mapping[str, Shown], rows: Sequence[Mapping[str, Any]]) -> Table:
     """Return rows as a table for a console.
 
     Args:
-        title: The table's name.
-        note: What it is, in a few words.
         columns: The columns in order.
         rows: The rows.
-        plain: Whether it goes to a file or a pipe: no frame then.
     """
-    heading = Text.assemble((title, "bold"), f"  {note}")
-    grid = Table(title=heading, title_justify="left", box=None if plain else box.SIMPLE_HEAD, pad_edge=False)
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold underline")
     numeric = {name for name in columns if any(isinstance(row[name], (int, float)) for row in rows)}
     for name, shown in columns.items():
         grid.add_column(shown.heading, justify="right" if name in numeric else "left", no_wrap=True)
@@ -86,6 +79,8 @@ def _cell(value: Any, specification: str) -> Text:
     if isinstance(value, date) or not specification:
         return Text(str(value))
     text = format(value, specification)
-    if not specification.startswith("+") or not value:
+    if not specification.startswith("+"):
         return Text(text)
+    if not any(digit in text for digit in "123456789"):
+        return Text(format(0, specification[1:]))
     return Text(text, "green" if value > 0 else "red")
