@@ -58,14 +58,15 @@ def definition_names(cls: type, beyond: Names | None = None) -> Names:
     return ChainMap(*spaces)  # type: ignore[arg-type]
 
 
-def resolve(annotation: Any, names: Names) -> Any:
+def resolve(annotation: Any, names: Names | None) -> Any:
     """Return an annotation with strings evaluated and typing's spellings reduced to the builtins.
 
-    `Optional[X]` becomes `Union[X, None]`, `typing.List[X]` becomes `list[X]`, `Annotated[X, ...]` becomes `X`.
+    `Optional[X]` becomes `Union[X, None]`, `typing.List[X]` becomes `list[X]`; `Annotated[X, ...]`, a NewType of X and
+    an alias of X become `X`.
 
     Args:
         annotation: A type, a typing construct, a string or a forward reference.
-        names: Where strings look up their names.
+        names: Where strings look up their names; None refuses strings, for what does not come from a class body.
 
     Raises:
         Exception: Whatever evaluating a string raises, most often NameError.
@@ -73,9 +74,15 @@ def resolve(annotation: Any, names: Names) -> Any:
     if isinstance(annotation, ForwardRef):
         annotation = annotation.__forward_arg__
     if isinstance(annotation, str):
+        if names is None:
+            raise TypeError(f"{annotation!r} is text, not a type")
         return resolve(eval(annotation, {"__builtins__": builtins}, names), names)
     if annotation is None:
         return type(None)
+    if hasattr(annotation, "__supertype__"):
+        return resolve(annotation.__supertype__, names)
+    if type(annotation).__name__ == "TypeAliasType":  # the type statement of Python 3.12
+        return resolve(annotation.__value__, names)
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return resolve(arguments[0], names)

@@ -216,13 +216,13 @@ def _problems(column: ColumnDef) -> list[Violation]:
     """Return everything that is wrong with a definition."""
     found = [*_text_problems(column), *_choice_problems(column)]
     try:
-        resolved, nullable = split_optional(resolve(column.python_type, {}))
+        resolved, nullable = split_optional(resolve(column.python_type, None))
         if nullable:
             found.append(_problem("python_type", "a type without None", column.python_type, "pass nullable=True"))
             return found
         object.__setattr__(column, "python_type", resolved)
         column.codec  # noqa: B018 - compiling it is the check
-    except Exception as error:  # resolving runs whatever expression a string annotation holds
+    except (TypeError, NameError) as error:
         found.append(_problem("python_type", "a storable type", column.python_type, str(error)))
         return found
     constraints = _constraint_problems(column)

@@ -268,7 +268,7 @@ def _dataclass_codec(cls: type, compiler: _Compiler) -> Codec:
 class _Compiler:
     """One compilation: where names are looked up, and the dataclasses met on the way."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names | None) -> None:
         self.names = names
         self.seen: dict[type, Codec] = {}
 
@@ -318,7 +318,7 @@ def codec(annotation: Any, names: Names | None = None) -> Codec:
 
     Args:
         annotation: A type of the table above, a parametrised list, tuple or dict of them, or `Optional` of one.
-        names: Where strings inside the annotation look up their names.
+        names: Where strings inside the annotation look up their names; None refuses strings.
 
     Returns:
         The functions that encode and decode its values.
@@ -330,4 +330,4 @@ def codec(annotation: Any, names: Names | None = None) -> Codec:
         >>> codec(float).encode(3)
         3.0
     """
-    return _Compiler({} if names is None else names).compile(annotation)
+    return _Compiler(names).compile(annotation)

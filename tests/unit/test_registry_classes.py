@@ -5,12 +5,13 @@
 
 import dataclasses
 import gc
+import sys
 import warnings
 import weakref
 from dataclasses import KW_ONLY, InitVar, dataclass, field, make_dataclass
 from datetime import date
 from enum import Enum
-from typing import Annotated, Any, ClassVar, Literal, Optional, Union
+from typing import Annotated, Any, ClassVar, Literal, NewType, Optional, Union
 
 import pytest
 
@@ -107,6 +108,22 @@ def test_class_with_optional_of_a_required_column_is_refused() -> None:
     assert "'symbol' is not nullable; declare str" in str(error)
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the type statement is new in Python 3.12")
+def test_class_with_a_type_alias_is_read_as_the_type() -> None:
+    namespace: dict[str, Any] = {}
+    exec("type Price = float\ntype Maybe = str | None", namespace)
+    fields = REGISTRY.binding(declare(price=namespace["Price"], probe_code=namespace["Maybe"])).fields
+    assert (fields["price"].annotation, fields["probe_code"].nullable) == (float, True)
+
+
+Money = NewType("Money", float)
+
+
+@pytest.mark.parametrize("annotation", [Money, "Money", "Money | float"])
+def test_class_with_a_new_type_is_read_as_the_type(annotation: Any) -> None:
+    assert REGISTRY.binding(declare(price=annotation)).fields["price"].annotation is float
+
+
 @pytest.mark.parametrize("annotation", [Annotated[float, "per share"], "Annotated[float, 'per share']"])
 def test_class_with_annotated_type_is_read_as_the_type(annotation: Any) -> None:
     assert REGISTRY.binding(declare(price=annotation)).fields["price"].annotation is float
@@ -182,9 +199,10 @@ def test_class_with_nested_enum_resolves_string_annotations() -> None:
 
 
 def test_class_whose_field_shadows_its_type_resolves_to_the_type() -> None:
-    REGISTRY.define("date", date, description="Day of the tests", role="attribute", nullable=True)
-    cls = type("Shadow", (Storable,), {"__annotations__": {"date": "date"}, "__module__": __name__, "date": None})
-    assert REGISTRY.binding(cls).fields["date"].annotation is date
+    registry = ColumnRegistry()
+    registry.define("date", date, description="Day of the tests", role="attribute", nullable=True)
+    cls = type("Shadow", (), {"__annotations__": {"date": "date"}, "__module__": __name__, "date": None})
+    assert registry.binding(cls).fields["date"].annotation is date
 
 
 def test_class_defined_in_executed_code_resolves_string_annotations() -> None:

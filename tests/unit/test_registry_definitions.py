@@ -130,6 +130,8 @@ def test_reserved_names_cover_the_metadata() -> None:
         (set, DIMENSION, "python_type"),
         (Any, DIMENSION, "python_type"),
         ("nowhere", DIMENSION, "python_type"),
+        ("str", DIMENSION, "python_type"),
+        (list["str"], DIMENSION, "python_type"),
         (float | None, MEASURE, "python_type"),
         (dict[float, str], DIMENSION, "python_type"),
     ],
