@@ -336,10 +336,12 @@ _ENTITY_ERRORS: dict[str, type[errors.StoreError]] = {
     "TS006": errors.EntityDeleted,
     "TS007": errors.IdempotencyMismatch,
     "TS010": errors.UnknownPrincipal,
+    "TS011": errors.InvalidTransition,
 }
 _ADVICE = {
     "TS003": "; read it again, redo the change and update",
     "TS006": "; a change may not overlap a deleted range: bound it with valid_from= and valid_to=",
+    "TS011": ", where the object was read at another valid time: read it again",
     "TS009": "; a transition may not lie in the future or before the latest change of state",
 }
 
@@ -383,6 +385,8 @@ def raise_store_error(
         raise errors.TransactionConflict(f"{message}: the transaction was undone, run it again") from error
     if code == "23514" and error.diag.constraint_name == "valid_range":
         raise errors.InvalidRange("the valid range is empty: valid_from must come before valid_to") from error
+    if code == "23514" and error.diag.constraint_name == "valid_years":
+        raise errors.InvalidRange("a valid time lies outside the years 1 to 9999") from error
     if code == "42501":
         raise errors.AccessDenied(message) from error
     raise errors.StoreError(f"PostgreSQL refused the statement ({code or type(error).__name__}): {message}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
 from datetime import datetime
 from typing import Any
 
@@ -47,20 +46,17 @@ class Transitions:
                 " store has no durable way to start one"
             )
         change = Append(obj, "STATE_CHANGE", changed_fields(obj, None), to_state, valid_from)
-        with ExitStack() as stack:
-            if edge.action is not None:
-                stack.enter_context(self._database.transaction())
-            self._writer.append([change], key)
-            if edge.action is not None:
-                edge.action(obj, edge.from_state, to_state)
         hooks = [hook for hook in (edge.on_exit, edge.on_enter) if hook is not None]
-        if not hooks:
+        if edge.action is None and not hooks:
+            self._writer.append([change], key)
             return
-        outer = self._database.current()
-        if outer is None:
-            _run_hooks(hooks, obj, edge)
-        else:
-            outer.after_commit.append(lambda: _run_hooks(hooks, obj, edge))
+        made = False
+        with self._database.transaction() as transaction:
+            # Before the event is on its way, so that the hooks come before the bus.
+            transaction.after_commit.append(lambda: _run_hooks(hooks if made else [], obj, edge))
+            made = self._writer.append([change], key)
+            if made and edge.action is not None:
+                edge.action(obj, edge.from_state, to_state)
 
 
 def _run_hooks(hooks: list[Any], obj: Storable, edge: Transition) -> None:

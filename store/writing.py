@@ -94,8 +94,12 @@ class Writer:
         self._finish(objects, rows, stored)
         return [row[0] for row in rows]
 
-    def append(self, appends: Sequence[Append], key: str | None = None) -> None:
-        """Append one event to each of several entities, all or none."""
+    def append(self, appends: Sequence[Append], key: str | None = None) -> bool:
+        """Append one event to each of several entities, all or none.
+
+        Returns:
+            False when an earlier call with the same key appended them.
+        """
         items = []
         for change in appends:
             obj = change.obj
@@ -109,6 +113,7 @@ class Writer:
                     "version": obj.version,
                     "event_type": change.event_type,
                     "changes": change.changes,
+                    "from_state": None if change.state is None else obj.state,
                     "state": change.state,
                     "valid_from": _text(start),
                     "valid_to": _text(end),
@@ -116,7 +121,9 @@ class Writer:
             )
         objects = [change.obj for change in appends]
         _require_distinct(objects)
-        self._finish(objects, self._send("append_events", items, (), key), None)
+        rows = self._send("append_events", items, (), key)
+        self._finish(objects, rows, None)
+        return rows[0][10] is not None
 
     def _send(
         self, statement: str, items: list[dict[str, Any]], params: tuple[Any, ...], key: str | None
@@ -153,8 +160,10 @@ class Writer:
             for name in schema.fields:
                 object.__setattr__(obj, name, getattr(fresh, name))
             obj._bind(Metadata(*row[:9]), stored)
+            # Of a call that ran before under its key, the event is the one that the object shows.
+            logged = row[10:13] if row[10] is not None else (row[8], row[4], row[5])
             events.append(
-                ChangeEvent(row[0], row[1], row[10], schema.type_name, self._database.user, row[7], row[11], row[12])
+                ChangeEvent(row[0], row[1], logged[0], schema.type_name, self._database.user, row[7], *logged[1:])
             )
         if transaction is None:
             self._announce(events)

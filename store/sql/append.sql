@@ -1,14 +1,16 @@
 -- Appending events to entities: one by one and in bulk, which are the same but for speed.
 
--- Whether an event may be appended to an entity that the caller may change. p_at: when it is recorded.
+-- Whether an event may be appended to an entity that the caller may change. p_at: when it is recorded. p_left: the
+-- state that a change of state leaves; the caller may have read it at a valid time that is no longer the present one.
 CREATE OR REPLACE FUNCTION store.append_allowed(
-    h store.object_heads, p_type text, p_version integer, p_event text, p_from timestamptz, p_to timestamptz,
-    p_at timestamptz)
+    h store.object_heads, p_type text, p_version integer, p_event text, p_left text, p_from timestamptz,
+    p_to timestamptz, p_at timestamptz)
 RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN (h).type_name IS DISTINCT FROM p_type OR (h).version IS DISTINCT FROM p_version OR p_from >= p_to
                 THEN false
                 WHEN p_event = 'STATE_CHANGE'
-                THEN p_from <= p_at AND p_from >= (h).state_since AND NOT (h).deleted && tstzrange(p_from, p_to)
+                THEN p_left IS NOT DISTINCT FROM (h).state AND p_from <= p_at AND p_from >= (h).state_since
+                     AND NOT (h).deleted && tstzrange(p_from, p_to)
                 WHEN p_event IN ('UPDATED', 'DELETED')
                 THEN NOT (h).deleted && tstzrange(p_from, p_to)
                 ELSE false END
@@ -53,23 +55,26 @@ DECLARE
     v_until timestamptz;
 BEGIN
     SELECT i.entity_id, i.type_name, i.version AS expected, i.event_type, i.valid_from, i.valid_to, i.t,
-           h.type_name AS actual_type, h.version AS actual, h.deleted, h.state_since,
+           i.from_state, i.state, h.type_name AS actual_type, h.version AS actual, h.deleted, h.state_since,
+           h.state AS actual_state,
            coalesce(h.acl && p_principals, false) AS readable,
            coalesce(h.owner = session_user OR h.writers && p_principals, false) OR p_admin AS writable
     INTO v
-    FROM (SELECT i.entity_id, i.type_name, i.version, i.event_type, i.n,
+    FROM (SELECT i.entity_id, i.type_name, i.version, i.event_type, i.from_state, i.state, i.n,
                  greatest(p_clock, h.last_tx_time + interval '1 microsecond') AS t,
                  coalesce(i.valid_from, greatest(p_clock, h.last_tx_time + interval '1 microsecond')) AS valid_from,
                  coalesce(i.valid_to, 'infinity') AS valid_to
           FROM ROWS FROM (jsonb_to_recordset(p_items) AS (entity_id uuid, type_name text, version integer,
-                                                          event_type text, valid_from timestamptz,
-                                                          valid_to timestamptz))
-               WITH ORDINALITY AS i (entity_id, type_name, version, event_type, valid_from, valid_to, n)
+                                                          event_type text, from_state text, state text,
+                                                          valid_from timestamptz, valid_to timestamptz))
+               WITH ORDINALITY AS i (entity_id, type_name, version, event_type, from_state, state, valid_from,
+                                     valid_to, n)
           LEFT JOIN store.object_heads h ON h.entity_id = i.entity_id) i
     LEFT JOIN store.object_heads h ON h.entity_id = i.entity_id
     WHERE h.entity_id IS NULL
        OR NOT (h.owner = session_user OR h.writers && p_principals OR p_admin)
-       OR NOT store.append_allowed(h, i.type_name, i.version, i.event_type, i.valid_from, i.valid_to, i.t)
+       OR NOT store.append_allowed(h, i.type_name, i.version, i.event_type, i.from_state, i.valid_from, i.valid_to,
+                                   i.t)
     ORDER BY i.n LIMIT 1;
     IF NOT FOUND THEN
         RETURN;
@@ -102,6 +107,10 @@ BEGIN
                              jsonb_build_object('entity_id', v.entity_id, 'valid_from', v.valid_from,
                                                 'valid_to', nullif(v.valid_to, 'infinity'),
                                                 'deleted_from', v_until, 'deleted', v.deleted::text));
+    ELSIF v.from_state IS DISTINCT FROM v.actual_state THEN
+        PERFORM store.refuse('TS011', format('%s %s is in the state %s, not in %s', v.type_name, v.entity_id,
+                                             v.actual_state, v.from_state),
+                             jsonb_build_object('from_state', v.actual_state, 'to_state', v.state));
     ELSE
         PERFORM store.refuse('TS009', format('a state change of %s cannot take effect at %s', v.entity_id,
                                              v.valid_from),
@@ -130,8 +139,9 @@ RETURNS void LANGUAGE sql VOLATILE AS $$
     WHERE h.entity_id = e.entity_id
 $$;
 
--- What the caller of an append holds afterwards: what a read returns; after a deletion, or where a read returns
--- nothing, the event itself with the state that it left at its own valid_from.
+-- What the caller of an append holds afterwards: what a read returns; after a deletion, the same data with the
+-- deletion's own metadata; where a read returns nothing, the event itself with the data that it left at its own
+-- valid_from. The state is always the latest one, from which the next transition starts.
 CREATE OR REPLACE FUNCTION store.after_append(p_entity uuid, p_version integer)
 RETURNS SETOF store.change LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -147,8 +157,10 @@ BEGIN
     ELSE
         RETURN QUERY
         SELECT e.entity_id, e.version, h.owner, e.updated_by, e.tx_time, e.valid_from, nullif(e.valid_to, 'infinity'),
-               s.state, e.event_type, s.data, e.event_type, e.tx_time, e.valid_from
-        FROM store.state_at(e.entity_id, 'infinity', e.valid_from) s;
+               h.state, e.event_type,
+               CASE WHEN h.present THEN h.data
+                    ELSE (SELECT s.data FROM store.state_at(e.entity_id, 'infinity', e.valid_from) s) END,
+               e.event_type, e.tx_time, e.valid_from;
     END IF;
 END
 $$;
@@ -167,7 +179,8 @@ DECLARE
     v_user text := session_user;
     a record;
 BEGIN
-    IF NOT store.append_allowed(h, p_item->>'type_name', (p_item->>'version')::integer, v_event, v_from, v_to, v_at) THEN
+    IF NOT store.append_allowed(h, p_item->>'type_name', (p_item->>'version')::integer, v_event,
+                                p_item->>'from_state', v_from, v_to, v_at) THEN
         PERFORM store.check_appends(p_items, p_principals, p_admin, p_clock);
     END IF;
     v_event := store.logged_as(v_event, v_from, v_at);
@@ -276,7 +289,8 @@ BEGIN
 END
 $$;
 
--- p_items: [{entity_id, type_name, version (the one expected), event_type, changes, state, valid_from, valid_to}, ...];
+-- p_items: [{entity_id, type_name, version (the one expected), event_type, changes, from_state (the one expected),
+-- state, valid_from, valid_to}, ...];
 -- the rows come back in that order, as a read would return them.
 CREATE OR REPLACE FUNCTION store.append_events(p_items jsonb, p_shared_clock boolean, p_key text)
 RETURNS SETOF store.change

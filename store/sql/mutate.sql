@@ -45,12 +45,12 @@ BEGIN
 END
 $$;
 
--- The events that a keyed request made when it first ran, each with the state it left.
+-- The events that a keyed request made when it first ran, each with the state it left. Nothing is logged now.
 CREATE OR REPLACE FUNCTION store.replayed(p_key text)
 RETURNS SETOF store.change LANGUAGE sql STABLE AS $$
     SELECT e.entity_id, e.version, h.owner, e.updated_by, e.tx_time, e.valid_from,
            nullif(e.valid_to, 'infinity'), s.state, e.event_type, s.data,
-           e.event_type, e.tx_time, e.valid_from
+           NULL::text, NULL::timestamptz, NULL::timestamptz
     FROM store.idempotency_keys k,
          ROWS FROM (unnest(k.entity_ids), unnest(k.versions)) WITH ORDINALITY AS r (entity_id, version, n)
     JOIN store.object_events e ON e.entity_id = r.entity_id AND e.version = r.version

@@ -12,14 +12,17 @@ CREATE TABLE store.object_events (
     event_type text        NOT NULL
                CHECK (event_type IN ('CREATED', 'UPDATED', 'DELETED', 'STATE_CHANGE', 'CORRECTED')),
     tx_time    timestamptz NOT NULL,
-    valid_from timestamptz NOT NULL CHECK (isfinite(valid_from)),
+    valid_from timestamptz NOT NULL,
     valid_to   timestamptz NOT NULL,
     state      text,
     updated_by text        NOT NULL,
     changes    jsonb       NOT NULL CHECK (jsonb_typeof(changes) = 'object' AND NOT changes ? 'state'),
     meta       jsonb,
     PRIMARY KEY (entity_id, version),
-    CONSTRAINT valid_range CHECK (valid_from < valid_to)
+    CONSTRAINT valid_range CHECK (valid_from < valid_to),
+    -- One event at a time that Python's datetime lacks would break every query that meets it.
+    CONSTRAINT valid_years CHECK (valid_from >= '0001-01-01 00:00+00' AND valid_from < '10000-01-01 00:00+00'
+                                  AND (valid_to < '10000-01-01 00:00+00' OR valid_to = 'infinity'))
 );
 
 -- One row an entity: State(everything committed, folded_at) and what the write path needs to know.
@@ -49,7 +52,9 @@ CREATE TABLE store.object_heads (
 
 CREATE INDEX object_heads_by_type ON store.object_heads (type_name, entity_id);
 CREATE INDEX object_heads_due ON store.object_heads (due) WHERE due < 'infinity';
-CREATE INDEX object_heads_data ON store.object_heads USING gin (data jsonb_path_ops);
+-- Who may read and what the fields are, in one index: a filter finds only what its caller may see.
+CREATE INDEX object_heads_data ON store.object_heads USING gin (acl, data jsonb_path_ops)
+    WITH (gin_pending_list_limit = 512);
 
 -- EXPLAIN shows estimates made from every row's values, also of rows that its caller may not see.
 ALTER TABLE store.object_heads ALTER COLUMN data SET STATISTICS 0;

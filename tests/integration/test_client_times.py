@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import pandas
+import psycopg2.errors
 import pytest
 
 from store.base import Storable
@@ -127,6 +129,18 @@ def test_delete_over_a_bounded_range_leaves_the_entity_around_it(client: StoreCl
     assert_as_read(client, obj)
 
 
+def test_delete_over_a_bounded_range_leaves_the_present_data_in_the_object(client: StoreClient) -> None:
+    obj = Position(quantity=1)
+    client.write(obj, valid_from=moment(1))
+    obj.quantity = 2
+    client.update(obj, valid_from=moment(10))
+    client.delete(obj, valid_from=moment(5), valid_to=moment(6))
+    assert (obj.quantity, obj.event_type, obj.valid_from, obj.valid_to) == (2, "DELETED", moment(5), moment(6))
+    client.update(obj)
+    assert_as_read(client, obj)
+    assert client.audit(str(obj.entity_id))[-1]["changes"] == {}
+
+
 def test_delete_keeps_history_audit_and_earlier_answers(client: StoreClient) -> None:
     obj = Position(quantity=1)
     entity_id = client.write(obj)
@@ -198,6 +212,24 @@ def test_write_at_what_is_no_time_is_refused_and_stores_nothing(client: StoreCli
         client.write(obj, **{argument: given})
     assert obj.entity_id is None
     assert "Desk" not in client.list_types()
+
+
+@pytest.mark.parametrize(
+    ("valid_from", "valid_to"),
+    [
+        ("10000-01-01T00:00:00Z", None),
+        ("0001-12-31T00:00:00Z BC", None),
+        ("infinity", None),
+        ("-infinity", None),
+        ("2020-01-01T00:00:00Z", "20000-01-01T00:00:00Z"),
+    ],
+)
+def test_database_refuses_times_that_python_lacks(
+    module_store_db: StoreDatabase, valid_from: str, valid_to: str | None
+) -> None:
+    item = {"type_name": "Desk", "data": {}, "valid_from": valid_from, "valid_to": valid_to}
+    with module_store_db.connect("alice").cursor() as cursor, pytest.raises(psycopg2.errors.CheckViolation):
+        cursor.execute("SELECT * FROM store.create_objects(%s, '{}', '{}', false, NULL)", (json.dumps([item]),))
 
 
 NAIVE = datetime(2026, 2, 22, 10, 0)
