@@ -59,10 +59,20 @@ _CASTS: dict[type, str] = {
 
 
 class Condition(NamedTuple):
-    """A condition on a row, and the values of its placeholders."""
+    """A condition on a row, and the values of its placeholders.
+
+    Attributes:
+        text: The SQL.
+        params: The values.
+        contained: The fields with values that `data` must contain, where they, and `state`, say it all; None where
+            there is more to the condition.
+        state: The state asked for beside them, None for any.
+    """
 
     text: str
     params: tuple[Any, ...]
+    contained: dict[str, Any] | None = None
+    state: str | None = None
 
 
 class Columns:
@@ -161,7 +171,7 @@ def compile_filters(database: Database | None, schema: RecordSchema[Any], filter
         InvalidFilter: A name, a value or a node of the expression cannot be used.
     """
     if filters is None:
-        return Condition("true", ())
+        return _conjunction([])
     columns = Columns(database, schema)
     if isinstance(filters, Mapping):
         return _conjunction([*_equalities(columns, schema, filters)])
@@ -169,7 +179,6 @@ def compile_filters(database: Database | None, schema: RecordSchema[Any], filter
 
 
 def _equalities(columns: Columns, schema: RecordSchema[Any], filters: Mapping[str, Any]) -> Iterable[Condition]:
-    contained: dict[str, Any] = {}
     for name in sorted(filters, key=str):
         value = filters[name]
         if not isinstance(name, str):
@@ -182,13 +191,7 @@ def _equalities(columns: Columns, schema: RecordSchema[Any], filters: Mapping[st
             options = [_field_equals(columns, spec, _encode(schema, spec, option)) for option in value]
             yield _disjunction(sorted(options, key=str) if isinstance(value, (set, frozenset)) else options)
             continue
-        encoded = _encode(schema, spec, value)
-        if _plain(columns, spec, encoded):
-            contained[name] = encoded
-        else:
-            yield _field_equals(columns, spec, encoded)
-    if contained:
-        yield Condition("data @> %s::jsonb", (json.dumps(contained, ensure_ascii=False),))
+        yield _field_equals(columns, spec, _encode(schema, spec, value))
 
 
 def _plain(columns: Columns, spec: FieldSpec, encoded: Any) -> bool:
@@ -200,7 +203,7 @@ def _plain(columns: Columns, spec: FieldSpec, encoded: Any) -> bool:
 
 def _field_equals(columns: Columns, spec: FieldSpec, encoded: Any) -> Condition:
     if _plain(columns, spec, encoded):
-        return Condition("data @> %s::jsonb", (json.dumps({spec.name: encoded}, ensure_ascii=False),))
+        return _contains({spec.name: encoded})
     if encoded is None:
         return Condition(f"coalesce({columns.json(spec)}, 'null') = 'null'::jsonb", ())
     return Condition(f"{columns.json(spec)} = %s::jsonb", (json.dumps(encoded, ensure_ascii=False),))
@@ -222,6 +225,8 @@ def _reserved(name: str, value: Any) -> Condition:
         value = require_text(value) if cast == "text" else value
     except (StoreError, ValueRefused) as error:
         raise InvalidFilter(f"filters: {name}: {error}") from None
+    if name == "state":
+        return Condition("state = %s::text", (value,), {}, value)
     return Condition(f"{name} = %s::{'numeric' if cast == 'integer' else cast}", (value,))
 
 
@@ -283,10 +288,23 @@ def _encode(schema: RecordSchema[Any], spec: FieldSpec, value: Any) -> Any:
         raise InvalidFilter(f"filters: {error}") from error
 
 
+def _contains(contained: dict[str, Any]) -> Condition:
+    return Condition("data @> %s::jsonb", (json.dumps(contained, ensure_ascii=False),), contained)
+
+
 def _conjunction(conditions: list[Condition]) -> Condition:
-    if not conditions:
-        return Condition("true", ())
-    return Condition(" AND ".join(f"({c.text})" for c in conditions), tuple(p for c in conditions for p in c.params))
+    """Join conditions with AND; what `data` must contain becomes one condition, and one look into the index."""
+    contained: dict[str, Any] = {}
+    others, state, complete = [], None, True
+    for condition in conditions:
+        contained.update(condition.contained or {})
+        if not condition.contained:
+            others.append(condition)
+            complete = complete and condition.contained is not None
+            state = condition.state
+    parts = [*([_contains(contained)] if contained else []), *others]
+    text = " AND ".join(f"({part.text})" for part in parts) or "true"
+    return Condition(text, tuple(p for part in parts for p in part.params), contained if complete else None, state)
 
 
 def _disjunction(conditions: list[Condition]) -> Condition:

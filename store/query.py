@@ -26,6 +26,7 @@ __all__ = ["Filters", "QueryResult", "count", "run"]
 
 T = TypeVar("T", bound=Storable)
 
+LARGEST_GLANCE = 1_001  # rows
 LARGEST_LIMIT = 2**62  # PostgreSQL counts rows in 64 bits; whoever passes sys.maxsize wants them all
 COLUMNS = "entity_id, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, data"
 
@@ -115,23 +116,61 @@ def run(
     order = _order(database, schema, order_by)
     relation, params = _relation(schema, tx_time, valid_time)
     digest = _digest(schema, compile_filters(None, schema, filters), order_by, params)
-    where, where_params = condition.text, list(condition.params)
-    if cursor is not None:
-        after, after_params = _after(order, _decode_cursor(cursor, digest))
-        where, where_params = f"({where}) AND ({after})", where_params + after_params
-    key = f", ({order.text})::text AS position" if order else ""
-    direction = "DESC" if order and order.descending else "ASC"
-    sort = f"{order.text} {direction} NULLS LAST, " if order else ""
-    text = relation.format(select=SELECT_OBJECT + key) + f"\nWHERE {where}\nORDER BY {sort}entity_id"
-    params = [*params, *where_params]
-    if limit is not None:
-        text += " LIMIT %s"
-        params.append(min(limit, LARGEST_LIMIT) + 1)
-    rows = database.fetch_text(text, params)
+    after = None if cursor is None else _decode_cursor(cursor, digest)
+    count = None if limit is None else min(limit, LARGEST_LIMIT) + 1
+    rows = None
+    if count is not None and count <= LARGEST_GLANCE and relation is CURRENT and order is None:
+        rows = _glance(database, schema, condition, after, count)
+    if rows is None:
+        rows = _search(database, relation, params, condition, order, after, count)
     more = limit is not None and len(rows) > limit
     rows = rows[:limit]
     next_cursor = _encode_cursor(digest, rows[-1][10] if order else None, rows[-1][0]) if more else None
     return QueryResult(cls, [build(cls, schema, row) for row in rows], next_cursor)
+
+
+def _glance(
+    database: Database,
+    schema: RecordSchema[Any],
+    condition: Condition,
+    after: tuple[str | None, str] | None,
+    count: int,
+) -> list[tuple[Any, ...]] | None:
+    """Return a whole page from the next few entities in order, None when it is not to be found there.
+
+    For a filter that many entities pass, walking them in order until the page is full beats the index, which finds all
+    that pass before the first can be shown. The planner cannot know which is which: it has no statistics of `data`,
+    lest its estimates tell of others' values.
+    """
+    if condition.contained is None:
+        return None
+    contained = json.dumps(condition.contained, ensure_ascii=False)
+    last = after[1] if after else None
+    rows = database.fetch("first_matches", schema.type_name, contained, condition.state, last, count)
+    return rows if len(rows) == count else None
+
+
+def _search(
+    database: Database,
+    relation: str,
+    params: list[Any],
+    condition: Condition,
+    order: Order | None,
+    after: tuple[str | None, str] | None,
+    count: int | None,
+) -> list[tuple[Any, ...]]:
+    """Return the rows of a page, wherever they are."""
+    where, where_params = condition.text, list(condition.params)
+    if after is not None:
+        behind, behind_params = _after(order, after)
+        where, where_params = f"({where}) AND ({behind})", where_params + behind_params
+    key = f", ({order.text})::text AS position" if order else ""
+    direction = "DESC" if order and order.descending else "ASC"
+    sort = f"{order.text} {direction} NULLS LAST, " if order else ""
+    text = relation.format(select=SELECT_OBJECT + key) + f"\nWHERE {where}\nORDER BY {sort}object.entity_id"
+    if count is None:
+        return database.fetch_text(text, [*params, *where_params])
+    return database.fetch_text(f"{text} LIMIT %s", [*params, *where_params, count])
 
 
 def count(

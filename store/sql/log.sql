@@ -39,6 +39,41 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_tem
       AND h.acl && (SELECT store.principals())
 $$;
 
+-- The first entities of a type, in entity order behind p_after, whose current data contains p_contained and whose
+-- state is p_state (null: any); only those found among the next few, beyond which the index on data costs less.
+CREATE OR REPLACE FUNCTION store.first_matches(
+    p_type text, p_contained jsonb, p_state text, p_after uuid, p_limit integer)
+RETURNS SETOF store.object_state
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp
+SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    v_principals text[] := store.principals();
+    v_now timestamptz := clock_timestamp();
+    v_entities float;
+BEGIN
+    SELECT greatest(c.reltuples, 0) INTO v_entities FROM pg_class c WHERE c.oid = 'store.object_heads'::regclass;
+    RETURN QUERY
+    SELECT h.entity_id, h.version, h.owner, s.updated_by, s.tx_time, s.valid_from, nullif(s.valid_to, 'infinity'),
+           s.state, s.event_type, s.data
+    FROM (
+        SELECT * FROM store.object_heads x
+        WHERE x.type_name = p_type
+          AND x.entity_id > coalesce(p_after, '00000000-0000-0000-0000-000000000000')
+        ORDER BY x.entity_id LIMIT greatest(200, sqrt(p_limit * v_entities))
+    ) h
+    CROSS JOIN LATERAL (
+        SELECT h.updated_by, h.tx_time, h.valid_from, h.valid_to, h.state, h.event_type, h.data
+        WHERE h.due > v_now AND h.present
+        UNION ALL
+        SELECT f.updated_by, f.tx_time, f.valid_from, f.valid_to, f.state, f.event_type, f.data
+        FROM store.state_at(h.entity_id, 'infinity', v_now) f
+        WHERE h.due <= v_now AND f.event_type <> 'DELETED'
+    ) s
+    WHERE h.acl && v_principals AND s.data @> p_contained AND (p_state IS NULL OR s.state = p_state)
+    ORDER BY h.entity_id LIMIT p_limit;
+END
+$$;
+
 -- One row an event, oldest first: the state it left at its own valid_from; a deletion shows the state before it.
 CREATE OR REPLACE FUNCTION store.object_history(p_entity uuid)
 RETURNS TABLE (type_name text, version integer, owner text, updated_by text, tx_time timestamptz,

@@ -87,3 +87,7 @@ SELECT figure, value FROM (
     UNION ALL SELECT 6, 'bytes of the log', pg_total_relation_size('store.object_events')
     UNION ALL SELECT 7, 'bytes of the projection', pg_total_relation_size('store.object_heads')
 ) AS f (place, figure, value) ORDER BY place
+
+-- name: first_matches
+SELECT entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, data::text
+FROM store.first_matches($1::text, $2::jsonb, $3::text, $4::uuid, $5::integer)
