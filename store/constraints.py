@@ -45,8 +45,9 @@ class NamedCheck(NamedTuple):
 
 
 _ISIN = re.compile(r"[A-Z]{2}[A-Z0-9]{9}[0-9]")
-_LETTERS = {ord(letter): str(number) for number, letter in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZ", 10)}
-_DOUBLED = str.maketrans("0123456789", "0246813579")  # the digit sum of twice the digit
+_DIGITS = {character: str(int(character, 36)) for character in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+_VALUES = bytes.maketrans(b"0123456789", bytes(range(10)))
+_DOUBLED = bytes.maketrans(b"0123456789", bytes([0, 2, 4, 6, 8, 1, 3, 5, 7, 9]))  # digit sum of twice the digit
 
 
 def is_isin(text: str) -> bool:
@@ -60,9 +61,8 @@ def is_isin(text: str) -> bool:
     """
     if _ISIN.fullmatch(text) is None:
         return False
-    digits = text.translate(_LETTERS)
-    total = sum(map(int, digits[::-2])) + sum(map(int, digits[-2::-2].translate(_DOUBLED)))
-    return total % 10 == 0
+    digits = "".join(map(_DIGITS.__getitem__, text)).encode()
+    return (sum(digits[::-2].translate(_VALUES)) + sum(digits[-2::-2].translate(_DOUBLED))) % 10 == 0
 
 
 CHECKS: dict[str, NamedCheck] = {

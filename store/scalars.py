@@ -219,16 +219,13 @@ def _encode_datetime(value: Any) -> str:
             value = value.astimezone(timezone.utc)
         except OverflowError:
             raise ValueRefused("a datetime between the years 1 and 9999 in UTC", value) from None
-    if getattr(value, "nanosecond", 0):
+    if type(value) is not datetime and getattr(value, "nanosecond", False):
         raise ValueRefused("a datetime of microsecond precision", value, 'write value.floor("us")')
     return datetime.isoformat(value, timespec="microseconds")
 
 
 def _refuse_naive(value: datetime) -> NoReturn:
-    if type(value) is datetime:
-        call = repr(value.replace(tzinfo=timezone.utc))
-    else:
-        call = 'value.tz_localize("UTC")'
+    call = repr(value.replace(tzinfo=timezone.utc)) if type(value) is datetime else 'value.tz_localize("UTC")'
     raise ValueRefused("a datetime with a time zone", value, f"write {call}")
 
 
