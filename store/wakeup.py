@@ -19,6 +19,8 @@ from store.errors import StoreError
 __all__ = ["CHANNEL", "Pinger", "Waiter"]
 
 CHANNEL = "store_events"
+# A writer in full flight sends at most one hint in this time (seconds); the first after a pause goes at once.
+SHORTEST_GAP = 0.002
 
 
 class Pinger:
@@ -31,13 +33,13 @@ class Pinger:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._process = os.getpid()
-        self._closed = False
+        self._closed = threading.Event()
 
     def ping(self) -> None:
         """Ask for a hint to be sent; returns at once."""
         if self._thread is None or self._process != os.getpid():
             with self._lock:
-                if (self._thread is None or self._process != os.getpid()) and not self._closed:
+                if (self._thread is None or self._process != os.getpid()) and not self._closed.is_set():
                     self._process = os.getpid()
                     self._thread = threading.Thread(target=self._send, name="store-pinger", daemon=True)
                     self._thread.start()
@@ -46,7 +48,7 @@ class Pinger:
     def close(self) -> None:
         """Send what was asked for, and end."""
         with self._lock:
-            self._closed = True
+            self._closed.set()
             thread = self._thread
         self._wanted.set()
         if thread is not None and self._process == os.getpid():
@@ -66,7 +68,7 @@ class Pinger:
                 if conn is not None:
                     conn.close()
                 conn = None
-            if self._closed and not self._wanted.is_set():
+            if self._closed.wait(SHORTEST_GAP) and not self._wanted.is_set():
                 break
         if conn is not None:
             conn.close()
