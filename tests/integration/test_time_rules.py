@@ -13,6 +13,7 @@ from store.base import Storable
 from store.client import StoreClient
 from store.columns import REGISTRY
 from tests.fix_postgres import StoreDatabase
+from tests.waiting import wait_until
 
 REGISTRY.define("owner_name", str, description="Owner of a property", role="attribute")
 REGISTRY.define("entry_point", str, description="Where a person crossed the border", role="attribute")
@@ -196,3 +197,20 @@ def test_scheduled_address_of_xtdb(store_db: StoreDatabase) -> None:
     assert address(known_in_august, 9, 10) == "84 Bank Street"
     assert address(known_in_september, 9, 10) == "123 London Road"
     assert address(known_in_september, 9, 20) == "84 Bank Street"
+
+
+def test_entity_that_lapsed_and_begins_anew_keeps_nothing_of_changes_that_lapsed_with_it(
+    store_db: StoreDatabase,
+) -> None:
+    client = store_db.client()
+    soon = datetime.now(timezone.utc) + timedelta(seconds=0.4)
+    holding = Holding(quantity=1, price=5.0)
+    entity_id = client.write(holding, valid_to=soon)
+    holding.price = 6.0
+    client.update(holding, valid_to=soon)
+    wait_until(lambda: client.read(Holding, entity_id) is None, message="the end of the valid range")
+    holding.quantity = 2
+    client.update(holding, valid_from=soon + timedelta(days=1), valid_to=soon + timedelta(days=2), fields=["quantity"])
+    holding.quantity = 3
+    client.update(holding, fields=["quantity"])
+    assert client.read(Holding, entity_id) == Holding(quantity=3, price=5.0) == holding
