@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reactive.errors import ExpressionTypeError, UnsupportedNode, shown
+from reactive.expr.base import Expr
 from reactive.expr.inference import ARITHMETIC, COMPARISONS, Inference
-from reactive.expr.interpret import OPERATIONS, coerce, plain, round_places
+from reactive.expr.interpret import OPERATIONS, round_places
 from reactive.expr.kinds import EXACT_BELOW, EXP_LIMIT, kind_of_value
-from reactive.expr.nodes import BinOp, Coalesce, Const, Expr, Field, Func, If, IsNull, StrOp, UnaryOp
+from reactive.expr.nodes import BinOp, Coalesce, Const, Field, Func, If, IsNull, StrOp, UnaryOp
+from reactive.expr.values import coerce, plain
 
 __all__ = ["eval_columns"]
 

@@ -17,9 +17,10 @@ from decimal import Decimal
 from typing import Any
 
 from reactive.errors import ExpressionError, UnsupportedNode
+from reactive.expr.base import Expr
 from reactive.expr.inference import ARITHMETIC, COMPARISONS, Inference
 from reactive.expr.kinds import NUMERIC
-from reactive.expr.nodes import BinOp, Coalesce, Const, Expr, Field, Func, If, IsNull, StrOp, UnaryOp
+from reactive.expr.nodes import BinOp, Coalesce, Const, Field, Func, If, IsNull, StrOp, UnaryOp
 
 __all__ = ["string_literal", "to_deephaven"]
 

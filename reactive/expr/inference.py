@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from reactive.errors import ExpressionTypeError, UnknownFieldError, UnsupportedNode, shown
+from reactive.expr.base import Expr
 from reactive.expr.kinds import EXACT_BELOW, NUMERIC, ORDERED, Declared, common_kind, declared, kind_of_value
-from reactive.expr.nodes import BinOp, Coalesce, Const, Expr, Field, Func, If, IsNull, StrOp, UnaryOp
+from reactive.expr.nodes import BinOp, Coalesce, Const, Field, Func, If, IsNull, StrOp, UnaryOp
 
 __all__ = ["ARITHMETIC", "COMPARISONS", "LOGICAL", "Inference", "bind", "declared_fields", "field_of"]
 

@@ -6,55 +6,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Callable, Mapping
+from datetime import date
 from decimal import ROUND_HALF_UP, Context, Decimal
-from enum import Enum
 from typing import Any
-from uuid import UUID
 
-from reactive.errors import ExpressionTypeError, UnknownFieldError, shown
+from reactive.errors import ExpressionTypeError, shown
+from reactive.expr.base import Expr
 from reactive.expr.inference import ARITHMETIC, COMPARISONS, Inference
 from reactive.expr.kinds import EXP_LIMIT
-from reactive.expr.nodes import BinOp, Coalesce, Const, Expr, Field, Func, If, IsNull, StrOp, UnaryOp
+from reactive.expr.nodes import BinOp, Coalesce, Const, Field, Func, If, IsNull, StrOp, UnaryOp
+from reactive.expr.values import coerce, plain
 
-__all__ = ["coerce", "interpret", "power", "round_places", "row_of"]
+__all__ = ["interpret", "power", "round_places"]
 
 # 1e308 rounded to 300 places has 609 digits.
 _WIDE = Context(prec=700)
-
-
-def row_of(context: Any, names: Sequence[str]) -> dict[str, Any]:
-    """Return the named fields of a mapping or of an object's attributes.
-
-    Raises:
-        UnknownFieldError: The object has no such attribute.
-    """
-    if isinstance(context, Mapping):
-        return {name: plain(context[name]) if name in context else None for name in names}
-    row = {}
-    for name in names:
-        try:
-            row[name] = plain(getattr(context, name))
-        except AttributeError:
-            raise UnknownFieldError(name, type(context).__name__, _attributes(context)) from None
-    return row
-
-
-def _attributes(context: Any) -> list[str]:
-    methods = {name for name in dir(type(context)) if callable(getattr(type(context), name, None))}
-    return [name for name in dir(context) if not name.startswith("_") and name not in methods]
-
-
-def plain(value: Any) -> Any:
-    """Return a member of an Enum as its value, a UUID as its text, and a NumPy scalar as a Python number."""
-    if isinstance(value, Enum):
-        value = value.value
-    if isinstance(value, UUID):
-        return str(value)
-    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
-        return value.item()
-    return value
 
 
 def power(x: float, y: float) -> float | None:
@@ -72,35 +39,6 @@ def round_places(x: float, places: int) -> float:
         return x + 0.0
     exact = Decimal(repr(float(x)))
     return float(exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP, _WIDE)) + 0.0
-
-
-def coerce(value: Any, kind: str) -> Any:
-    """Return a date, a datetime or an exact number, read from the text or number that JSON has for it.
-
-    Raises:
-        TypeError: It is none.
-    """
-    if isinstance(value, str):
-        if kind == "datetime":
-            # Python 3.10 reads the offset only as +00:00.
-            value = datetime.fromisoformat(value[:-1] + "+00:00" if value.endswith("Z") else value)
-        elif kind == "date":
-            return date.fromisoformat(value)
-        else:
-            return Decimal(value)
-    if kind == "datetime":
-        if isinstance(value, datetime):
-            if value.utcoffset() is None:
-                raise TypeError(f"{value!r} has no time zone")
-            return value
-    elif kind == "date":
-        if isinstance(value, date) and not isinstance(value, datetime):
-            return value
-    elif isinstance(value, float):
-        return Decimal(repr(value))
-    elif isinstance(value, (int, Decimal)) and not isinstance(value, bool):
-        return value
-    raise TypeError(f"{value!r} is not a {kind}")
 
 
 def interpret(expr: Expr, row: Mapping[str, Any], inference: Inference) -> Any:

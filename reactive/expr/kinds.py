@@ -71,7 +71,7 @@ def declared(annotation: object) -> Declared:
         >>> declared(float | None)
         Declared(kind='float', nullable=True)
     """
-    if annotation is None:
+    if annotation is None or annotation is typing.Any or annotation is object:
         return Declared(None)
     if isinstance(annotation, Declared):
         return annotation

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from reactive.expr.nodes import BinOp, Expr, IsNull, StrOp, UnaryOp
+    from reactive.expr.base import Expr
+    from reactive.expr.nodes import BinOp, IsNull, StrOp, UnaryOp
 
 __all__ = ["Operators"]
 

@@ -16,10 +16,12 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+from reactive.expr.base import Expr
 from reactive.expr.inference import ARITHMETIC, COMPARISONS, Inference
-from reactive.expr.interpret import coerce, interpret, power, round_places, row_of
+from reactive.expr.interpret import interpret, power, round_places
 from reactive.expr.kinds import EXACT_BELOW, EXP_LIMIT, NUMERIC
-from reactive.expr.nodes import BinOp, Coalesce, Const, Expr, Field, Func, If, IsNull, StrOp, UnaryOp
+from reactive.expr.nodes import BinOp, Coalesce, Const, Field, Func, If, IsNull, StrOp, UnaryOp
+from reactive.expr.values import coerce, row_of
 
 __all__ = ["compile_function", "source_of"]
 

@@ -14,7 +14,8 @@ from decimal import Decimal
 from typing import Any
 
 from reactive.errors import ExpressionError, MalformedExpression, did_you_mean, shown
-from reactive.expr.nodes import MAX_DEPTH, MAX_SIZE, NODES, BinOp, Const, Expr, Field, Func, StrOp, UnaryOp
+from reactive.expr.base import MAX_DEPTH, MAX_SIZE, Expr
+from reactive.expr.nodes import NODES, BinOp, Const, Field, Func, StrOp, UnaryOp
 
 __all__ = ["VERSION", "from_json", "to_json"]
 

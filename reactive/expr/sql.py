@@ -17,9 +17,10 @@ from decimal import Decimal
 from typing import Any, ClassVar, NamedTuple
 
 from reactive.errors import ExpressionError, shown
+from reactive.expr.base import Expr
 from reactive.expr.generator import Generator
 from reactive.expr.kinds import EXACT_BELOW, EXP_LIMIT, NUMERIC
-from reactive.expr.nodes import BinOp, Coalesce, Const, Expr, Field, Func, If, IsNull, StrOp
+from reactive.expr.nodes import BinOp, Coalesce, Const, Field, Func, If, IsNull, StrOp
 
 __all__ = ["CASTS", "CompiledSql", "compile_sql", "equality_conjuncts", "json_column", "literal", "to_sql"]
 

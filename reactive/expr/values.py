@@ -1,0 +1,94 @@
+"""Values as expressions take them, from rows, objects and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from reactive.errors import UnknownFieldError
+
+__all__ = ["coerce", "plain", "row_of", "same_value"]
+
+
+def row_of(context: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Return the named fields of a mapping or of an object's attributes.
+
+    Raises:
+        UnknownFieldError: The object has no such attribute.
+    """
+    if isinstance(context, Mapping):
+        return {name: plain(context[name]) if name in context else None for name in names}
+    row = {}
+    for name in names:
+        try:
+            row[name] = plain(getattr(context, name))
+        except AttributeError:
+            raise UnknownFieldError(name, type(context).__name__, _attributes(context)) from None
+    return row
+
+
+def _attributes(context: Any) -> list[str]:
+    methods = {name for name in dir(type(context)) if callable(getattr(type(context), name, None))}
+    return [name for name in dir(context) if not name.startswith("_") and name not in methods]
+
+
+def plain(value: Any) -> Any:
+    """Return a member of an Enum as its value, a UUID as its text, and a NumPy scalar as a Python number."""
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, UUID):
+        return str(value)
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
+        return value.item()
+    return value
+
+
+def coerce(value: Any, kind: str) -> Any:
+    """Return a date, a datetime or an exact number, read from the text or number that JSON has for it.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if isinstance(value, str):
+        if kind == "datetime":
+            # Python 3.10 reads the offset only as +00:00.
+            value = datetime.fromisoformat(value[:-1] + "+00:00" if value.endswith("Z") else value)
+        elif kind == "date":
+            return date.fromisoformat(value)
+        else:
+            return Decimal(value)
+    if kind == "datetime":
+        if isinstance(value, datetime):
+            if value.utcoffset() is None:
+                raise TypeError(f"{value!r} has no time zone")
+            return value
+    elif kind == "date":
+        if isinstance(value, date) and not isinstance(value, datetime):
+            return value
+    elif isinstance(value, float):
+        return Decimal(repr(value))
+    elif isinstance(value, (int, Decimal)) and not isinstance(value, bool):
+        return value
+    raise TypeError(f"{value!r} is not a {kind}")
+
+
+def same_value(one: Any, other: Any) -> bool:
+    """Say whether a value is unchanged: of the same type and equal; a NaN equals itself.
+
+    Example:
+        >>> same_value(1, 1.0), same_value(float("nan"), float("nan"))
+        (False, True)
+    """
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    try:
+        return bool(one == other or (one != one and other != other))
+    except Exception:
+        # What cannot be compared, such as an array, counts as changed.
+        return False

@@ -1,0 +1,295 @@
+"""The values of a graph: each knows what it is made of, what is made of it, and whether it must be computed anew.
+
+A cell that is not clean has nothing clean made of it. That is what lets a change stop where everything beyond is
+already marked, and costs a change the number of values that it touches, whatever the size of the graph.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from reactive.errors import ComputationError, CycleError, GraphError
+from reactive.expr import Expr
+from reactive.expr.values import plain, same_value
+from reactive.graph.reductions import reduction_of
+
+__all__ = ["Cell", "Effect", "ExpressionCell", "FieldCell", "FunctionCell", "GroupCell", "Node"]
+
+_PLAIN = frozenset({int, float, bool, str, type(None)})
+
+
+class Effect:
+    """A callback that is called when a value has changed; `remove` ends it.
+
+    Attributes:
+        name: What it is called with, beside the value.
+    """
+
+    __slots__ = ("_callback", "_last", "_remove", "name", "queued")
+
+    def __init__(self, name: str, callback: Callable[[str, Any], object], remove: Callable[[Effect], None]) -> None:
+        """Take the callback, which has seen no value yet."""
+        self.name = name
+        self.queued = False
+        self._callback = callback
+        self._last: Any = self
+        self._remove = remove
+
+    def is_due(self, value: Any) -> bool:
+        """Say whether a value differs from the one last delivered, and remember it."""
+        if same_value(self._last, value):
+            return False
+        self._last = value
+        return True
+
+    def run(self, value: Any) -> None:
+        """Call back."""
+        self._callback(self.name, value)
+
+    def remove(self) -> None:
+        """Stop calling back."""
+        self._remove(self)
+
+
+class Cell(ABC):
+    """A value of the graph."""
+
+    __slots__ = ("dependents", "dirty", "effects", "error", "groups", "label", "signal", "value")
+
+    def __init__(self, label: str) -> None:
+        """Start without a value."""
+        self.label = label
+        self.dirty = True
+        self.value: Any = None
+        self.error: ComputationError | None = None
+        # Dicts, for their order: what happens at a change happens in the order in which it was asked for.
+        self.dependents: dict[Cell, None] = {}
+        self.groups: dict[GroupCell, str] = {}
+        self.effects: dict[Effect, None] = {}
+        self.signal: Any = None
+
+    @property
+    def inputs(self) -> tuple[Cell, ...]:
+        """The cells that it is made of and that may be dirty."""
+        return ()
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody wants to be told of changes."""
+        return bool(self.effects) or self.signal is not None
+
+    @abstractmethod
+    def compute(self) -> None:
+        """Set the value, or the error, from inputs that are all clean."""
+
+    def _fail(self, error: Exception) -> None:
+        self.value = None
+        if isinstance(error, ComputationError):
+            # What failed is further down; that is the error to show.
+            self.error = error
+        else:
+            self.error = ComputationError(self.label, error)
+            self.error.__cause__ = error
+
+
+class FieldCell(Cell):
+    """A field of a tracked object, made when somebody watches the field or reads it from a function."""
+
+    __slots__ = ("name", "node")
+
+    def __init__(self, node: Node, name: str) -> None:
+        """Stand for a field of a node."""
+        super().__init__(f"{node.id}.{name}")
+        self.node = node
+        self.name = name
+
+    def compute(self) -> None:
+        """Read the object."""
+        self.value = getattr(self.node.obj, self.name)
+        self.dirty = False
+
+
+class ExpressionCell(Cell):
+    """A value computed by an expression over a node's fields and other such values."""
+
+    __slots__ = ("_inputs", "expr", "function", "name", "node")
+
+    def __init__(self, node: Node, name: str) -> None:
+        """Belong to a node; `define` says how it is computed."""
+        super().__init__(f"{node.id}.{name}")
+        self.node = node
+        self.name = name
+        self.expr: Expr | None = None
+        self.function: Callable[[Any], Any] = self._undefined
+        self._inputs: tuple[Cell, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[Cell, ...]:
+        """The computed values that the expression reads."""
+        return self._inputs
+
+    def _undefined(self, row: Any) -> Any:
+        raise GraphError(f"{self.label} is not defined")
+
+    def define(self, expr: Expr, function: Callable[[Any], Any], inputs: tuple[Cell, ...]) -> None:
+        """Say how it is computed, anew if it was said before."""
+        for cell in self._inputs:
+            cell.dependents.pop(self, None)
+        self.expr, self.function, self._inputs = expr, function, inputs
+        for cell in inputs:
+            cell.dependents[self] = None
+
+    def compute(self) -> None:
+        """Evaluate the expression; what it reads having failed, fail as well."""
+        for cell in self._inputs:
+            if cell.error is not None:
+                self._fail(cell.error)
+                self.node.values[self.name] = None
+                break
+        else:
+            try:
+                self.value = self.node.values[self.name] = self.function(self.node.values)
+                self.error = None
+            except Exception as error:
+                self._fail(error)
+                self.node.values[self.name] = None
+        self.dirty = False
+
+
+class GroupCell(Cell):
+    """A reduction of one value of each of several nodes."""
+
+    __slots__ = ("_function", "_reduction", "_skip_none", "members", "of", "pending", "reduction_name")
+
+    def __init__(self, name: str, of: str, function: Callable[[list[Any]], Any], skip_none: bool) -> None:
+        """Have no members yet."""
+        super().__init__(name)
+        self.of = of
+        self.reduction_name = getattr(function, "__name__", type(function).__name__)
+        self._function = function
+        self._skip_none = skip_none
+        self._reduction = reduction_of(function, skip_none)
+        self.members: dict[str, Cell] = {}
+        self.pending: dict[str, Cell] = {}
+
+    @property
+    def inputs(self) -> tuple[Cell, ...]:
+        """The members that have changed."""
+        return tuple(self.pending.values())
+
+    def add(self, node_id: str, cell: Cell) -> None:
+        """Take a member."""
+        self.members[node_id] = self.pending[node_id] = cell
+        cell.groups[self] = node_id
+
+    def remove(self, node_id: str) -> None:
+        """Let go of a member."""
+        cell = self.members.pop(node_id)
+        self.pending.pop(node_id, None)
+        cell.groups.pop(self, None)
+        self._reduction.discard(node_id)
+
+    def compute(self) -> None:
+        """Take in the members that have changed."""
+        failed: ComputationError | None = None
+        for node_id, cell in list(self.pending.items()):
+            if cell.error is not None:
+                # It stays pending: of a sum that lacks a member nobody must hear.
+                failed = failed or cell.error
+                continue
+            self._reduction.set(node_id, cell.value)
+            del self.pending[node_id]
+        if failed is not None:
+            self._fail(failed)
+        else:
+            try:
+                self.value = self._reduction.result()
+                self.error = None
+            except Exception as error:
+                self._fail(error)
+        self.dirty = False
+
+    def reduce(self, values: Mapping[str, Any]) -> Any:
+        """Return what the reduction makes of other values of the members."""
+        reduction = reduction_of(self._function, self._skip_none)
+        for node_id, value in values.items():
+            reduction.set(node_id, value)
+        return reduction.result()
+
+
+class FunctionCell(Cell):
+    """A value computed by a function of the graph; what it reads while it runs is what it is made of."""
+
+    __slots__ = ("_reads", "_run", "_running", "function")
+
+    def __init__(self, name: str, function: Callable[[Any], Any], run: Callable[[FunctionCell], Any]) -> None:
+        """Take the function, and what runs it while noting its reads."""
+        super().__init__(name)
+        self.function = function
+        self._run = run
+        self._reads: dict[Cell, None] = {}
+        self._running = False
+
+    @property
+    def reads(self) -> tuple[Cell, ...]:
+        """The cells that the function read when it last ran."""
+        return tuple(self._reads)
+
+    def note(self, cell: Cell) -> None:
+        """Remember that the function has read a cell."""
+        self._reads[cell] = None
+        cell.dependents[self] = None
+
+    def forget(self) -> None:
+        """Depend on nothing."""
+        for cell in self._reads:
+            cell.dependents.pop(self, None)
+        self._reads = {}
+
+    def compute(self) -> None:
+        """Run the function."""
+        if self._running:
+            raise CycleError([self.label, self.label])
+        self.forget()
+        self._running = True
+        try:
+            self.value = self._run(self)
+            self.error = None
+        except Exception as error:
+            self._fail(error)
+        finally:
+            self._running = False
+        self.dirty = False
+
+
+class Node:
+    """A tracked object.
+
+    Attributes:
+        id: The node's identifier.
+        obj: The object.
+        fields: The names of its fields.
+        values: Fields and computed values by name, as expressions read them.
+        cells: The values that something depends on or watches, by name.
+        users: The computed values that a field goes into, by the field's name.
+        effects: What wants to be told of any change of the node.
+    """
+
+    __slots__ = ("cells", "effects", "fields", "id", "obj", "users", "values")
+
+    def __init__(self, node_id: str, obj: Any, fields: tuple[str, ...]) -> None:
+        """Read the object's fields."""
+        self.id = node_id
+        self.obj = obj
+        self.fields = dict.fromkeys(fields)
+        self.values: dict[str, Any] = {name: expression_value(getattr(obj, name)) for name in fields}
+        self.cells: dict[str, Cell] = {}
+        self.users: dict[str, tuple[Cell, ...]] = {}
+        self.effects: dict[Effect, None] = {}
+
+
+def expression_value(value: Any) -> Any:
+    """Return a field's value as expressions take it: a member of an Enum as its value, a UUID as its text."""
+    return value if type(value) in _PLAIN else plain(value)

@@ -1,0 +1,304 @@
+"""How a change goes through a graph: what it makes stale, when that is computed anew, and who is told."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from reactive.errors import ComputationError, CycleError, GraphError, UnknownFieldError, UnknownNodeError, shown
+from reactive.expr.values import same_value
+from reactive.graph.cells import (
+    Cell,
+    Effect,
+    ExpressionCell,
+    FieldCell,
+    FunctionCell,
+    GroupCell,
+    Node,
+    expression_value,
+)
+
+__all__ = ["Propagation"]
+
+LOGGER = logging.getLogger("reactive.graph")
+# Effects that change what other effects watch, and so on: beyond this many in a row they are going round in a circle.
+_MAX_ROUNDS = 100
+
+
+class Propagation:
+    """The state of a graph, and the rules by which it changes."""
+
+    def __init__(self) -> None:
+        """Hold nothing."""
+        self._nodes: dict[str, Node] = {}
+        self._ids: dict[int, str] = {}
+        self._results: dict[str, GroupCell | FunctionCell] = {}
+        self._numbers = itertools.count(1)
+        # Whoever changes the graph holds the first, until the effects have run; whoever looks at it, the second.
+        self._changing = threading.RLock()
+        self._state = threading.RLock()
+        self._reading: list[FunctionCell] = []
+        self._reader: int | None = None
+        self._stale: list[Cell] = []
+        self._queue: deque[tuple[int, Callable[[], None]]] = deque()
+        self._round: int | None = None
+
+    # Finding what is meant.
+
+    def _node(self, node_id: str) -> Node:
+        node = self._nodes.get(node_id)
+        if node is None:
+            raise UnknownNodeError("node", node_id, self._nodes)
+        return node
+
+    def _result(self, name: str) -> GroupCell | FunctionCell:
+        cell = self._results.get(name)
+        if cell is None:
+            raise UnknownNodeError("group or function", name, self._results)
+        return cell
+
+    def _group(self, name: str) -> GroupCell:
+        cell = self._result(name)
+        if not isinstance(cell, GroupCell):
+            raise UnknownNodeError("group", name, self._results)
+        return cell
+
+    def _require_new(self, name: str) -> None:
+        if name in self._results:
+            raise GraphError(f"the graph has {name!r} already: remove_group({name!r}) first")
+
+    def _cell(self, node: Node, name: str) -> Cell:
+        cell = node.cells.get(name)
+        if cell is None:
+            if name not in node.fields:
+                raise UnknownNodeError(f"value of {node.id}", name, [*node.cells, *node.fields])
+            cell = node.cells[name] = FieldCell(node, name)
+        return cell
+
+    def _settable(self, node: Node, field: str) -> None:
+        if field not in node.fields:
+            raise UnknownFieldError(field, node.id, node.fields)
+        if isinstance(node.cells.get(field), ExpressionCell):
+            raise GraphError(f"{node.id}.{field} is computed: change what it is computed from")
+
+    # Reading.
+
+    def _read(self, cell: Cell) -> Any:
+        if self._reading:
+            self._reading[-1].note(cell)
+        if cell.dirty:
+            self._evaluate(cell)
+        if cell.error is not None:
+            error = cell.error
+            if isinstance(error.__cause__, CycleError):
+                raise CycleError(error.__cause__.path) from error
+            raise ComputationError(error.name, error.__cause__ or error) from error.__cause__
+        return cell.value
+
+    def _evaluate(self, cell: Cell) -> None:
+        stack = [cell]
+        while stack:
+            top = stack[-1]
+            if not top.dirty:
+                stack.pop()
+                continue
+            waiting = [each for each in top.inputs if each.dirty]
+            if waiting:
+                stack += waiting
+            else:
+                stack.pop()
+                top.compute()
+
+    def _run(self, cell: FunctionCell) -> Any:
+        self._reading.append(cell)
+        self._reader = threading.get_ident()
+        try:
+            return cell.function(self)
+        finally:
+            self._reading.pop()
+
+    # Changing.
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        """Hold the graph for a change; settle it at the end and run the effects."""
+        self._refuse_reader()
+        with self._changing:
+            try:
+                with self._state:
+                    yield
+                    self._settle()
+            finally:
+                self._drain()
+
+    def _refuse_reader(self) -> None:
+        # Only the thread that holds the state is ever its reader, so that this needs no lock.
+        if self._reading and self._reader == threading.get_ident():
+            raise GraphError(f"{self._reading[-1].label}: a function of the graph must not change it")
+
+    def _update(self, changes: list[tuple[str, Mapping[str, Any]]]) -> None:
+        if self._reading:
+            self._refuse_reader()
+        with self._changing:
+            with self._state:
+                nodes = [(self._nodes.get(node_id) or self._node(node_id), values) for node_id, values in changes]
+                for node, values in nodes:
+                    for field in values:
+                        if field not in node.fields or field in node.cells:
+                            self._settable(node, field)
+                if len(nodes) == 1 and len(nodes[0][1]) == 1:
+                    node, values = nodes[0]
+                    for field, value in values.items():
+                        _assign(node, field, value)
+                else:
+                    _assign_all(nodes)
+                for node, values in nodes:
+                    self._settle_fields(node, values)
+                if self._stale:
+                    self._settle()
+            if self._queue:
+                self._drain()
+
+    def _settle_fields(self, node: Node, values: Mapping[str, Any]) -> None:
+        changed = False
+        for field, value in values.items():
+            cell = node.cells.get(field)
+            if cell is not None and isinstance(cell, ExpressionCell):
+                continue
+            value = expression_value(value)
+            if same_value(node.values[field], value):
+                continue
+            node.values[field] = value
+            changed = True
+            users = node.users.get(field)
+            if users:
+                self._invalidate(users)
+            if cell is not None:
+                self._invalidate((cell,))
+        if changed and node.effects:
+            self._enqueue_node(node)
+
+    def _invalidate(self, cells: Iterable[Cell]) -> None:
+        stack = list(cells)
+        while stack:
+            cell = stack.pop()
+            if cell.dirty:
+                # Then everything made of it is dirty as well.
+                continue
+            cell.dirty = True
+            if cell.effects or cell.signal is not None:
+                self._stale.append(cell)
+            if cell.dependents:
+                stack += cell.dependents
+            if cell.groups:
+                for group, node_id in cell.groups.items():
+                    group.pending[node_id] = cell
+                    stack.append(group)
+
+    def _settle(self) -> None:
+        """Compute what is watched, and queue the effects of what has changed."""
+        signals: list[tuple[Any, Any]] = []
+        stale, self._stale = self._stale, []
+        for cell in stale:
+            if cell.dirty:
+                self._evaluate(cell)
+            if cell.error is not None:
+                continue
+            for effect in cell.effects:
+                self._enqueue(cell.effects, effect, cell.value)
+            if cell.signal is not None:
+                signals.append((cell.signal, cell.value))
+        if signals:
+            self._queue.append(((self._round or 0) + 1, lambda: _publish(signals)))
+
+    def _watch(self, cell: Cell, name: str, callback: Callable[[str, Any], object]) -> Effect:
+        effect = Effect(name, callback, lambda effect: self._remove(cell, effect))
+        cell.effects[effect] = None
+        if cell.dirty:
+            self._evaluate(cell)
+        if cell.error is None:
+            self._enqueue(cell.effects, effect, cell.value)
+        return effect
+
+    def _remove(self, owner: Cell | Node, effect: Effect) -> None:
+        with self._change():
+            owner.effects.pop(effect, None)
+
+    def _enqueue(self, effects: dict[Effect, None], effect: Effect, value: Any) -> None:
+        if effect.is_due(value):
+
+            def run() -> None:
+                if effect in effects:
+                    _call(effect, value)
+
+            self._queue.append(((self._round or 0) + 1, run))
+
+    def _enqueue_node(self, node: Node) -> None:
+        for effect in node.effects:
+            if not effect.queued:
+                effect.queued = True
+
+                def run(effect: Effect = effect) -> None:
+                    effect.queued = False
+                    if effect in node.effects:
+                        _call(effect, node.obj)
+
+                self._queue.append(((self._round or 0) + 1, run))
+
+    def _drain(self) -> None:
+        """Run the queued effects, and those of the changes that they make; only the outermost call does."""
+        if self._round is not None:
+            return
+        try:
+            while self._queue:
+                self._round, run = self._queue.popleft()
+                if self._round > _MAX_ROUNDS:
+                    self._queue.clear()
+                    raise CycleError(["an effect", "a change that it makes", "an effect"])
+                run()
+        finally:
+            self._round = None
+
+
+def _assign(node: Node, field: str, value: Any) -> None:
+    try:
+        setattr(node.obj, field, value)
+    except Exception as error:
+        raise GraphError(f"{node.id}.{field} cannot be set to {shown(value)}: {error}") from error
+
+
+def _assign_all(nodes: list[tuple[Node, Mapping[str, Any]]]) -> None:
+    """Set attributes, or in case of an error put back those that were set."""
+    done: list[tuple[Node, str, Any]] = []
+    try:
+        for node, values in nodes:
+            for field, value in values.items():
+                before = getattr(node.obj, field)
+                _assign(node, field, value)
+                done.append((node, field, before))
+    except GraphError:
+        for node, field, before in reversed(done):
+            setattr(node.obj, field, before)
+        raise
+
+
+def _call(effect: Effect, value: Any) -> None:
+    try:
+        effect.run(value)
+    except CycleError:
+        raise
+    except Exception:
+        LOGGER.exception("the effect on %s failed", effect.name)
+
+
+def _publish(signals: list[tuple[Any, Any]]) -> None:
+    from reaktiv import batch  # type: ignore[import-untyped]
+
+    with batch():
+        for signal, value in signals:
+            signal.set(value)
