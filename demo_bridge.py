@@ -10,270 +10,43 @@ eight tables. Open the address that it prints in a browser; Ctrl-C ends it.
 from __future__ import annotations
 
 import argparse
-import random
 import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 
 from bridge import BridgeError, StoreBridge, TableWriter
-from reactive import Const, Field, If, ReactiveGraph
 from server.access_key import default_key_file
 from server.embedded import DEFAULT_PORT, DeephavenServer
 from server.errors import PriceFileError, ServerError
-from server.market_data import MarketSimulator
-from server.price_history import PriceHistory, PriceStep, read_prices
+from server.market_data import MarketSimulator, SimulatedMarket
+from server.price_history import ReplayedMarket, read_prices
+from server.risk_book import RISK_COLUMNS, RiskBook
 from server.shutdown import stop_requested
 from server.terminal import Shown, last_rows, open_console, rendered
-from store.base import Storable
+from server.trading_desk import OrderLifecycle, TradingDesk
 from store.client import StoreClient
 from store.columns import REGISTRY
 from store.errors import StoreError
 from store.models import Order, Trade
 from store.server import ObjectStoreServer
-from store.state_machine import StateMachine, Transition
 
 if TYPE_CHECKING:
     from deephaven.table import Table
 
+Market: TypeAlias = SimulatedMarket | ReplayedMarket
+
 TICK_SECONDS = 0.2
-STEP_SECONDS = 60.0  # market time that one simulated tick covers
 REPLAY_STEPS_PER_SECOND = 60.0
 REPLAY_SHARE = 0.8  # of --seconds; the rest is for the tables to settle
 SHOWN_ROWS = 6
-
-RISK_COLUMNS = {
-    "Symbol": "string",
-    "Timestamp": "Instant",
-    "Quantity": "long",
-    "AvgCost": "double",
-    "Price": "double",
-    "Volatility": "double",
-    "MarketValue": "double",
-    "UnrealizedPnL": "double",
-    "Risk": "double",
-}
-
-# ---- risk: a reactive graph whose results go straight to Deephaven, past the store
-
-
-@dataclass
-class Position(Storable):
-    """What the desk holds of one symbol; it lives in the graph only."""
-
-    symbol: str = ""
-    quantity: int = 0
-    avg_cost: float = 0.0
-    current_price: float = 0.0
-    volatility: float = 0.0
-
-
-market_value = Field("current_price") * Field("quantity")
-exposure = If(market_value < Const(0), -market_value, market_value)
-RESULTS = {
-    "price": Field("current_price"),
-    "volatility": Field("volatility"),
-    "market_value": market_value,
-    "unrealized_pnl": (Field("current_price") - Field("avg_cost")) * Field("quantity"),
-    # Value at risk over one day at 99 %, normal returns (Hull, "Risk Management and Financial Institutions", ch. 13).
-    "risk": exposure * Field("volatility") * Const(2.326 / 252**0.5),
-}
-
-
-class RiskBook:
-    """Positions in a reactive graph; whatever changes one writes a row of risk.
-
-    Attributes:
-        time: The market's time: that of the latest prices.
-    """
-
-    def __init__(self, writer: TableWriter, steps_per_year: float) -> None:
-        self._graph = ReactiveGraph()
-        self._writer = writer
-        self._positions: dict[str, Position] = {}
-        self._nodes: dict[str, Any] = {}
-        self._pushed: dict[str, list[Any]] = {}
-        self._steps_per_year = steps_per_year
-        self.time = datetime.now(timezone.utc)
-
-    def reprice(self, step: PriceStep) -> None:
-        """Take new prices over."""
-        self.time = step.time
-        for symbol, price in step.prices:
-            if symbol not in self._nodes:
-                self._track(symbol, price)
-                continue
-            position = self._positions[symbol]
-            # Exponentially weighted variance (RiskMetrics, decay 0.94), scaled to a year.
-            move = price / position.current_price - 1
-            variance = 0.94 * position.volatility**2 + 0.06 * move**2 * self._steps_per_year
-            self._graph.batch_update(self._nodes[symbol], {"current_price": price, "volatility": variance**0.5})
-
-    def book(self, trade: Trade) -> None:
-        """Take a trade into its position, at average cost."""
-        if trade.symbol not in self._nodes:
-            self._track(trade.symbol, trade.price)
-        position = self._positions[trade.symbol]
-        before, change = position.quantity, trade.quantity if trade.side == "BUY" else -trade.quantity
-        after = before + change
-        if before * change >= 0:
-            cost = (before * position.avg_cost + change * trade.price) / after
-        elif before * after > 0:
-            cost = position.avg_cost
-        else:
-            cost = trade.price if after else 0.0
-        self._graph.batch_update(self._nodes[trade.symbol], {"quantity": after, "avg_cost": cost})
-
-    def price(self, symbol: str) -> float:
-        """Return a symbol's current price."""
-        return self._positions[symbol].current_price
-
-    @property
-    def symbols(self) -> list[str]:
-        """The symbols that have a price."""
-        return list(self._nodes)
-
-    def _track(self, symbol: str, price: float) -> None:
-        position = Position(symbol=symbol, current_price=price, volatility=0.25)
-        node = self._graph.track(position)
-        self._positions[symbol], self._nodes[symbol] = position, node
-        for name, expression in RESULTS.items():
-            self._graph.computed(node, name, expression)
-        for name in RESULTS:
-            self._graph.effect(node, name, lambda name, value: self._push(symbol))
-
-    def _push(self, symbol: str) -> None:
-        """Write a position's results, once when several of them change together."""
-        position, node = self._positions[symbol], self._nodes[symbol]
-        results = [self._graph.get(node, name) for name in RESULTS]
-        row = [position.quantity, position.avg_cost, *results]
-        if row != self._pushed.get(symbol):
-            self._pushed[symbol] = row
-            self._writer.write_row(symbol, self.time, *row)
-
-
-# ---- the desk: orders that are placed, amended, cancelled and filled, all through the store
-
-
-class OrderLifecycle(StateMachine):
-    """An order waits, until it is filled or cancelled."""
-
-    initial = "PENDING"
-    transitions = (
-        Transition("PENDING", "FILLED", guard=Field("quantity") > Const(0)),
-        Transition("PENDING", "CANCELLED"),
-    )
-
-
-Order._state_machine = OrderLifecycle
-
-
-class Desk:
-    """A trader who acts at random, the same for the same seed."""
-
-    def __init__(self, client: StoreClient, book: RiskBook, seed: int | None) -> None:
-        self._client = client
-        self._book = book
-        self._random = random.Random(seed)
-        self._working: list[Order] = []
-        self.orders = self.trades = 0
-        for trade in sorted(client.query(Trade, limit=None), key=lambda trade: (trade.valid_from, trade.entity_id)):
-            book.book(trade)
-
-    def open(self) -> None:
-        """Place a first order in every symbol, so that there is something to see."""
-        for symbol in self._book.symbols:
-            self._place(symbol, "BUY")
-
-    def act(self) -> None:
-        """Do what a trader does in one tick."""
-        chance = self._random.random
-        if chance() < 0.4 and len(self._working) < 12:
-            self._place(self._random.choice(self._book.symbols), self._random.choice(["BUY", "BUY", "SELL"]))
-        for order in list(self._working):
-            luck = chance()
-            if luck < 0.06:
-                self._fill(order)
-            elif luck < 0.08:
-                order.quantity += 100
-                self._client.update(order)
-            elif luck < 0.09:
-                self._client.transition(order, "CANCELLED")
-                self._working.remove(order)
-
-    def _place(self, symbol: str, side: str) -> None:
-        quantity = 100 * self._random.randint(1, 10)
-        order = Order(symbol=symbol, quantity=quantity, price=self._book.price(symbol), side=side)
-        self._client.write(order)
-        self._working.append(order)
-        self.orders += 1
-
-    def _fill(self, order: Order) -> None:
-        self._client.transition(order, "FILLED")
-        self._working.remove(order)
-        trade = Trade(
-            symbol=order.symbol, quantity=order.quantity, price=self._book.price(order.symbol), side=order.side
-        )
-        self._client.write(trade)
-        self._book.book(trade)
-        self.trades += 1
-
-
-# ---- the market: prices that come by themselves, from the simulator or a file
-
-
-class SimulatedMarket:
-    """Random prices, one step a tick, for ever."""
-
-    steps_per_year = 252 * 6.5 * 3600 / STEP_SECONDS
-    finished = False
-
-    def __init__(self, seed: int | None) -> None:
-        self._simulator = MarketSimulator(seed=seed)
-
-    def advance(self, elapsed: float) -> Iterator[PriceStep]:
-        """Yield the prices of this tick."""
-        prices = self._simulator.step(STEP_SECONDS)
-        yield PriceStep(datetime.now(timezone.utc), list(prices.items()))
-
-
-class ReplayedMarket:
-    """A price history, played in order: within `seconds`, or at an easy pace."""
-
-    steps_per_year = 252.0
-
-    def __init__(self, history: PriceHistory, seconds: float | None) -> None:
-        self.history = history
-        self._steps = history.steps
-        self._pace = len(history.steps) / (REPLAY_SHARE * seconds) if seconds else REPLAY_STEPS_PER_SECOND
-        self._next = 0
-        self.rows_played = 0
-
-    @property
-    def finished(self) -> bool:
-        """Whether every price has been played."""
-        return self._next == len(self._steps)
-
-    def advance(self, elapsed: float) -> Iterator[PriceStep]:
-        """Yield the prices that are due after so many seconds."""
-        due = min(int(elapsed * self._pace) + 1, len(self._steps))
-        for step in self._steps[self._next : due]:
-            self._next += 1
-            self.rows_played += len(step.prices)
-            yield step
-
-
-Market: TypeAlias = SimulatedMarket | ReplayedMarket
-
 
 # ---- the tables
 
@@ -396,7 +169,8 @@ def progress(console: Console, seconds: float | None, market: Market) -> Iterato
     if not console.is_terminal:
         yield lambda elapsed, note: None
         return
-    total = float(market.history.rows) if isinstance(market, ReplayedMarket) else seconds
+    replayed = market if isinstance(market, ReplayedMarket) else None
+    total = replayed.history.rows if replayed else seconds
     columns = [SpinnerColumn(), TextColumn("{task.description}")]
     if total is not None:
         columns += [BarColumn(), TaskProgressColumn()]
@@ -404,29 +178,31 @@ def progress(console: Console, seconds: float | None, market: Market) -> Iterato
         task = bar.add_task("starting", total=total)
 
         def report(elapsed: float, note: str) -> None:
-            done = market.rows_played if isinstance(market, ReplayedMarket) else elapsed
-            bar.update(task, completed=done if total is not None else None, description=note)
+            bar.update(task, completed=replayed.rows_played if replayed else elapsed, description=note)
 
         yield report
 
 
-def trade(desk: Desk, book: RiskBook, market: Market, stop: Event, seconds: float | None, console: Console) -> None:
-    """Let the market and the desk run until told to stop, or until the time is up and the market has been played."""
+def trade(
+    options: argparse.Namespace, desk: TradingDesk, book: RiskBook, market: Market, stop: Event
+) -> Iterator[float]:
+    """Let the market and the desk run tick by tick, until told to stop or the time is up; yield the elapsed seconds."""
     begin = time.monotonic()
-    opened = False
-    with progress(console, seconds, market) as report:
-        while not stop.is_set():
-            elapsed = time.monotonic() - begin
-            if seconds is not None and elapsed >= seconds and (market.finished or isinstance(market, SimulatedMarket)):
-                return
-            for step in market.advance(elapsed):
-                book.reprice(step)
-            if not opened:
-                desk.open()
-                opened = True
-            desk.act()
-            report(elapsed, f"{book.time:%Y-%m-%d %H:%M:%S}  {desk.orders} orders  {desk.trades} trades")
-            stop.wait(TICK_SECONDS)
+    ticks = 0
+    while not stop.is_set():
+        elapsed = time.monotonic() - begin
+        for step in market.advance(elapsed):
+            book.reprice(step)
+        if ticks == 0:
+            desk.open()
+        desk.act()
+        ticks += 1
+        yield elapsed
+        # The whole of a price history is played, even where one tick takes longer than it should.
+        played = not isinstance(market, ReplayedMarket) or market.finished
+        if options.seconds is not None and elapsed >= options.seconds and played:
+            return
+        stop.wait(TICK_SECONDS)
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
@@ -462,14 +238,21 @@ def _positive(text: str) -> float:
     return seconds
 
 
-def load(path: Path) -> PriceHistory:
-    """Read a price history whose symbols the store accepts."""
-    history, symbols = read_prices(path), REGISTRY.get("symbol")
+def open_market(options: argparse.Namespace) -> Market:
+    """Return the market that the command line asks for."""
+    if options.prices is None:
+        return SimulatedMarket(MarketSimulator(seed=options.seed))
+    history, symbols = read_prices(options.prices), REGISTRY.get("symbol")
     for symbol in history.symbols:
         problem = symbols.value_problem(symbol) if symbols else None
         if problem:
-            raise PriceFileError(path, f"the symbol {symbol!r} cannot be traded here: expected {problem.expected}")
-    return history
+            raise PriceFileError(
+                options.prices, f"the symbol {symbol!r} cannot be traded here: expected {problem.expected}"
+            )
+    pace = REPLAY_STEPS_PER_SECOND
+    if options.seconds:
+        pace = len(history.steps) / (REPLAY_SHARE * options.seconds)
+    return ReplayedMarket(history, pace)
 
 
 @contextmanager
@@ -483,8 +266,7 @@ def starting(console: Console, name: str) -> Iterator[None]:
 
 def run(options: argparse.Namespace, console: Console, stop: Event) -> None:
     """Start everything, trade, and take everything down again."""
-    history = load(options.prices) if options.prices else None
-    market = ReplayedMarket(history, options.seconds) if history else SimulatedMarket(options.seed)
+    market = open_market(options)
     with ExitStack() as opened:
         with starting(console, "PostgreSQL"):
             store = opened.enter_context(ObjectStoreServer(options.data_dir))
@@ -495,14 +277,11 @@ def run(options: argparse.Namespace, console: Console, stop: Event) -> None:
             return
         with starting(console, "Deephaven"):
             server = DeephavenServer(host=options.host, port=options.port).start()
-        where = store.conn_info()
-        client = StoreClient(user="trader", password=logins["trader"], **where)
-        opened.callback(client.close)
-        bridge = StoreBridge(user="bridge_user", password=logins["bridge_user"], **where)
+        client = opened.enter_context(StoreClient(user="trader", password=logins["trader"], **store.conn_info()))
+        bridge = StoreBridge(user="bridge_user", password=logins["bridge_user"], **store.conn_info())
         bridge.register(Order)
         bridge.register(Trade)
-        bridge.start()
-        opened.callback(bridge.stop)
+        opened.enter_context(bridge)
         risk = TableWriter("risk", RISK_COLUMNS)
         opened.callback(risk.close)
         tables = build_tables(bridge, risk)
@@ -510,9 +289,13 @@ def run(options: argparse.Namespace, console: Console, stop: Event) -> None:
         vars(sys.modules["__main__"]).update(tables)
         console.print(guide(server, tables), soft_wrap=True)
         book = RiskBook(risk, market.steps_per_year)
-        trade(Desk(client, book, options.seed), book, market, stop, options.seconds, console)
+        desk = TradingDesk(client, book, options.seed)
+        with progress(console, options.seconds, market) as report:
+            for elapsed in trade(options, desk, book, market, stop):
+                report(elapsed, f"{book.time:%Y-%m-%d %H:%M:%S}  {desk.orders} orders  {desk.trades} trades")
         if isinstance(market, ReplayedMarket):
-            console.print(f"Played {market.rows_played:,d} of {market.history.rows:,d} prices, to {book.time:%Y-%m-%d}")
+            rows = market.history.rows
+            console.print(f"Played {market.rows_played:,d} of {rows:,d} prices, to {book.time:%Y-%m-%d}")
         if options.seconds and not stop.is_set():
             bridge.wait_current(timeout=30)
             risk.wait_visible(timeout=30)
@@ -524,6 +307,7 @@ def main(given: list[str] | None = None) -> int:
     options = arguments(given)
     # Deephaven shows what goes through sys.stdout to every browser; the key must not, so this console is older than it.
     console = open_console(sys.stdout)
+    Order._state_machine = OrderLifecycle
     with stop_requested() as stop:
         try:
             run(options, console, stop)

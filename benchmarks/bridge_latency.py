@@ -106,8 +106,6 @@ def latency() -> Iterator[Samples]:
 @ratio("bridge: replay of 100k events", against="raw SELECT into the same Python rows", floor=0.4, limit=1 / 20_000)
 def replay() -> Iterator[Pair]:
     """Four events an order; to the end of the replay, that is until the rows are visible in the tables."""
-    from deephaven.liveness_scope import liveness_scope
-
     with servers() as store, StoreClient(user="alice", password=PASSWORD, **store.conn_info()) as client:
         for start in range(0, ENTITIES, 5_000):
             orders = [order(start + number + 1) for number in range(5_000)]
@@ -119,6 +117,8 @@ def replay() -> Iterator[Pair]:
         admin = store.admin_conn()
 
         def through_the_bridge() -> None:
+            from deephaven.liveness_scope import liveness_scope
+
             with liveness_scope():
                 bridge = StoreBridge(user="bridge_user", password=PASSWORD, **store.conn_info())
                 bridge.register(Order)

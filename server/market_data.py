@@ -7,12 +7,13 @@ factor makes the symbols move together.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
 from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["INSTRUMENTS", "Instrument", "MarketSimulator"]
+__all__ = ["INSTRUMENTS", "Instrument", "MarketSimulator", "PriceStep", "SimulatedMarket"]
 
 _TRADING_YEAR = 252 * 6.5 * 3600  # seconds
 
@@ -38,6 +39,18 @@ INSTRUMENTS = (
     Instrument("NVDA", 131.0, 0.50),
     Instrument("TSLA", 352.0, 0.58),
 )
+
+
+class PriceStep(NamedTuple):
+    """All prices of one moment.
+
+    Attributes:
+        time: The moment, with a time zone.
+        prices: Symbol and price.
+    """
+
+    time: datetime
+    prices: list[tuple[str, float]]
 
 
 class MarketSimulator:
@@ -101,3 +114,25 @@ class MarketSimulator:
         growth = (self._drift - self._volatility**2 / 2) * years + self._volatility * math.sqrt(years) * normal
         self._prices *= np.exp(growth)
         return self.prices
+
+
+class SimulatedMarket:
+    """Random prices that go on for ever, one step whenever asked.
+
+    Args:
+        simulator: Where they come from.
+        step_seconds: The trading time that one step covers.
+    """
+
+    def __init__(self, simulator: MarketSimulator, step_seconds: float = 60.0) -> None:
+        self._simulator = simulator
+        self._step_seconds = step_seconds
+
+    @property
+    def steps_per_year(self) -> float:
+        """How many steps a trading year has."""
+        return _TRADING_YEAR / self._step_seconds
+
+    def advance(self, elapsed: float) -> Iterator[PriceStep]:
+        """Yield the prices of one step, however much time has passed."""
+        yield PriceStep(datetime.now(timezone.utc), list(self._simulator.step(self._step_seconds).items()))

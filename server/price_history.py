@@ -13,25 +13,15 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from server.errors import PriceFileError
+from server.market_data import PriceStep
 
-__all__ = ["PriceHistory", "PriceStep", "read_prices"]
+__all__ = ["PriceHistory", "ReplayedMarket", "read_prices"]
 
 # In order of preference, where a file has several.
 _TIME_COLUMNS = ("timestamp", "date")
 _SYMBOL_COLUMNS = ("symbol", "ticker")
 _PRICE_COLUMNS = ("price", "close")
-
-
-class PriceStep(NamedTuple):
-    """All prices of one moment.
-
-    Attributes:
-        time: The moment; a date is its midnight in UTC.
-        prices: Symbol and price, in the order of the file.
-    """
-
-    time: datetime
-    prices: list[tuple[str, float]]
+_CALENDAR_YEAR = 365.25 * 86_400  # seconds
 
 
 class PriceHistory(NamedTuple):
@@ -54,6 +44,48 @@ class PriceHistory(NamedTuple):
     def last(self) -> dict[str, float]:
         """The last price of each symbol."""
         return {symbol: price for step in self.steps for symbol, price in step.prices}
+
+
+class ReplayedMarket:
+    """A price history, played in order.
+
+    Args:
+        history: What to play.
+        steps_per_second: How fast.
+
+    Attributes:
+        rows_played: How many prices have been played.
+    """
+
+    def __init__(self, history: PriceHistory, steps_per_second: float) -> None:
+        self.history = history
+        self.rows_played = 0
+        self._pace = steps_per_second
+        self._next = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether every price has been played."""
+        return self._next == len(self.history.steps)
+
+    @property
+    def steps_per_year(self) -> float:
+        """How many steps the history has for each of its years."""
+        steps = self.history.steps
+        years = (steps[-1].time - steps[0].time).total_seconds() / _CALENDAR_YEAR
+        return (len(steps) - 1) / years if years else 1.0
+
+    def advance(self, elapsed: float) -> Iterator[PriceStep]:
+        """Yield the prices that have become due.
+
+        Args:
+            elapsed: Seconds since the first price was due.
+        """
+        due = min(int(elapsed * self._pace) + 1, len(self.history.steps))
+        for step in self.history.steps[self._next : due]:
+            self._next += 1
+            self.rows_played += len(step.prices)
+            yield step
 
 
 def read_prices(path: Path) -> PriceHistory:

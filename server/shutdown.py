@@ -1,4 +1,4 @@
-"""Ending on SIGINT and SIGTERM: the program finishes what it is at, closes what it opened, and exits with status 0."""
+"""Ending on a signal: the program finishes what it is at, closes what it opened, and exits with status 0."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ __all__ = ["stop_requested"]
 
 @contextmanager
 def stop_requested() -> Iterator[threading.Event]:
-    """Give an event that SIGINT (Ctrl-C) and SIGTERM set; nothing is interrupted. In the main thread only.
+    """Give an event that SIGINT (Ctrl-C), SIGTERM and SIGHUP set; nothing is interrupted. In the main thread only.
+
+    A SIGHUP that is ignored, as under nohup, stays ignored.
 
     Example:
         >>> with stop_requested() as stop:
@@ -25,7 +27,10 @@ def stop_requested() -> Iterator[threading.Event]:
     def request(number: int, frame: FrameType | None) -> None:
         stop.set()
 
-    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, request) for number in numbers}
     try:
         yield stop
     finally:

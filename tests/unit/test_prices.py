@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import gzip
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from server.errors import PriceFileError
-from server.price_history import read_prices
+from server.market_data import PriceStep
+from server.price_history import PriceHistory, ReplayedMarket, read_prices
 
 
 def written(folder: Path, text: str, name: str = "prices.csv") -> Path:
@@ -111,3 +112,29 @@ def test_read_prices_folder_is_refused(tmp_path: Path) -> None:
     path.mkdir()
     with pytest.raises(PriceFileError, match="cannot be read"):
         read_prices(path)
+
+
+def history(days: int) -> PriceHistory:
+    start = datetime(2024, 1, 1, tzinfo=timezone.utc)
+    steps = [PriceStep(start + timedelta(days=day), [("A", 1.0 + day), ("B", 2.0 + day)]) for day in range(days)]
+    return PriceHistory(steps, 2 * days)
+
+
+def test_replayed_market_plays_each_step_once_when_it_is_due() -> None:
+    market = ReplayedMarket(history(10), steps_per_second=2.0)
+    assert [step.time.day for step in market.advance(0.0)] == [1]
+    assert [step.time.day for step in market.advance(0.4)] == []
+    assert [step.time.day for step in market.advance(1.6)] == [2, 3, 4]
+    assert (market.rows_played, market.finished) == (8, False)
+
+
+def test_replayed_market_late_call_plays_all_that_is_left() -> None:
+    market = ReplayedMarket(history(10), steps_per_second=2.0)
+    assert len(list(market.advance(1e6))) == 10
+    assert (market.rows_played, market.finished) == (20, True)
+    assert list(market.advance(2e6)) == []
+
+
+def test_replayed_market_counts_its_steps_per_year() -> None:
+    assert ReplayedMarket(history(731), 1.0).steps_per_year == pytest.approx(365.25)
+    assert ReplayedMarket(history(1), 1.0).steps_per_year == 1.0
