@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from store.base import Metadata, RecordSchema, Storable, record_schema, types_by_name
 from store.connection import Database
-from store.errors import EntityNotFound, StoreError, TypeMismatch, shown
+from store.errors import EntityNotFound, RegistryError, StoreError, TypeMismatch, shown
 from store.writing import require_entity_id, require_instant
 
 __all__ = ["Change", "Point", "as_of", "audit", "build", "diff", "history", "read", "require_class"]
@@ -69,7 +69,7 @@ def audit(database: Database, entity_id: str) -> list[dict[str, Any]]:
     trail = []
     for row in database.fetch("read_audit", require_entity_id(entity_id)):
         version, event_type, updated_by, tx_time, valid_from, valid_to, state, changes, old, meta, type_name = row
-        schema = record_schema(types_by_name[type_name]) if type_name in types_by_name else None
+        schema = _known_schema(type_name)
         before = json.loads(old or "{}")
         trail.append(
             {
@@ -132,11 +132,23 @@ def _at(database: Database, cls: type[T], entity_id: str, point: Point) -> T | N
     return as_of(database, cls, entity_id, *point)
 
 
+def _known_schema(type_name: str) -> RecordSchema[Any] | None:
+    """Return the schema of a type by its name, None when no usable class of it is defined here."""
+    cls = types_by_name.get(type_name)
+    try:
+        return None if cls is None else record_schema(cls)
+    except RegistryError:
+        return None
+
+
 def _decoded(schema: RecordSchema[Any] | None, name: str, value: Any) -> Any:
-    """Return a value in its declared type, where the class and the field are known here; else as JSON."""
+    """Return a value in its declared type, where the class knows the field and takes the value; else as JSON."""
     if value is None or schema is None or name not in schema.fields:
         return value
-    return schema.decode_value(name, value)
+    try:
+        return schema.decode_value(name, value)
+    except RegistryError:
+        return value  # the class has changed since
 
 
 def _require_type(schema: RecordSchema[Any], actual: str, entity_id: str) -> None:
