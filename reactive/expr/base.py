@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from reactive.errors import ExpressionError, shown
+from reactive.errors import ExpressionError, did_you_mean, shown
 from reactive.expr.operators import Operators
 
 if TYPE_CHECKING:
@@ -33,11 +33,35 @@ class Expr(Operators):
         200.0
     """
 
-    __slots__ = ("__weakref__", "_compiled", "_depth", "_size", "children")
+    # `eval` is not a method but a place for the compiled function, filled by the first use: without the call in
+    # between, short expressions take a third less time.
+    __slots__ = {
+        "__weakref__": "",
+        "_depth": "The number of levels.",
+        "_size": "The number of nodes, a shared one counted wherever it stands.",
+        "children": "The operands.",
+        "eval": """eval(context): compute the value for one row.
+
+        Args:
+            context: A mapping of field names to values, where a missing key is null, or an object with the fields as
+                attributes.
+
+        Returns:
+            The value; None where a rule of the operations says null.
+
+        Raises:
+            ExpressionTypeError: A value is of a kind that its node does not take.
+            UnknownFieldError: The object has no such attribute.
+
+        Example:
+            >>> (Field("price") * 2).eval({"price": 1.5})
+            3.0
+        """,
+    }
     _attributes: ClassVar[tuple[str, ...]] = ()
 
     children: tuple[Expr, ...]
-    _compiled: Callable[[Any], Any] | None
+    eval: Callable[[Any], Any]
     _depth: int
     _size: int
 
@@ -46,7 +70,6 @@ class Expr(Operators):
         assign(self, "children", children)
         for name, value in attributes.items():
             assign(self, name, value)
-        assign(self, "_compiled", None)
         depth, size = 1, 1
         for child in children:
             depth = max(depth, child._depth + 1)
@@ -60,6 +83,18 @@ class Expr(Operators):
             raise ExpressionError(f"{type(self).__name__}: an expression of more than {MAX_SIZE:,} nodes")
         assign(self, "_depth", depth)
         assign(self, "_size", size)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name != "eval":
+                hint = "" if name.startswith("_") else did_you_mean(name, dir(type(self)))
+                raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
+            from reactive.expr.python import compile_function
+
+            compiled = compile_function(self)
+            object.__setattr__(self, "eval", compiled)
+            return compiled
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__}.{name} cannot be set: expressions are immutable")
@@ -177,32 +212,6 @@ class Expr(Operators):
         children = tuple(child.transform(change) for child in self.children)
         same = all(new is old for new, old in zip(children, self.children, strict=True))
         return change(self if same else self._rebuilt(children))
-
-    def eval(self, context: Any) -> Any:
-        """Compute the value for one row.
-
-        Args:
-            context: A mapping of field names to values, where a missing key is null, or an object with the fields as
-                attributes.
-
-        Returns:
-            The value; None where a rule of the operations says null.
-
-        Raises:
-            ExpressionTypeError: A value is of a kind that its node does not take.
-            UnknownFieldError: The object has no such attribute.
-
-        Example:
-            >>> (Field("price") * 2).eval({"price": 1.5})
-            3.0
-        """
-        compiled = self._compiled
-        if compiled is None:
-            from reactive.expr.python import compile_function
-
-            compiled = compile_function(self)
-            object.__setattr__(self, "_compiled", compiled)
-        return compiled(context)
 
     def eval_columns(self, columns: Mapping[str, Any]) -> Any:
         """Compute the values for whole columns at once.

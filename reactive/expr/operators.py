@@ -17,6 +17,8 @@ class Operators:
     """Operators and methods that build a node of their operands; the other operand may be a plain Python value."""
 
     __slots__ = ()
+    # NumPy's scalars leave the operation to the expression then, instead of making an array of it.
+    __array_ufunc__ = None
 
     if TYPE_CHECKING:
         # Given by Expr, which knows the nodes.
