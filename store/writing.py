@@ -123,7 +123,7 @@ class Writer:
         _require_distinct(objects)
         rows = self._send("append_events", items, (), key)
         self._finish(objects, rows, None)
-        return rows[0][10] is not None
+        return not rows[0][13]
 
     def _send(
         self, statement: str, items: list[dict[str, Any]], params: tuple[Any, ...], key: str | None
@@ -160,10 +160,8 @@ class Writer:
             for name in schema.fields:
                 object.__setattr__(obj, name, getattr(fresh, name))
             obj._bind(Metadata(*row[:9]), stored)
-            # Of a call that ran before under its key, the event is the one that the object shows.
-            logged = row[10:13] if row[10] is not None else (row[8], row[4], row[5])
             events.append(
-                ChangeEvent(row[0], row[1], logged[0], schema.type_name, self._database.user, row[7], *logged[1:])
+                ChangeEvent(row[0], row[1], row[10], schema.type_name, self._database.user, row[7], row[11], row[12])
             )
         if transaction is None:
             self._announce(events)

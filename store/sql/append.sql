@@ -153,14 +153,14 @@ BEGIN
     IF h.present AND e.event_type <> 'DELETED' THEN
         RETURN NEXT (h.entity_id, h.version, h.owner, h.updated_by, h.tx_time, h.valid_from,
                      nullif(h.valid_to, 'infinity'), h.state, h.event_type, h.data,
-                     e.event_type, e.tx_time, e.valid_from)::store.change;
+                     e.event_type, e.tx_time, e.valid_from, false)::store.change;
     ELSE
         RETURN QUERY
         SELECT e.entity_id, e.version, h.owner, e.updated_by, e.tx_time, e.valid_from, nullif(e.valid_to, 'infinity'),
                h.state, e.event_type,
                CASE WHEN h.present THEN h.data
                     ELSE (SELECT s.data FROM store.state_at(e.entity_id, 'infinity', e.valid_from) s) END,
-               e.event_type, e.tx_time, e.valid_from;
+               e.event_type, e.tx_time, e.valid_from, false;
     END IF;
 END
 $$;
@@ -201,7 +201,8 @@ BEGIN
         RETURN QUERY SELECT * FROM store.after_append(h.entity_id, h.version + 1);
     ELSE
         RETURN NEXT (h.entity_id, h.version + 1, h.owner, a.updated_by, a.tx_time, a.valid_from,
-                     nullif(a.valid_to, 'infinity'), a.state, a.event_type, a.data, v_event, v_at, v_from)::store.change;
+                     nullif(a.valid_to, 'infinity'), a.state, a.event_type, a.data, v_event, v_at, v_from,
+                     false)::store.change;
     END IF;
 END
 $$;
@@ -252,7 +253,7 @@ BEGIN
             RETURN QUERY SELECT * FROM store.after_append(v.entity_id, v.version);
         ELSE
             RETURN NEXT (v.entity_id, v.version, v.owner, v.updated_by, v.tx_time, v.valid_from, v.valid_to, v.state,
-                         v.event_type, v.data, v.event, v.at, v.starts)::store.change;
+                         v.event_type, v.data, v.event, v.at, v.starts, false)::store.change;
         END IF;
     END LOOP;
 END

@@ -21,6 +21,7 @@ BEGIN
     v.logged_type := 'CREATED';
     v.logged_tx_time := p_clock;
     v.logged_valid_from := v.valid_from;
+    v.replayed := false;
     INSERT INTO store.object_events (seq, entity_id, version, type_name, event_type, tx_time, valid_from, valid_to,
                                      state, updated_by, changes)
     VALUES (nextval('store.event_seq'), v.entity_id, 1, v_type, 'CREATED', p_clock, v.valid_from, v_to, v.state,
@@ -63,7 +64,8 @@ BEGIN
         FROM item i
     )
     SELECT i.entity_id, 1, session_user::text, session_user::text, p_clock, i.valid_from,
-           nullif(i.valid_to, 'infinity'), i.state, 'CREATED', NULL::jsonb, 'CREATED', p_clock, i.valid_from
+           nullif(i.valid_to, 'infinity'), i.state, 'CREATED', NULL::jsonb, 'CREATED', p_clock, i.valid_from,
+           false
     FROM item i ORDER BY i.n;
 END
 $$;

@@ -45,19 +45,29 @@ BEGIN
 END
 $$;
 
--- The events that a keyed request made when it first ran, each with the state it left. Nothing is logged now.
+-- What the caller of a keyed request held after its first run (as store.after_append says), read from the log.
 CREATE OR REPLACE FUNCTION store.replayed(p_key text)
 RETURNS SETOF store.change LANGUAGE sql STABLE AS $$
-    SELECT e.entity_id, e.version, h.owner, e.updated_by, e.tx_time, e.valid_from,
-           nullif(e.valid_to, 'infinity'), s.state, e.event_type, s.data,
-           NULL::text, NULL::timestamptz, NULL::timestamptz
+    SELECT e.entity_id, e.version, h.owner, m.updated_by, m.tx_time, m.valid_from, nullif(m.valid_to, 'infinity'),
+           (SELECT x.state FROM store.object_events x
+            WHERE x.entity_id = e.entity_id AND x.version <= e.version AND x.state IS NOT NULL
+            ORDER BY x.version DESC LIMIT 1),
+           m.event_type, coalesce(r.data, s.data), e.event_type, e.tx_time, e.valid_from, true
     FROM store.idempotency_keys k,
-         ROWS FROM (unnest(k.entity_ids), unnest(k.versions)) WITH ORDINALITY AS r (entity_id, version, n)
-    JOIN store.object_events e ON e.entity_id = r.entity_id AND e.version = r.version
-    JOIN store.object_heads h ON h.entity_id = r.entity_id
+         ROWS FROM (unnest(k.entity_ids), unnest(k.versions)) WITH ORDINALITY AS made (entity_id, version, n)
+    JOIN store.object_events e ON e.entity_id = made.entity_id AND e.version = made.version
+    JOIN store.object_heads h ON h.entity_id = made.entity_id
+    LEFT JOIN LATERAL store.state_at(e.entity_id, e.tx_time, e.tx_time) r ON r.event_type <> 'DELETED'
     LEFT JOIN LATERAL store.state_at(e.entity_id, e.tx_time, e.valid_from) s ON true
+    CROSS JOIN LATERAL (
+        SELECT r.updated_by, r.tx_time, r.valid_from, r.valid_to, r.event_type
+        WHERE r.version IS NOT NULL AND e.event_type <> 'DELETED'
+        UNION ALL
+        SELECT e.updated_by, e.tx_time, e.valid_from, e.valid_to, e.event_type
+        WHERE r.version IS NULL OR e.event_type = 'DELETED'
+    ) m
     WHERE k.username = session_user AND k.key = p_key
-    ORDER BY r.n
+    ORDER BY made.n
 $$;
 
 -- Refuses names that are neither a user nor a group of the store.

@@ -2,12 +2,12 @@
 
 -- name: create_objects
 SELECT entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, data::text,
-       logged_type, logged_tx_time, logged_valid_from
+       logged_type, logged_tx_time, logged_valid_from, replayed
 FROM store.create_objects($1::jsonb, $2::text[], $3::text[], $4::boolean, $5::text)
 
 -- name: append_events
 SELECT entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, data::text,
-       logged_type, logged_tx_time, logged_valid_from
+       logged_type, logged_tx_time, logged_valid_from, replayed
 FROM store.append_events($1::jsonb, $2::boolean, $3::text)
 
 -- name: read_head

@@ -150,5 +150,6 @@ CREATE TYPE store.change AS (
     data              jsonb,
     logged_type       text,
     logged_tx_time    timestamptz,
-    logged_valid_from timestamptz
+    logged_valid_from timestamptz,
+    replayed          boolean      -- by an earlier call with the same idempotency key
 );
