@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 __all__ = ["script", "statements"]
 
@@ -16,7 +16,7 @@ def script(name: str) -> str:
     Raises:
         FileNotFoundError: There is no such script.
     """
-    return files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+    return Path(__file__).with_name(f"{name}.sql").read_text(encoding="utf-8")
 
 
 @cache
