@@ -19,7 +19,7 @@ WORTH = (
         (Field("spot") - Field("strike")) * Field("quantity") * Field("multiplier") - Field("fee") * Field("quantity"),
         Field("premium") * Field("quantity") - Field("fee"),
     )
-    - Func("max", Field("volatility") * Func("sqrt", Field("days") / 252) * Field("spot"), Field("floor")) * 2.33
+    - Func("max", Field("volatility") * Func("sqrt", Field("days") / 252) * Field("spot"), Field("floor"))
 )
 
 
@@ -62,7 +62,7 @@ def worth_by_hand(row: dict[str, Any]) -> float | None:
         worth = premium * quantity - fee
     if volatility is None or days is None or spot is None or floor is None or days < 0:
         return None
-    return worth - max(volatility * sqrt(days / 252) * spot, floor) * 2.33  # type: ignore[no-any-return]
+    return worth - max(volatility * sqrt(days / 252) * spot, floor)  # type: ignore[no-any-return]
 
 
 def evaluation(expr: Expr, by_hand: Callable[[dict[str, Any]], Any]) -> Iterator[Pair]:

@@ -141,12 +141,21 @@ class _Deephaven:
             return "NULL_DOUBLE"
 
     def _arithmetic(self, node: BinOp) -> str:
+        if node.op in ("+", "-", "*"):
+            return self._finite(self._sum(node))
         left, right = (self.value(operand, "float") for operand in node.children)
         if node.op == "**":
             return self._finite(f"pow({left}, {right})")
         if node.op == "%":
             return self._finite(f"({left} - {right} * floor({left} / {right}))")
         return self._finite(f"({left} {node.op} {right})")
+
+    def _sum(self, node: Expr) -> str:
+        """Return sums and products that may be infinite or NaN; once they are, they stay so."""
+        if isinstance(node, BinOp) and node.op in ("+", "-", "*"):
+            left, right = (self._sum(operand) for operand in node.children)
+            return f"({left} {node.op} {right})"
+        return self.value(node, "float")
 
     @staticmethod
     def _finite(text: str) -> str:
