@@ -33,6 +33,7 @@ EXPORTS: dict[str, list[str]] = {
         "ReactiveGraph",
         "StrOp",
         "UnaryOp",
+        "auto_persist_effect",
         "from_json",
     ],
     "server": [],
