@@ -88,7 +88,7 @@ STATE_SHOWN = {"State": Shown("state")}
 EVENT_SHOWN = {
     "Version": Shown("version", "d"),
     "EventType": Shown("event"),
-    "TxTime": Shown("recorded"),
+    "TxTime": Shown("recorded UTC"),
 }
 RISK_SHOWN = {
     "Symbol": Shown("symbol"),
@@ -135,22 +135,24 @@ def guide(server: DeephavenServer, tables: dict[str, Table]) -> str:
     """Return what a person should look at."""
     names = "\n".join(f"    {name:<12} {LAYOUT[name][0]}" for name in tables)
     return f"""
-  Open      {server.login_url}
-            The address carries your key, also kept in {default_key_file()}.
+  Open   {server.login_url}
+         The address carries your key, also kept in
+         {default_key_file()}
 
   In the browser, "Panels" at the top right lists the tables:
 {names}
 
   What to look at
-    1. orders_live beside orders_raw: an order's State and quantity change in place in the one,
-       while the other keeps each change as an event of its own, with its Version and TxTime.
-    2. trades_live beside portfolio: each fill adds a trade, and Deephaven adds the trades up.
-    3. risk_live: it ticks with every price, straight from the reactive graph. Nothing of it is
-       stored, and risk_totals follows it.
-    The browser shows times in New York until you choose another zone, under the gear.
+    1. orders_live beside orders_raw: in the one, an order's State and quantity
+       change in place; the other keeps each change as an event of its own.
+    2. trades_live beside portfolio: each fill adds a trade, and Deephaven adds
+       the trades up.
+    3. risk_live: it ticks with every price, straight from the reactive graph.
+       Nothing of it is stored, and risk_totals follows it.
+    The browser shows New York time until you choose another under the gear.
 
-  From another program: pydeephaven's Session(host="{server.host}", port={server.port}, ...) with the key, then
-  session.open_table("orders_live").
+  From another program: a pydeephaven Session to {server.host}:{server.port} with the
+  key, then session.open_table("orders_live"). Ctrl-C ends the demo.
 """
 
 
@@ -287,7 +289,7 @@ def run(options: argparse.Namespace, console: Console, stop: Event) -> None:
         tables = build_tables(bridge, risk)
         # Deephaven publishes the globals of the main module.
         vars(sys.modules["__main__"]).update(tables)
-        console.print(guide(server, tables), soft_wrap=True)
+        console.print(guide(server, tables), soft_wrap=True, markup=False)
         book = RiskBook(risk, market.steps_per_year)
         desk = TradingDesk(client, book, options.seed)
         with progress(console, options.seconds, market) as report:
