@@ -5,13 +5,17 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Sequence
-from datetime import date, datetime
+from contextlib import suppress
+from dataclasses import MISSING, fields
+from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from store.base import FieldSpec, Storable, record_schema
-from store.errors import StoreError, nearest_names
+from store.errors import InvalidRange, StoreError, nearest_names, shown
+from store.reading import require_class
+from store.writing import require_instant
 
 if TYPE_CHECKING:
     import pandas
@@ -23,13 +27,16 @@ T = TypeVar("T", bound=Storable)
 
 METADATA: dict[str, type] = {"entity_id": str, "version": int, "state": str}
 LARGEST_INT64 = 2**63 - 1
+LARGEST_ARROW_DECIMAL = 76  # digits
+MOST_HTML_ROWS = 100
+LONGEST_HTML_TEXT = 200  # characters
 
 
 def to_pandas(cls: type[Storable], objects: Sequence[Storable]) -> pandas.DataFrame:
     """Return a DataFrame of entity_id, version, state and a column a field.
 
     int64, float64, bool and datetime64[us, UTC] columns; pandas' nullable Int64 and boolean where a value is missing;
-    everything else as Python objects. An int beyond 64 bits makes its column one of Python ints.
+    everything else as Python objects, missing ones as None. An int beyond 64 bits makes its column one of Python ints.
     """
     import pandas
 
@@ -37,7 +44,7 @@ def to_pandas(cls: type[Storable], objects: Sequence[Storable]) -> pandas.DataFr
     for name, kind, values in _columns(cls, objects):
         missing = any(value is None for value in values)
         dtype: Any = object
-        if kind is int and all(value is None or abs(value) <= LARGEST_INT64 for value in values):
+        if kind is int and _fits_int64(values):
             dtype = "Int64" if missing else "int64"
         elif kind is float:
             dtype = "float64"
@@ -52,49 +59,46 @@ def to_pandas(cls: type[Storable], objects: Sequence[Storable]) -> pandas.DataFr
 def to_arrow(cls: type[Storable], objects: Sequence[Storable]) -> pyarrow.Table:
     """Return an Arrow table of entity_id, version, state and a column a field.
 
-    int64, float64, bool, string, date32, timestamp[us, UTC] and decimal columns; UUIDs and Enums as text; lists, dicts
-    and nested dataclasses as JSON text; ints beyond 64 bits as text.
+    int64, float64, bool, string, date32, time64[us], timestamp[us, UTC] and decimal columns; Enums as their values,
+    UUIDs as text; lists, dicts and nested dataclasses as JSON text. What Arrow cannot hold makes its column one of
+    text: ints beyond 64 bits, Decimals beyond 76 digits, times of day with a time zone.
     """
     import pyarrow
 
-    kinds = {
-        bool: pyarrow.bool_(),
-        int: pyarrow.int64(),
-        float: pyarrow.float64(),
-        str: pyarrow.string(),
-        datetime: pyarrow.timestamp("us", tz="UTC"),
-        date: pyarrow.date32(),
-    }
+    specs = record_schema(cls).fields
     arrays = {}
     for name, kind, values in _columns(cls, objects):
-        if kind is int and any(value is not None and abs(value) > LARGEST_INT64 for value in values):
-            arrays[name] = pyarrow.array([None if value is None else str(value) for value in values], pyarrow.string())
-        elif kind in kinds:
-            arrays[name] = pyarrow.array(values, kinds[kind])
-        elif kind is Decimal:
-            arrays[name] = pyarrow.array(values) if any(v is not None for v in values) else pyarrow.nulls(len(values))
-        else:
-            arrays[name] = pyarrow.array([_plain_text(value) for value in values], pyarrow.string())
+        if kind is not None and issubclass(kind, Enum):
+            values = [None if value is None else value.value for value in values]
+            kind = type(next(iter(kind)).value)
+        arrow = _arrow_type(kind, values)
+        if arrow is None and kind is not str:
+            values = [_text(specs[name], value) for value in values]
+        arrays[name] = pyarrow.array(values, arrow if arrow is not None else pyarrow.string())
     return pyarrow.table(arrays)
 
 
 def to_html(cls: type[Storable], objects: Sequence[Storable], more: bool) -> str:
-    """Return an HTML table for a notebook, numbers to the right."""
+    """Return an HTML table for a notebook, numbers to the right, in the formats that the columns declare."""
     schema = record_schema(cls)
     numeric = {name for name, spec in schema.fields.items() if spec.base_type in (int, float, Decimal)} | {"version"}
-    columns = _columns(cls, objects)
+    columns = _columns(cls, objects[:MOST_HTML_ROWS])
     head = "".join(f"<th>{html.escape(name)}</th>" for name, _, _ in columns)
     rows = "".join(
         "<tr>"
         + "".join(
             f'<td style="text-align:{"right" if name in numeric else "left"}">'
-            f"{'' if values[row] is None else html.escape(str(values[row]))}</td>"
+            f"{html.escape(_cell(schema.fields.get(name), values[row]))}</td>"
             for name, _, values in columns
         )
         + "</tr>"
-        for row in range(len(objects))
+        for row in range(min(len(objects), MOST_HTML_ROWS))
     )
-    note = f"{len(objects)} {html.escape(schema.type_name)}" + (", more with next_cursor" if more else "")
+    note = f"{len(objects)} {html.escape(schema.type_name)}"
+    if len(objects) > MOST_HTML_ROWS:
+        note = f"first {MOST_HTML_ROWS} of {note}"
+    if more:
+        note += ", more with next_cursor"
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><p>{note}</p>"
 
 
@@ -104,38 +108,74 @@ def objects_of(
     """Return one object a row, and from when on each holds.
 
     Raises:
-        StoreError: A column is not a field, or a value is missing where the field needs one.
+        StoreError: A column is not a field, a field that needs one has none, or a value is missing where the field
+            needs one.
+        InvalidRange: A time of `valid_from` is not one.
     """
-    schema = record_schema(cls)
-    names = [str(name) for name in frame.columns]
-    starts: list[datetime | None] = [valid_from if isinstance(valid_from, datetime) else None] * len(frame)
+    import pandas
+
+    schema = require_class(cls)
+    if not isinstance(frame, pandas.DataFrame):
+        raise StoreError(f"write_frame takes a pandas DataFrame, not {shown(frame)}")
+    names = list(frame.columns)
+    repeated = {name for name in names if names.count(name) > 1}
+    if repeated:
+        raise StoreError(f"the frame has more than one column named {', '.join(map(repr, repeated))}: keep one")
+    starts: list[Any] = [valid_from] * len(frame)
     if isinstance(valid_from, str):
         if valid_from not in names:
-            raise StoreError(f"valid_from={valid_from!r} is not a column: the frame has {', '.join(names)}")
-        starts = [stamp.to_pydatetime() for stamp in frame[valid_from]]
-        names = [name for name in names if name != valid_from]
+            listed = ", ".join(map(str, names))
+            raise StoreError(f"valid_from={valid_from!r} is not a column: the frame has {listed}")
+        starts = _times_of(valid_from, frame[valid_from])
+        if valid_from not in schema.fields:
+            names.remove(valid_from)
     for name in names:
         if name not in schema.fields:
-            close = nearest_names(name, schema.fields)
+            close = nearest_names(name, schema.fields) if isinstance(name, str) else ()
             hint = f" (did you mean {close[0]!r}?)" if close else ""
             raise StoreError(f"column {name!r} is not a field of {schema.type_name}{hint}; drop it or rename it")
+    for item in fields(cls):  # type: ignore[arg-type]
+        if item.init and item.name not in names and item.default is MISSING and item.default_factory is MISSING:
+            raise StoreError(f"{schema.type_name}.{item.name} has no default: the frame needs a column {item.name!r}")
+        if not item.init and item.name in names:
+            raise StoreError(f"{schema.type_name}.{item.name} is set by the class itself: drop the column")
     columns = {name: _values_of(schema.type_name, schema.fields[name], frame[name]) for name in names}
     return [cls(**{name: values[row] for name, values in columns.items()}) for row in range(len(frame))], starts
 
 
+def _times_of(name: str, series: pandas.Series[Any]) -> list[datetime | None]:
+    """Return a column of times, None where one is missing."""
+    times: list[datetime | None] = []
+    for row, (value, missing) in enumerate(zip(series.tolist(), series.isna(), strict=True)):
+        try:
+            times.append(None if missing else require_instant(name, value))
+        except InvalidRange as error:
+            raise InvalidRange(f"row {row}: {error}") from None
+    return times
+
+
 def _values_of(type_name: str, spec: FieldSpec, series: pandas.Series[Any]) -> list[Any]:
-    """Return a column's Python values, None where one is missing."""
+    """Return a column's Python values, None where one is missing; undo what pandas itself does to a type."""
     values = series.tolist()
     for row, missing in enumerate(series.isna()):
-        if not missing or isinstance(values[row], (list, dict)):
+        if not missing:
             continue
         if not spec.nullable:
             raise StoreError(f"{type_name}.{spec.name} is missing in row {row}, and the field is not Optional")
         values[row] = None
     if spec.base_type is int:
         # A column of ints with gaps arrives as floats.
-        values = [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
+        return [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
+    if spec.base_type is date:
+        # pandas has no dates of its own: they arrive as naive midnights.
+        return [value.date() if _is_midnight(value) else value for value in values]
+    if spec.base_type is list:
+        return [value.tolist() if type(value).__module__ == "numpy" else value for value in values]
     return values
+
+
+def _is_midnight(value: Any) -> bool:
+    return isinstance(value, datetime) and value.tzinfo is None and value.time() == time()
 
 
 def _columns(cls: type[Storable], objects: Sequence[Storable]) -> list[tuple[str, type | None, list[Any]]]:
@@ -145,11 +185,61 @@ def _columns(cls: type[Storable], objects: Sequence[Storable]) -> list[tuple[str
     return [(name, kind, [getattr(obj, name) for obj in objects]) for name, kind in kinds.items()]
 
 
-def _plain_text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, Enum):
-        return str(value.value)
-    if isinstance(value, (list, tuple, dict)):
-        return json.dumps(value, default=str, ensure_ascii=False)
-    return str(value)
+def _fits_int64(values: list[Any]) -> bool:
+    return all(value is None or -LARGEST_INT64 <= value <= LARGEST_INT64 for value in values)
+
+
+def _arrow_type(kind: type | None, values: list[Any]) -> pyarrow.DataType | None:
+    """Return the Arrow type of a column, None for one of text."""
+    import pyarrow
+
+    if kind is int:
+        return pyarrow.int64() if _fits_int64(values) else None
+    if kind is time:
+        zoned = any(value is not None and value.tzinfo is not None for value in values)
+        return None if zoned else pyarrow.time64("us")
+    if kind is Decimal:
+        return _arrow_decimal(values)
+    plain = {
+        bool: pyarrow.bool_(),
+        float: pyarrow.float64(),
+        datetime: pyarrow.timestamp("us", tz="UTC"),
+        date: pyarrow.date32(),
+    }
+    return None if kind is None else plain.get(kind)
+
+
+def _arrow_decimal(values: list[Any]) -> pyarrow.DataType | None:
+    """Return the narrowest decimal type that holds all values exactly, None where there is none."""
+    import pyarrow
+
+    whole, fraction = 1, 0
+    for value in values:
+        if value is not None:
+            exponent = value.as_tuple().exponent
+            whole = max(whole, value.adjusted() + 1)
+            fraction = max(fraction, -exponent)
+    if whole + fraction > LARGEST_ARROW_DECIMAL:
+        return None
+    make = pyarrow.decimal128 if whole + fraction <= 38 else pyarrow.decimal256
+    return make(whole + fraction, fraction)
+
+
+def _text(spec: FieldSpec, value: Any) -> str | None:
+    """Return a value as text: as it stands for scalars, as JSON for what holds others."""
+    if value is None:
+        return None
+    encoded = spec.encode(value)
+    return encoded if isinstance(encoded, str) else json.dumps(encoded, ensure_ascii=False)
+
+
+def _cell(spec: FieldSpec | None, value: Any) -> str:
+    """Return a value as a person reads it, cut where it is long."""
+    if value is None:
+        return ""
+    value = value.value if isinstance(value, Enum) else value
+    text = str(value)
+    if spec is not None and spec.column.format is not None:
+        with suppress(ValueError, TypeError):  # a format that this value does not take
+            text = format(value, spec.column.format)
+    return text if len(text) <= LONGEST_HTML_TEXT else text[:LONGEST_HTML_TEXT] + "…"
