@@ -167,6 +167,29 @@ def test_scheduled_delete_is_unseen_until_due(client: StoreClient) -> None:
     assert client.read(seen.cls, str(obj.entity_id)) is None
 
 
+def test_pages_without_an_order_show_what_fell_due_since(client: StoreClient) -> None:
+    def attempt(seen: Seen, due: datetime) -> list[int]:
+        objects = [seen.cls(quantity=number % 2) for number in range(8)]
+        client.write_many(objects)
+        for obj in objects[:4]:
+            obj.quantity = 2
+        client.update_many(objects[:4], valid_from=due)
+        client.delete(objects[4], valid_from=due)
+        client.write(seen.cls(quantity=2), valid_from=due)
+        return [len(client.query(seen.cls, {"quantity": quantity}, limit=2)) for quantity in (0, 1, 2)]
+
+    seen, _, before = before_due(client, attempt)
+    assert before == [2, 2, 0]
+    wait_until(lambda: client.count(seen.cls, {"quantity": 2}) == 5)
+    for filters, expected in (({"quantity": 2}, 5), (None, 8), ({"quantity": [0, 1]}, 3)):
+        found: list[Any] = []
+        cursor = None
+        while cursor or not found:
+            page = client.query(seen.cls, filters, limit=2, cursor=cursor)
+            found, cursor = [*found, *page], page.next_cursor
+        assert len(found) == len({item.entity_id for item in found}) == expected
+
+
 def test_update_of_an_object_whose_schedule_fell_due_starts_from_the_new_state(client: StoreClient) -> None:
     def attempt(seen: Seen, due: datetime) -> Desk:
         obj = seen.cls(quantity=1)
