@@ -190,6 +190,10 @@ class Database:
             try:
                 run(conn, "BEGIN")
                 yield transaction
+                if conn.closed:
+                    raise errors.ConnectionLost(
+                        "the connection to the server was lost inside this transaction: nothing of it is stored"
+                    )
                 if conn.info.transaction_status == TRANSACTION_STATUS_INERROR:
                     raise errors.StoreError(
                         "a call in this transaction failed, so that nothing of it can be committed: let its error end"
@@ -234,7 +238,9 @@ class Database:
         Raises:
             StoreError: The database refused it; each refusal has its own class.
         """
-        return self._call(lambda conn: run_named(conn, name, params, changing=changing), changing)
+        # Inside a transaction nothing is committed yet: only the loss of its COMMIT leaves the outcome open.
+        alone = changing and self.current() is None
+        return self._call(lambda conn: run_named(conn, name, params, changing=alone), changing)
 
     def fetch_text(self, text: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run a query built for one call, with bound parameters, and return its rows."""
@@ -319,12 +325,11 @@ def _alive(conn: PooledConnection) -> bool:
     """Say whether an idle connection still stands, without a round trip: a server that left has made it readable."""
     poller = select.poll()
     poller.register(conn.fileno(), select.POLLIN)
-    if not poller.poll(0):
-        return True
-    try:
-        conn.poll()
-    except psycopg2.Error:
-        return False
+    while poller.poll(0):  # first what the server had to say, then the end
+        try:
+            conn.poll()
+        except psycopg2.Error:
+            return False
     return not conn.closed
 
 
