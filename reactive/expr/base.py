@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_DEPTH", "MAX_SIZE", "Expr"]
 
-MAX_DEPTH = 200
+MAX_DEPTH = 100
 """The most levels of an expression; more could not be compiled, nor parsed by every target."""
 MAX_SIZE = 100_000
 """The most nodes of an expression, a shared node counted wherever it stands."""
@@ -155,9 +155,14 @@ class Expr(Operators):
 
     def walk(self) -> Iterator[Expr]:
         """Yield every node, operands before what is made of them."""
-        for child in self.children:
-            yield from child.walk()
-        yield self
+        pending: list[tuple[Expr, bool]] = [(self, False)]
+        while pending:
+            node, done = pending.pop()
+            if done or not node.children:
+                yield node
+            else:
+                pending.append((node, True))
+                pending += [(child, False) for child in reversed(node.children)]
 
     def fields(self) -> frozenset[str]:
         """Return the names of the fields that the expression reads.

@@ -16,7 +16,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from reactive.errors import ExpressionError, UnsupportedNode
+from reactive.errors import ExpressionError, UnsupportedNode, shown
 from reactive.expr.base import Expr
 from reactive.expr.inference import ARITHMETIC, COMPARISONS, Inference
 from reactive.expr.kinds import NUMERIC
@@ -41,12 +41,17 @@ _STRINGS = "org.apache.commons.lang3.StringUtils"
 
 def to_deephaven(expr: Expr, types: Mapping[str, Any] | None = None) -> str:
     """Return a formula over columns named as the fields are; see `Expr.to_deephaven`."""
-    formula = _Deephaven(types).root(expr)
-    if len(formula) > _MAX_LENGTH:
+    return _bounded(_Deephaven(types).root(expr), expr)
+
+
+def _bounded(text: str, node: Expr) -> str:
+    if len(text) > _MAX_LENGTH:
         raise ExpressionError(
-            f"a formula of {len(formula):,} characters is more than Deephaven compiles: make columns of its parts", expr
+            f"{shown(node)}: a formula of more than {_MAX_LENGTH:,} characters is more than Deephaven compiles; make "
+            "columns of its parts",
+            node,
         )
-    return formula
+    return text
 
 
 def string_literal(text: str) -> str:
@@ -82,6 +87,9 @@ class _Deephaven:
     # Values other than conditions.
 
     def value(self, node: Expr, want: str | None) -> str:
+        return _bounded(self._value(node, want), node)
+
+    def _value(self, node: Expr, want: str | None) -> str:
         kind = self._inference.kind(node)
         if isinstance(node, Field):
             return self._field(node, want)
@@ -219,6 +227,9 @@ class _Deephaven:
 
     def truth(self, node: Expr, value: bool) -> str:
         """Return a test of whether a condition has a value, false where it is null."""
+        return _bounded(self._truth(node, value), node)
+
+    def _truth(self, node: Expr, value: bool) -> str:
         if isinstance(node, BinOp) and node.op in ("&", "|"):
             word = "&&" if (node.op == "&") is value else "||"
             return f"({self.truth(node.left, value)} {word} {self.truth(node.right, value)})"

@@ -41,10 +41,11 @@ class Inference:
         Raises:
             ExpressionTypeError: The node, or one below it, has operands of kinds that it does not take.
         """
-        key = id(node)
-        if key not in self._kinds:
-            self._kinds[key] = self._infer(node)
-        return self._kinds[key]
+        if id(node) not in self._kinds:
+            for each in node.walk():
+                if id(each) not in self._kinds:
+                    self._kinds[id(each)] = self._infer(each)
+        return self._kinds[id(node)]
 
     def comparison(self, node: BinOp) -> str:
         """Return the kind as which the operands of a comparison are compared.

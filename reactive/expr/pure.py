@@ -192,26 +192,25 @@ class _Pure:
             result = self._apply(name, [result, operand])
         return result
 
-    def _double(self, operand: Expr) -> _Code:
+    def _double(self, code: _Code) -> _Code:
         """Return a number as a Float, mapped over if it may be empty."""
-        code = self.code(operand, "float")
         return self._mapped("{0}->toFloat()", [code]) if code.integer else code
 
     def _arithmetic(self, node: BinOp | UnaryOp) -> _Code:
         operands = [self.code(operand, "float") for operand in node.children]
         if all(operand.integer for operand in operands):
             # Of Integers the result would be an Integer, without bound; one Float among them suffices.
-            operands[0] = self._double(node.children[0])
+            operands[0] = self._double(operands[0])
         divisor = node.children[-1]
         if node.op == "/" and isinstance(divisor, Const) and divisor.value:
             return self._mapped("({0} / {1})", operands)
         if node.op == "/" or node.op == "%" or node.op == "**":
             # An Integer equals no Float, so that a test for 0.0 would fail.
-            operands = [self._double(operand) for operand in node.children]
+            operands = [self._double(operand) for operand in operands]
         return self._apply(node.op, operands)
 
     def _function(self, node: Func) -> _Code:
-        operands = [self._double(operand) for operand in node.children]
+        operands = [self._double(self.code(operand, "float")) for operand in node.children]
         if node.name != "round" or len(node.children) == 1:
             return self._fold(node.name, operands)
         places = node.children[1]
@@ -224,7 +223,7 @@ class _Pure:
         kind = self._inference.comparison(node)
         operands = [self.code(operand, kind) for operand in node.children]
         if kind == "float" and node.op in ("==", "!=") and any(operand.integer for operand in operands):
-            operands = [self._double(operand) for operand in node.children]
+            operands = [self._double(operand) for operand in operands]
         return self._mapped(f"({{0}} {node.op} {{1}})", operands)
 
     def _logical(self, node: BinOp) -> _Code:

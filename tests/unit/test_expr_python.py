@@ -1,0 +1,195 @@
+"""Evaluation in Python: the rules, row by row, and rows that are not plain dicts of plain numbers."""
+
+from __future__ import annotations
+
+import math
+from collections import ChainMap, OrderedDict, defaultdict
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from types import MappingProxyType
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pytest
+
+from reactive.errors import ExpressionTypeError, UnknownFieldError
+from reactive.expr import Coalesce, Const, Expr, Field, Func, If
+from reactive.expr.python import compile_function, source_of
+
+x, y, f, g, s, t = (Field(name) for name in ("x", "y", "f", "g", "s", "t"))
+NOON = datetime(2026, 2, 22, 12, tzinfo=timezone.utc)
+
+RULES: list[tuple[Expr, dict[str, Any], Any]] = [
+    (x + y, {"x": 1, "y": 2.5}, 3.5),
+    (x + y, {"x": 2**53, "y": 1}, float(2**53)),
+    (x + 1, {"x": None}, None),
+    (x + 1, {}, None),
+    (x * y, {"x": 1e300, "y": 1e300}, None),
+    (x * y - x * y, {"x": 1e300, "y": 1e300}, None),
+    (Const(1) / (x * y), {"x": 1e300, "y": 1e300}, None),
+    (x * y > 1, {"x": 1e300, "y": 1e300}, None),
+    (x + 1, {"x": 10**400}, None),
+    (x / y, {"x": 1.0, "y": 0}, None),
+    (x / y, {"x": 7, "y": 2}, 3.5),
+    (x % y, {"x": -7.0, "y": 3.0}, 2.0),
+    (x % y, {"x": 7.0, "y": -3.0}, -2.0),
+    (x % 0, {"x": 7.0}, None),
+    (x**y, {"x": 2, "y": 10}, 1024.0),
+    (x**y, {"x": 0.0, "y": -1.0}, None),
+    (x**y, {"x": -8.0, "y": 0.5}, None),
+    (x**y, {"x": 0.0, "y": 0.0}, 1.0),
+    (x**y, {"x": 10.0, "y": 400.0}, None),
+    (-x, {"x": 5}, -5.0),
+    (abs(x), {"x": -2.5}, 2.5),
+    (x == y, {"x": 1, "y": 1.0}, True),
+    (x == y, {"x": None, "y": None}, None),
+    (x != 5, {"x": None}, None),
+    (x == 2**53 + 1, {"x": 2**53}, False),
+    (x > y, {"x": 2**53 + 1, "y": 2**53}, True),
+    (s < "a", {"s": "Z"}, True),
+    (s < "\U0001d538", {"s": "\uffee"}, True),
+    (f & g, {"f": False, "g": None}, False),
+    (f & g, {"f": None, "g": False}, False),
+    (f & g, {"f": True, "g": None}, None),
+    (f | g, {"f": None, "g": True}, True),
+    (f | g, {"f": False}, None),
+    (~f, {"f": None}, None),
+    (~(f & g), {"f": False}, True),
+    (If(f, 1, 2), {"f": None}, 2),
+    (If(~f, 1, 2), {"f": None}, 2),
+    (If(f, x, 0), {"f": True, "x": None}, None),
+    (If(s.is_null(), 0, s.length()), {"s": None}, 0),
+    (Coalesce([x, y, 7]), {"x": None, "y": 5}, 5),
+    (Coalesce([x / 0, x]), {"x": 3.0}, 3.0),
+    (Coalesce([x, y]), {}, None),
+    (x.is_null(), {"x": 0}, False),
+    ((x / 0).is_null(), {"x": 1.0}, True),
+    (Const(None).is_null(), {}, True),
+    (Func("sqrt", x), {"x": -1.0}, None),
+    (Func("log", x), {"x": 0.0}, None),
+    (Func("exp", x), {"x": 710.0}, None),
+    (Func("exp", x), {"x": -1e9}, 0.0),
+    (Func("round", x), {"x": 2.5}, 2.0),
+    (Func("round", x), {"x": -0.4}, 0.0),
+    (Func("round", x, 2), {"x": 2.675}, 2.68),
+    (Func("round", x, 2), {"x": -1.005}, -1.01),
+    (Func("round", x, -2), {"x": 150.0}, 200.0),
+    (Func("round", x, 300), {"x": 1e308}, 1e308),
+    (Func("ceil", x), {"x": -0.5}, 0.0),
+    (Func("floor", x), {"x": -0.5}, -1.0),
+    (Func("min", x, y, 3), {"x": 5, "y": 4}, 3.0),
+    (Func("max", x, y), {"x": 5, "y": None}, None),
+    (s.length(), {"s": "\U0001d538x"}, 2),
+    (s.upper(), {"s": "straße"}, "STRASSE"),
+    (s.lower(), {"s": "ÀB"}, "àb"),
+    (s.contains("%"), {"s": "50%"}, True),
+    (s.contains("_"), {"s": "ab"}, False),
+    (s.starts_with(t), {"s": "abc", "t": ""}, True),
+    (s.concat(t, "!"), {"s": "a", "t": "b"}, "ab!"),
+    (s.concat(t), {"s": "a"}, None),
+    (Field("at") < NOON, {"at": NOON - timedelta(seconds=1)}, True),
+    (Field("at") == NOON, {"at": "2026-02-22T13:00:00+01:00"}, True),
+    (Field("at") == NOON, {"at": "2026-02-22T12:00:00Z"}, True),
+    (Field("day") >= date(2026, 2, 22), {"day": "2026-02-22"}, True),
+    (x > Decimal("0.1"), {"x": 0.1}, False),
+    (x >= 0.1, {"x": Decimal("0.1")}, True),
+    (x == Decimal("1.5"), {"x": "1.50"}, True),
+    (x * 2, {"x": Decimal("0.5")}, 1.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("expr", "row", "expected"), RULES, ids=[repr(expr)[:60] for expr, _, _ in RULES])
+def test_eval_follows_the_rule(expr: Expr, row: dict[str, Any], expected: Any) -> None:
+    result = expr.eval(row)
+    assert result == expected
+    assert isinstance(result, bool) is isinstance(expected, bool)
+    assert not (isinstance(result, float) and result == 0 and math.copysign(1, result) < 0)
+
+
+class Side(Enum):
+    BUY = "B"
+
+
+@dataclass
+class Order:
+    side: Side = Side.BUY
+    id: UUID = UUID(int=7)
+    price: float = 10.0
+    amount: Decimal = Decimal("0.1")
+
+    def notional(self) -> float:
+        return self.price
+
+
+def test_eval_takes_an_objects_attributes() -> None:
+    order = Order()
+    assert (Field("side") == Side.BUY).eval(order) is True
+    assert (Field("id") == UUID(int=7)).eval(order) is True
+    assert (Field("price") * 2).eval(order) == 20.0
+    assert (Field("amount") >= 0.1).eval(order) is True
+
+
+def test_eval_of_an_unknown_attribute_names_the_nearest() -> None:
+    with pytest.raises(UnknownFieldError, match=r"Order has no field 'pricee' \(did you mean 'price'\?\)") as caught:
+        (Field("pricee") * 2).eval(Order())
+    assert "notional" not in caught.value.known
+
+
+@pytest.mark.parametrize("make", [OrderedDict, MappingProxyType, ChainMap, lambda row: defaultdict(float, row)])
+def test_eval_takes_any_mapping_and_leaves_it_alone(make: Any) -> None:
+    row = make({"x": 2})
+    assert (x * 3 + Coalesce([y, 1])).eval(row) == 7.0
+    assert list(row) == ["x"]
+
+
+@pytest.mark.parametrize("value", [np.float64(2), np.int64(2), np.float32(2)])
+def test_eval_takes_numpy_scalars(value: Any) -> None:
+    assert (x * 3).eval({"x": value}) == 6.0
+    assert (x > 1).eval({"x": value}) == True  # noqa: E712
+
+
+@pytest.mark.parametrize(
+    ("expr", "row", "message"),
+    [
+        (x + y, {"x": "a", "y": 1}, r"Field\('x'\): expected a number, found 'a' \(str\)"),
+        (x * 2, {"x": "a"}, "expected a number"),
+        (x * y, {"x": 2, "y": "ab"}, "expected a number"),
+        (s.length(), {"s": [1, 2]}, "expected a string"),
+        (s.upper(), {"s": 5}, "expected a string"),
+        (s.contains("a"), {"s": ["a"]}, "expected a string"),
+        (s.concat(t), {"s": "a", "t": 5}, "expected a string"),
+        (f & True, {"f": 1}, "expected a boolean"),
+        (If(f, 1, 2), {"f": "yes"}, "expected a boolean"),
+        (x < 5, {"x": "a"}, "expected a number"),
+        (x < y, {"x": "a", "y": 5}, "do not compare"),
+        (Field("at") < NOON, {"at": "yesterday"}, "expected datetime"),
+        (Field("at") < NOON, {"at": datetime(2026, 1, 1)}, "expected datetime"),
+        (Field("at") < NOON, {"at": date(2026, 1, 1)}, "expected datetime"),
+        (Field("day") < date(2026, 1, 1), {"day": NOON}, "expected date"),
+    ],
+)
+def test_eval_of_a_wrong_kind_names_the_node(expr: Expr, row: dict[str, Any], message: str) -> None:
+    with pytest.raises(ExpressionTypeError, match=message) as caught:
+        expr.eval(row)
+    assert caught.value.node is not None
+
+
+def test_eval_does_not_look_into_the_branch_not_taken() -> None:
+    assert If(f, s.length(), 0).eval({"f": False, "s": 5}) == 0
+
+
+def test_source_has_nothing_of_the_users_in_it() -> None:
+    hostile = "__import__('os').system('x')"
+    expr = If(Field(hostile) == hostile, Field(hostile).concat(hostile), hostile)
+    assert "import" not in source_of(expr)
+    assert expr.eval({hostile: hostile}) == hostile * 2
+
+
+def test_compiled_functions_of_one_shape_share_their_code() -> None:
+    one, other = compile_function(Field("a") * 2.0 > 5), compile_function(Field("b") * 3.0 > 7)
+    assert one.__code__ is other.__code__
+    assert one({"a": 3.0}) is True
+    assert other({"b": 1.0}) is False
