@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,9 @@ def pytest_configure(config: pytest.Config) -> None:
     long = config.getoption("--long")
     choose_long(long)
     settings.load_profile("long" if long else "usual")
+    # Started in the background of a script, this process ignores Ctrl-C, and so would all that it starts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # A process with a JVM in it must not fork.
     multiprocessing.set_start_method("spawn")
 

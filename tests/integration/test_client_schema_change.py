@@ -21,7 +21,7 @@ from store.state_machine import StateMachine, Transition
 from tests.fix_postgres import StoreDatabase
 from tests.integration.samples import UTC, Side, assert_as_read
 
-REGISTRY.define("caption", str, description="A label's newer name", role="attribute", nullable=True)
+REGISTRY.define("probe_label", str, description="A label's newer name", role="attribute", nullable=True)
 
 _numbers = itertools.count(1)
 
@@ -176,19 +176,19 @@ def test_unknown_fields_survive_all_that_an_older_class_does(client: StoreClient
     assert [item.label for item in client.history(new, entity_id)] == ["kept"] * 5
 
 
-RENAMED = {**QUANTITY, "caption": (str, field(default="none", metadata={"former_names": ("label",)}))}
+RENAMED = {**QUANTITY, "probe_label": (str, field(default="none", metadata={"former_names": ("label",)}))}
 
 
 def test_renamed_field_reads_filters_and_orders_under_its_new_name(client: StoreClient) -> None:
     old, new = generations({**QUANTITY, "label": (str, field(default=""))}, RENAMED)
     a, b = client.write_many([old(label="b"), old(label="a")])
-    c = client.write(new(caption="c"))
-    assert [client.read(new, entity_id).caption for entity_id in (a, b, c)] == ["b", "a", "c"]
-    assert [item.entity_id for item in client.query(new, order_by="caption")] == [b, a, c]
-    for filters in ({"caption": "a"}, {"caption": ["a"]}, Field("caption") == Const("a")):
+    c = client.write(new(probe_label="c"))
+    assert [client.read(new, entity_id).probe_label for entity_id in (a, b, c)] == ["b", "a", "c"]
+    assert [item.entity_id for item in client.query(new, order_by="probe_label")] == [b, a, c]
+    for filters in ({"probe_label": "a"}, {"probe_label": ["a"]}, Field("probe_label") == Const("a")):
         assert [item.entity_id for item in client.query(new, filters)] == [b]
-    assert client.count(new, {"caption": "c"}) == 1
-    assert client.count(new, {"caption": "none"}) == 0
+    assert client.count(new, {"probe_label": "c"}) == 1
+    assert client.count(new, {"probe_label": "none"}) == 0
     with pytest.raises(InvalidFilter, match="label"):
         client.query(new, {"label": "a"})
 
@@ -197,19 +197,19 @@ def test_renamed_field_once_updated_prefers_its_new_name(client: StoreClient) ->
     old, new = generations({**QUANTITY, "label": (str, field(default=""))}, RENAMED)
     entity_id = client.write(old(label="before"))
     found = client.read(new, entity_id)
-    found.caption = "after"
+    found.probe_label = "after"
     client.update(found)
     assert_as_read(client, found)
-    assert client.count(new, {"caption": "after"}) == 1
-    assert client.count(new, {"caption": "before"}) == 0
-    assert [item.caption for item in client.history(new, entity_id)] == ["before", "after"]
+    assert client.count(new, {"probe_label": "after"}) == 1
+    assert client.count(new, {"probe_label": "before"}) == 0
+    assert [item.probe_label for item in client.history(new, entity_id)] == ["before", "after"]
 
 
 def test_renamed_field_of_a_type_without_either_name_takes_its_default(client: StoreClient) -> None:
     oldest, _, new = generations(QUANTITY, {**QUANTITY, "label": (str, field(default=""))}, RENAMED)
     entity_id = client.write(oldest())
-    assert client.read(new, entity_id).caption == "none"
-    assert [item.entity_id for item in client.query(new, {"caption": "none"})] == [entity_id]
+    assert client.read(new, entity_id).probe_label == "none"
+    assert [item.entity_id for item in client.query(new, {"probe_label": "none"})] == [entity_id]
 
 
 def test_cursor_still_fits_after_an_older_class_wrote_between_pages(client: StoreClient) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.fix_children import Child, Children
+from tests.waiting import wait_until
 
 WAIT = "import time\nprint('ready')\ntime.sleep(600)\n"
 CATCH = """
@@ -66,7 +67,7 @@ def test_close_ends_children_of_the_child_as_well(tmp_path: Path) -> None:
     group.close()
     assert child.process.returncode == -signal.SIGKILL
     status = Path(f"/proc/{grandchild}/status")
-    assert not status.exists() or "State:\tZ" in status.read_text()
+    wait_until(lambda: not status.exists() or "State:\tZ" in status.read_text(), message="the grandchild's end")
 
 
 def test_script_same_text_is_the_same_file(children: Children) -> None:
