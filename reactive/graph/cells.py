@@ -222,12 +222,14 @@ class GroupCell(Cell):
 class FunctionCell(Cell):
     """A value computed by a function of the graph; what it reads while it runs is what it is made of."""
 
-    __slots__ = ("_reads", "_run", "_running", "function")
+    __slots__ = ("_reads", "_run", "_running", "function", "incomplete")
 
     def __init__(self, name: str, function: Callable[[Any], Any], run: Callable[[FunctionCell], Any]) -> None:
         """Take the function, and what runs it while noting its reads."""
         super().__init__(name)
         self.function = function
+        # Whether, when it last ran, it asked for what the graph did not have.
+        self.incomplete = False
         self._run = run
         self._reads: dict[Cell, None] = {}
         self._running = False
@@ -247,6 +249,7 @@ class FunctionCell(Cell):
         for cell in self._reads:
             cell.dependents.pop(self, None)
         self._reads = {}
+        self.incomplete = False
 
     def compute(self) -> None:
         """Run the function."""

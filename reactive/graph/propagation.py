@@ -53,14 +53,19 @@ class Propagation:
     def _node(self, node_id: str) -> Node:
         node = self._nodes.get(node_id)
         if node is None:
-            raise UnknownNodeError("node", node_id, self._nodes)
+            raise self._missing("node", node_id, self._nodes)
         return node
 
     def _result(self, name: str) -> GroupCell | FunctionCell:
         cell = self._results.get(name)
         if cell is None:
-            raise UnknownNodeError("group or function", name, self._results)
+            raise self._missing("group or function", name, self._results)
         return cell
+
+    def _missing(self, what: str, name: str, known: Iterable[str]) -> UnknownNodeError:
+        if self._reading:
+            self._reading[-1].incomplete = True
+        return UnknownNodeError(what, name, known)
 
     def _group(self, name: str) -> GroupCell:
         cell = self._result(name)
@@ -76,7 +81,7 @@ class Propagation:
         cell = node.cells.get(name)
         if cell is None:
             if name not in node.fields:
-                raise UnknownNodeError(f"value of {node.id}", name, [*node.cells, *node.fields])
+                raise self._missing(f"value of {node.id}", name, [*node.cells, *node.fields])
             cell = node.cells[name] = FieldCell(node, name)
         return cell
 
@@ -132,6 +137,10 @@ class Propagation:
             try:
                 with self._state:
                     yield
+                    for cell in self._results.values():
+                        if isinstance(cell, FunctionCell) and cell.incomplete:
+                            # What it looked for in vain may be there now.
+                            self._invalidate((cell,))
                     self._settle()
             finally:
                 self._drain()

@@ -30,7 +30,9 @@ class Reduction(ABC):
 
     def set(self, member: Hashable, value: Any) -> None:
         """Add a member, or change its value."""
-        self.discard(member)
+        if member in self.values:
+            self._drop(member, self.values[member])
+        # A member keeps its place among the values when its own changes.
         self.values[member] = value
         if value is None:
             self._nones += 1
@@ -40,11 +42,13 @@ class Reduction(ABC):
     def discard(self, member: Hashable) -> None:
         """Remove a member, if it is there."""
         if member in self.values:
-            value = self.values.pop(member)
-            if value is None:
-                self._nones -= 1
-            else:
-                self._remove(member, value)
+            self._drop(member, self.values.pop(member))
+
+    def _drop(self, member: Hashable, value: Any) -> None:
+        if value is None:
+            self._nones -= 1
+        else:
+            self._remove(member, value)
 
     def result(self) -> Any:
         """Return the reduction of the values: None if one of them is None, unless those are skipped."""

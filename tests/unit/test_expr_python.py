@@ -109,6 +109,9 @@ def test_eval_follows_the_rule(expr: Expr, row: dict[str, Any], expected: Any) -
     assert not (isinstance(result, float) and result == 0 and math.copysign(1, result) < 0)
 
 
+SEVEN = UUID(int=7)
+
+
 class Side(Enum):
     BUY = "B"
 
@@ -116,7 +119,7 @@ class Side(Enum):
 @dataclass
 class Order:
     side: Side = Side.BUY
-    id: UUID = UUID(int=7)
+    id: UUID = SEVEN
     price: float = 10.0
     amount: Decimal = Decimal("0.1")
 
@@ -127,7 +130,7 @@ class Order:
 def test_eval_takes_an_objects_attributes() -> None:
     order = Order()
     assert (Field("side") == Side.BUY).eval(order) is True
-    assert (Field("id") == UUID(int=7)).eval(order) is True
+    assert (Field("id") == SEVEN).eval(order) is True
     assert (Field("price") * 2).eval(order) == 20.0
     assert (Field("amount") >= 0.1).eval(order) is True
 
