@@ -28,6 +28,8 @@ _PROPERTIES = {
     "BarrageMessageProducer.subscriptionGrowthEnabled": "false",
     "AuthHandlers": AUTH_TYPE,
     "deephaven.quiet": "true",
+    # How long the end of the process waits for connected clients; ten seconds unless it is set.
+    "shutdown.timeoutMs": "1000",
 }
 _JAVA_ADVICE = (
     "Deephaven needs a JDK 17 or newer with javac: on Debian `apt-get install openjdk-17-jdk-headless`; "
