@@ -22,7 +22,7 @@ from store.query import Filters
 ENTITIES = 100_000
 VERSIONS = 10
 PAGE = 50
-QUERIES = 40
+QUERIES = 20
 
 SELECTIVE = {"symbol": "SYM42"}
 UNSELECTIVE = {"side": "BUY"}
@@ -108,24 +108,6 @@ def as_of_now() -> Iterator[Pair]:
         ours=lambda: _expect(ENTITIES, len(deep.client.query(Trade, limit=None, tx_time=now))),
         raw=lambda: _expect(ENTITIES, len(deep.client.query(Trade, limit=None))),
         operations=ENTITIES,
-    )
-
-
-@ratio("as-of count over 100k, midway", against="count of the current state", floor=None)
-def as_of_count() -> Iterator[Pair]:
-    _, deep, midway = depths()
-    yield Pair(
-        ours=lambda: _expect(ENTITIES, deep.client.count(Trade, tx_time=midway)),
-        raw=lambda: _expect(ENTITIES, deep.client.count(Trade)),
-    )
-
-
-@ratio("as-of, 50 of 100k, half match", against="the same page of the current state", floor=None)
-def as_of_page() -> Iterator[Pair]:
-    _, deep, midway = depths()
-    yield Pair(
-        ours=lambda: _expect(PAGE, len(deep.client.query(Trade, UNSELECTIVE, limit=PAGE, tx_time=midway))),
-        raw=lambda: _expect(PAGE, len(deep.client.query(Trade, UNSELECTIVE, limit=PAGE))),
     )
 
 
