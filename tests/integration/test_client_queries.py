@@ -186,6 +186,16 @@ def test_query_pages_by_state_hold_each_match_once(
     assert len(found) == len({item.entity_id for item in found}) == client.count(Shelf, filters) == expected
 
 
+def test_query_finds_the_few_that_pass_among_many_that_do_not(client: StoreClient) -> None:
+    """More than a page looks at before it turns to the index."""
+    objects = [Shelf(symbol="RARE" if number % 300 == 299 else "OFTEN") for number in range(900)]
+    client.write_many(objects)
+    rare = {obj.entity_id for obj in objects if obj.symbol == "RARE"}
+    for filters in ({"symbol": "RARE"}, {"symbol": "RARE", "state": "OPEN"}, Field("symbol") == "RARE"):
+        for limit in (1, 2, 100):
+            assert {item.entity_id for item in pages(client, Shelf, limit, filters=filters)} == rare
+
+
 def test_query_limit_of_all_has_no_cursor_and_the_last_page_neither(client: StoreClient, paged: list[Paged]) -> None:
     for limit in (None, 20, 21, sys.maxsize, 10**30):
         page = client.query(Paged, limit=limit)

@@ -113,6 +113,9 @@ def test_bounded_change_is_seen_at_once_and_gone_when_it_ends(client: StoreClien
     assert (obj.quantity, obj.valid_to) == (2, end)
     assert shown == ([2], [2], 1, 1)
     wait_until(lambda: seen() == ([1], [], 0, 1), message=lambda: str(seen()))
+    then = client.query(seen.cls, {"quantity": 2}, tx_time=obj.tx_time)  # as a query at that moment showed it
+    assert [item.quantity for item in then] == [2]
+    assert client.count(seen.cls, {"quantity": 1}, tx_time=obj.tx_time) == 0
 
 
 def test_change_scheduled_for_a_while_comes_and_goes(client: StoreClient) -> None:

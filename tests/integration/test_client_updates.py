@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from store.client import StoreClient, VersionConflict
 from tests.fix_postgres import StoreDatabase
-from tests.integration.samples import Position, assert_as_read, moment
+from tests.integration.samples import Everything, Position, assert_as_read, moment
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,29 @@ def test_update_takes_only_the_fields_that_differ(client: StoreClient) -> None:
     obj.quantity = 5
     client.update(obj)
     assert client.audit(entity_id)[-1]["changes"] == {"price": {"old": 0.0, "new": 2.0}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [([1], [True]), ([0], [False]), ([1], ["1"]), ([None], []), (["a", "b"], ["b", "a"]), ([], None)],
+)
+def test_update_of_a_list_that_differs_only_in_kind_or_order_is_recorded(
+    client: StoreClient, before: Any, after: Any
+) -> None:
+    obj = Everything(tags=before)
+    entity_id = client.write(obj)
+    obj.tags = after
+    client.update(obj)
+    assert repr(client.audit(entity_id)[-1]["changes"]) == repr({"tags": {"old": before, "new": after}})
+    assert_as_read(client, obj)
+
+
+def test_update_of_a_dict_whose_keys_stand_in_another_order_changes_nothing(client: StoreClient) -> None:
+    obj = Everything(extra={"a": 1, "b": {"c": 2, "d": 3}})
+    entity_id = client.write(obj)
+    obj.extra = {"b": {"d": 3, "c": 2}, "a": 1}
+    client.update(obj)
+    assert client.audit(entity_id)[-1]["changes"] == {}
 
 
 def test_update_with_fields_takes_exactly_those_and_drops_other_edits(client: StoreClient) -> None:
