@@ -15,7 +15,7 @@ from reactive.errors import ExpressionTypeError, UnsupportedNode, shown
 from reactive.expr.base import Expr
 from reactive.expr.inference import ARITHMETIC, COMPARISONS, Inference
 from reactive.expr.interpret import OPERATIONS, round_places
-from reactive.expr.kinds import EXACT_BELOW, EXP_LIMIT, kind_of_value
+from reactive.expr.kinds import EXACT_BELOW, EXP_LIMIT, NUMERIC, kind_of_value
 from reactive.expr.nodes import BinOp, Coalesce, Const, Field, Func, If, IsNull, StrOp, UnaryOp
 from reactive.expr.values import coerce, plain
 
@@ -118,12 +118,12 @@ def _from_arrow(column: Any, name: str) -> _Column:
 
 
 def _from_objects(objects: list[Any], name: str) -> _Column:
-    kinds = {kind_of_value(value) or f"a {type(value).__name__}" for value in objects if value is not None}
+    kinds = {kind_of_value(value) or f"{type(value).__name__} objects" for value in objects if value is not None}
     if kinds <= {"int", "float"} and len(kinds) == 2:
         kinds = {"float"}
     if kinds <= {"int", "decimal"} and len(kinds) == 2:
         kinds = {"decimal"}
-    if len(kinds) > 1 or any(kind.startswith("a ") for kind in kinds):
+    if len(kinds) > 1 or any(kind.endswith(" objects") for kind in kinds):
         raise ExpressionTypeError(f"{name}: a column of {' and '.join(sorted(kinds))}")
     kind = kinds.pop() if kinds else None
     valid = np.array([value is not None and value == value for value in objects], dtype=np.bool_)
@@ -267,8 +267,7 @@ class _Vectorised:
         left, right = (self.column(operand, want) for operand in node.children)
         if left.kind is None or right.kind is None:
             return self._null("bool")
-        numbers = {"int", "float", "decimal"}
-        if left.kind != right.kind and not {left.kind, right.kind} <= numbers:
+        if left.kind != right.kind and not {left.kind, right.kind} <= NUMERIC:
             raise ExpressionTypeError(f"{shown(node)}: {left.kind} and {right.kind} do not compare", node)
         valid = left.valid & right.valid
         exact = kind in ("json", "decimal") and not _fits(left, right)
@@ -300,7 +299,7 @@ class _Vectorised:
         wanted = want if kind is None or want == "float" else kind
         columns = [self.column(operand, wanted) for operand in operands]
         kinds = {column.kind for column in columns} - {None}
-        if "float" in kinds and len(kinds) > 1:
+        if "float" in kinds and len(kinds) > 1 and kinds <= NUMERIC:
             columns = [self._as_float(node, column) for column in columns]
         elif len(kinds) > 1 and kinds != {"int", "decimal"}:
             raise ExpressionTypeError(f"{shown(node)}: columns of {' and '.join(sorted(map(str, kinds)))}", node)

@@ -1,0 +1,168 @@
+"""Every operation in every text target: one table, required and nullable Pure, and the page that is made of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reactive.errors import UnsupportedNode
+from reactive.expr import BinOp, Coalesce, Const, Expr, Field, Func, If, IsNull, StrOp, UnaryOp
+from reactive.expr.document import OPERATIONS, with_operations
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "expressions.md"
+x, y, f, g, s, t = (Field(name) for name in ("x", "y", "f", "g", "s", "t"))
+NULLABLE: dict[str, Any] = {
+    **dict.fromkeys(("x", "y"), float | None),
+    **dict.fromkeys(("f", "g"), bool | None),
+    **dict.fromkeys(("s", "t"), str | None),
+    "n": int | None,
+    "m": int | None,
+}
+X, Y, F, G, S, T = (f"$row.{name}" for name in "xyfgst")
+MAP_X, MAP_S, MAP_F = (f"{each}->map(v1|" for each in (X, S, F))
+MAP_XY, MAP_ST = f"{X}->map(v1|{Y}->map(v2|", f"{S}->map(v1|{T}->map(v2|"
+KLEENE = (
+    "{x:Boolean[0..1],y:Boolean[0..1]|if(($x == %s) || ($y == %s), |%s, |if(isEmpty($x) || isEmpty($y), |[], |%s))}"
+)
+COALESCE = "meta::pure::functions::flow::coalesce"
+
+# Expression, Pure over required fields, Pure over nullable ones.
+PURE: list[tuple[Expr, str, str]] = [
+    (x, X, X),
+    (Field("odd 'name'"), r"$row.'odd \'name\''", r"$row.'odd \'name\''"),
+    (Const(2.5), "2.5", "2.5"),
+    (Const(-2.5), "(-2.5)", "(-2.5)"),
+    (Const(1e20), "1.0e+20", "1.0e+20"),
+    (Const(5), "5", "5"),
+    (Const("it's\n\\"), r"'it\'s\n\\'", r"'it\'s\n\\'"),
+    (Const(None), "[]", "[]"),
+    (x + y, f"({X} + {Y})", f"{MAP_XY}($v1 + $v2)))"),
+    (x - y, f"({X} - {Y})", f"{MAP_XY}($v1 - $v2)))"),
+    (x * y, f"({X} * {Y})", f"{MAP_XY}($v1 * $v2)))"),
+    (x / y, f"if({Y} == 0.0, |[], |{X} / {Y})", f"{MAP_XY}if($v2 == 0.0, |[], |$v1 / $v2)))"),
+    (x / 2, f"({X} / 2.0)", f"{MAP_X}($v1 / 2.0))"),
+    (
+        x % y,
+        f"if({Y} == 0.0, |[], |({X} - ({Y} * (floor({X} / {Y})->toFloat()))))",
+        f"{MAP_XY}if($v2 == 0.0, |[], |($v1 - ($v2 * (floor($v1 / $v2)->toFloat()))))))",
+    ),
+    (
+        x**y,
+        f"if((({X} == 0.0) && ({Y} < 0.0)) || (({X} < 0.0) && ({Y} != floor({Y})->toFloat())), |[], "
+        f"|pow({X}, {Y})->toFloat())",
+        f"{MAP_XY}if((($v1 == 0.0) && ($v2 < 0.0)) || (($v1 < 0.0) && ($v2 != floor($v2)->toFloat())), |[], "
+        "|pow($v1, $v2)->toFloat())))",
+    ),
+    (-x, f"(-{X})", f"{MAP_X}(-$v1))"),
+    (abs(x), f"abs({X})", f"{MAP_X}abs($v1))"),
+    (x > y, f"({X} > {Y})", f"{MAP_XY}($v1 > $v2)))"),
+    (x <= 5, f"({X} <= 5.0)", f"{MAP_X}($v1 <= 5.0))"),
+    (x == 5, f"({X} == 5.0)", f"{MAP_X}($v1 == 5.0))"),
+    (x != y, f"({X} != {Y})", f"{MAP_XY}($v1 != $v2)))"),
+    (s == "a", f"({S} == 'a')", f"{MAP_S}($v1 == 'a'))"),
+    (f & g, f"({F} && {G})", KLEENE % ("false", "false", "false", "true") + f"->eval({F}, {G})"),
+    (f | g, f"({F} || {G})", KLEENE % ("true", "true", "true", "false") + f"->eval({F}, {G})"),
+    (~f, f"(!{F})", f"{MAP_F}(!$v1))"),
+    (If(f, x, y), f"if({F}, |{X}, |{Y})", f"if(({F} == true), |{X}, |{Y})"),
+    (Coalesce([x, y, 0]), X, f"{COALESCE}({X}, {COALESCE}({Y}, 0.0))"),
+    (IsNull(x), f"isEmpty({X})", f"isEmpty({X})"),
+    (Func("sqrt", x), f"if({X} < 0.0, |[], |sqrt({X}))", f"{MAP_X}if($v1 < 0.0, |[], |sqrt($v1)))"),
+    (Func("log", x), f"if({X} <= 0.0, |[], |log({X}))", f"{MAP_X}if($v1 <= 0.0, |[], |log($v1)))"),
+    (
+        Func("exp", x),
+        f"if({X} > 709.782712893384, |[], |if({X} < (-745.13), |0.0, |exp({X})))",
+        f"{MAP_X}if($v1 > 709.782712893384, |[], |if($v1 < (-745.13), |0.0, |exp($v1))))",
+    ),
+    (Func("ceil", x), f"ceiling({X})->toFloat()", f"{MAP_X}ceiling($v1)->toFloat())"),
+    (Func("floor", x), f"floor({X})->toFloat()", f"{MAP_X}floor($v1)->toFloat())"),
+    (Func("round", x), f"round({X})->toFloat()", f"{MAP_X}round($v1)->toFloat())"),
+    (Func("round", x, 2), f"round({X}->toDecimal(), 2)->toFloat()", f"{MAP_X}round($v1->toDecimal(), 2)->toFloat())"),
+    (Func("min", x, y), f"min({X}, {Y})", f"{MAP_XY}min($v1, $v2)))"),
+    (Func("max", x, y, 0), f"max(max({X}, {Y}), 0.0)", f"{MAP_XY}max($v1, $v2)))->map(v3|max($v3, 0.0))"),
+    (s.length(), f"length({S})", f"{MAP_S}length($v1))"),
+    (s.upper(), f"toUpper({S})", f"{MAP_S}toUpper($v1))"),
+    (s.lower(), f"toLower({S})", f"{MAP_S}toLower($v1))"),
+    (s.contains(t), f"contains({S}, {T})", f"{MAP_ST}contains($v1, $v2)))"),
+    (s.starts_with("a"), f"startsWith({S}, 'a')", f"{MAP_S}startsWith($v1, 'a'))"),
+    (s.concat(t), f"({S} + {T})", f"{MAP_ST}($v1 + $v2)))"),
+    (Field("n", int) == 5, "($row.n->toFloat() == 5.0)", "$row.n->map(v1|$v1->toFloat())->map(v2|($v2 == 5.0))"),
+    (Field("n", int) * Field("m", int), "($row.n->toFloat() * $row.m)",
+     "$row.n->map(v1|$v1->toFloat())->map(v2|$row.m->map(v3|($v2 * $v3)))"),
+    (x / y + 1, f"if({Y} == 0.0, |[], |{X} / {Y})->map(v1|($v1 + 1.0))",
+     f"{MAP_XY}if($v2 == 0.0, |[], |$v1 / $v2)))->map(v3|($v3 + 1.0))"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("expr", "required", "nullable"), PURE, ids=[repr(expr)[:70] for expr, _, _ in PURE])
+def test_pure_form_of_required_and_of_nullable_fields(expr: Expr, required: str, nullable: str) -> None:
+    assert expr.to_pure("$row") == required
+    assert expr.to_pure("$row", NULLABLE) == nullable
+
+
+def operations_in(expressions: list[Expr]) -> set[str]:
+    return {
+        f"{type(node).__name__} {getattr(node, 'op', None) or (node.name if isinstance(node, Func) else '')}".strip()
+        for expr in expressions
+        for node in expr.walk()
+    }
+
+
+def every_operation() -> set[str]:
+    return {
+        *("Field", "Const", "If", "Coalesce", "IsNull"),
+        *(f"BinOp {op}" for op in BinOp.OPERATORS),
+        *(f"UnaryOp {op}" for op in UnaryOp.OPERATORS),
+        *(f"Func {name}" for name in Func.FUNCTIONS),
+        *(f"StrOp {op}" for op in StrOp.OPERATORS),
+    }
+
+
+def test_page_shows_every_operation_as_it_is_now() -> None:
+    shown = [expr for operations in OPERATIONS.values() for _, expr, _ in operations]
+    text = " ".join(label for operations in OPERATIONS.values() for label, _, _ in operations)
+    # The two comparisons that read as others do are not shown.
+    assert every_operation() - operations_in(shown) <= {"BinOp >=", "Field", "BinOp <"}
+    assert "x ** y" in text
+    page = PAGE.read_text(encoding="utf-8")
+    assert with_operations(page) == page
+
+
+def test_pure_table_has_every_operation() -> None:
+    comparisons = {"BinOp <", "BinOp >="}
+    assert every_operation() - operations_in([expr for expr, _, _ in PURE]) == comparisons
+
+
+@pytest.mark.parametrize(
+    ("text", "literal"),
+    [
+        ("plain text", '"plain text"'),
+        ('"; System.exit(1); "', r'"\042; System.exit\0501\051; \042"'),
+        ("it's `=\\", r'"it\047s \140\075\134"'),
+        ("a\nb", r'"a\012b"'),
+        ("é\U0001d538", r'"\u00e9\ud835\udd38"'),
+    ],
+)
+def test_deephaven_strings_are_harmless_ascii(text: str, literal: str) -> None:
+    assert Const(text).to_deephaven() == literal
+
+
+@pytest.mark.parametrize("name", ["odd name", "x; System.exit(1)", "1x", "ü", "class", "true", "i", "x)"])
+def test_deephaven_refuses_names_that_no_column_has(name: str) -> None:
+    with pytest.raises(UnsupportedNode, match="has no form in deephaven|has no form in Deephaven") as caught:
+        (Field(name) + 1).to_deephaven()
+    assert caught.value.target == "Deephaven"
+
+
+@pytest.mark.parametrize(
+    ("expr", "formula"),
+    [
+        (x + y * 2, "replaceIfNonFinite(((double)x + ((double)y * 2.0)), NULL_DOUBLE)"),
+        (Func("max", x, 0), "(-java.lang.Math.min((-((double)x)), (-(0.0))))"),
+        (If(x > y, "A", s), '((((double)x - (double)y + 0.0) > 0) ? "A" : s)'),
+        (Coalesce([x, 0]) / y, "replaceIfNonFinite((replaceIfNull((double)x, 0.0) / (double)y), NULL_DOUBLE)"),
+    ],
+)
+def test_deephaven_form(expr: Expr, formula: str) -> None:
+    assert expr.to_deephaven() == formula
