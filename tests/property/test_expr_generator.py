@@ -45,11 +45,11 @@ OF_KIND = {
 }
 NOON = datetime(2026, 2, 22, 12, tzinfo=timezone.utc)
 VALUES: dict[str, list[Any]] = {
-    "float": [0.0, 1.0, -1.0, 2.5, -2.5, 0.5, 3.0, 7.0, 0.1, 100.25, -1e-7, 1e300, -1e300, 1e-300, 709.5, 720.0, -750.0],
+    "float": [0.0, 1.0, -1.0, 2.5, -2.5, 0.5, 3.0, 7.0, 0.1, 100.25, -1e-7, 1e300, -1e300, 1e-300, 709.5, 720.0, -750.],
     "int": [0, 1, -1, 2, 3, 7, -12, 100, 2**53, 2**53 + 1, -(2**53) - 1],
     "decimal": [Decimal("0"), Decimal("0.1"), Decimal("-2.50"), Decimal("7"), Decimal("9007199254740993.25")],
     "bool": [True, False],
-    "str": ["", "a", "AAPL", "aapl", "é", "ß", "Straße", "\U0001d538x", "\uffee", "it's", "100%", "a_b\\", '"q"', "a\nb"],
+    "str": ["", "a", "AAPL", "aapl", "é", "ß", "Straße", "\U0001d538x", "\uffee", "it's", "50%", "a\\", '"q"', "a\nb"],
     "date": [date(2026, 2, 22), date(2026, 2, 23), date(1999, 12, 31)],
     "datetime": [NOON, NOON + timedelta(microseconds=1), NOON - timedelta(days=400)],
 }  # fmt: skip

@@ -119,5 +119,5 @@ def test_eval_columns_of_a_wrong_kind_is_refused(expr: Expr, column: Any, messag
 
 
 def test_eval_columns_of_different_lengths_is_refused() -> None:
-    with pytest.raises(ExpressionTypeError, match="different lengths: {'x': 1, 'y': 2}"):
+    with pytest.raises(ExpressionTypeError, match=r"different lengths: \{'x': 1, 'y': 2\}"):
         (x + y).eval_columns({"x": np.zeros(1), "y": np.zeros(2)})

@@ -150,7 +150,7 @@ def test_deephaven_strings_are_harmless_ascii(text: str, literal: str) -> None:
 
 @pytest.mark.parametrize("name", ["odd name", "x; System.exit(1)", "1x", "ü", "class", "true", "i", "x)"])
 def test_deephaven_refuses_names_that_no_column_has(name: str) -> None:
-    with pytest.raises(UnsupportedNode, match="has no form in deephaven|has no form in Deephaven") as caught:
+    with pytest.raises(UnsupportedNode, match="has no form in Deephaven") as caught:
         (Field(name) + 1).to_deephaven()
     assert caught.value.target == "Deephaven"
 
@@ -160,7 +160,8 @@ def test_deephaven_refuses_names_that_no_column_has(name: str) -> None:
     [
         (x + y * 2, "replaceIfNonFinite(((double)x + ((double)y * 2.0)), NULL_DOUBLE)"),
         (Func("max", x, 0), "(-java.lang.Math.min((-((double)x)), (-(0.0))))"),
-        (If(x > y, "A", s), '((((double)x - (double)y + 0.0) > 0) ? "A" : s)'),
+        (If(x > y, "A", s), '((!isNull(x) && !isNull(y) && x > y) ? "A" : s)'),
+        (If(x > 5, "A", s), '((((double)x - 5.0 + 0.0) > 0) ? "A" : s)'),
         (Coalesce([x, 0]) / y, "replaceIfNonFinite((replaceIfNull((double)x, 0.0) / (double)y), NULL_DOUBLE)"),
     ],
 )
