@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
+import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from tests.rounds import choose_long
 pytest_plugins = ["tests.fix_children", "tests.fix_postgres", "tests.fix_deephaven"]
 
 TESTS = Path(__file__).parent
+STATUS = pytest.StashKey[int]()
 # The same examples in every run of `make test`; new ones in every long run. No test is judged by the clock.
 settings.register_profile("usual", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("long", derandomize=False, deadline=None, print_blob=True)
@@ -32,6 +36,23 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # A process with a JVM in it must not fork.
     multiprocessing.set_start_method("spawn")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    session.config.stash[STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if "jpy" not in sys.modules or STATUS not in config.stash:
+        return
+    # The JVM's threads go on to the end. One that calls into Python while the interpreter is taken apart ends the run
+    # with a segmentation fault, after the last line, instead of with its status.
+    config.get_terminal_writer().flush()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(config.stash[STATUS])
 
 
 @pytest.hookimpl(tryfirst=True)
