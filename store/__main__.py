@@ -1,6 +1,11 @@
 """Run the command line: `python -m store --help`."""
 
-from store.cli import main
+import sys
+
+try:
+    from store.cli import main
+except KeyboardInterrupt:
+    sys.exit(130)
 
 if __name__ == "__main__":
-    main(prog_name="python -m store")
+    sys.exit(main())

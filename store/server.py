@@ -62,6 +62,7 @@ class ObjectStoreServer:
 
     Args:
         data_dir: Where the data lives; made if it is missing. None: a temporary directory, deleted by `stop`.
+        visiting: Leave a server running at the end that ran already, though no living process is known to use it.
 
     Example:
         >>> with ObjectStoreServer() as server:
@@ -70,8 +71,9 @@ class ObjectStoreServer:
         ['dbname', 'host', 'port']
     """
 
-    def __init__(self, data_dir: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, data_dir: str | os.PathLike[str] | None = None, *, visiting: bool = False) -> None:
         """Remember the directory; nothing runs before `start`."""
+        self._visiting = visiting
         self._given_dir = None if data_dir is None else Path(data_dir).expanduser().resolve()
         self._dir: Path | None = None
         self._postgres: PostgresServer | None = None
@@ -96,7 +98,7 @@ class ObjectStoreServer:
         self._dir.mkdir(parents=True, exist_ok=True)
         try:
             with _exclusive(self._dir):
-                self._postgres = _start_postgres(self._dir)
+                self._postgres = _start_postgres(self._dir, self._visiting)
                 self._create_database()
                 with closing(self.admin_conn()) as conn:
                     schema.bootstrap_schema(conn)
@@ -206,7 +208,7 @@ def _exclusive(directory: Path) -> Iterator[None]:
         yield
 
 
-def _start_postgres(directory: Path) -> PostgresServer:
+def _start_postgres(directory: Path, visiting: bool) -> PostgresServer:
     """Start the cluster of a data directory, or join it where it runs; make it first where there is none."""
     import psutil  # here, like the next: reading a store elsewhere needs neither
 
@@ -232,6 +234,8 @@ def _start_postgres(directory: Path) -> PostgresServer:
             if not psutil.pid_exists(process):  # killed before it could let go
                 users.get_and_remove(process)
         _settle(postgres)
+        if visiting and _running_mark(cluster) and not users.get_and_remove(-1):
+            postgres.cleanup_mode = None
         try:
             postgres.start()
         except subprocess.TimeoutExpired:

@@ -68,25 +68,40 @@ SELECT store.unshare($1::uuid, $2::text, $3::text[])
 SELECT principal, access, grantor FROM store.grants_of($1::uuid)
 
 -- name: type_counts
-SELECT h.type_name, count(*) FILTER (WHERE h.present), sum(h.version)::bigint
-FROM store.object_heads h GROUP BY h.type_name ORDER BY h.type_name
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+SELECT t.type_name, t.settled + (SELECT count(*) FROM store.objects_due(t.type_name, (SELECT now FROM clock))), t.events
+FROM (SELECT h.type_name, count(*) FILTER (WHERE h.present AND h.due > (SELECT now FROM clock)) AS settled,
+             sum(h.version)::bigint AS events
+      FROM store.object_heads h GROUP BY h.type_name) t
+ORDER BY t.type_name
 
--- name: heads_of_type
-SELECT h.entity_id::text, h.version, h.state, h.owner, h.tx_time, h.data
-FROM store.object_heads h WHERE h.type_name = $1::text AND h.present ORDER BY h.entity_id LIMIT $2::integer
+-- name: objects_of_type
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
+SELECT entity_id::text, version, state, owner, tx_time, valid_from, data::text FROM (
+    SELECT h.entity_id, h.version, h.state, h.owner, h.tx_time, h.valid_from, h.data FROM store.object_heads h
+    WHERE h.type_name = $1::text AND h.present AND h.due > (SELECT now FROM clock)
+    UNION ALL
+    SELECT d.entity_id, d.version, d.state, d.owner, d.tx_time, d.valid_from, d.data
+    FROM store.objects_due($1::text, (SELECT now FROM clock)) d
+) o ORDER BY entity_id LIMIT $2::integer
 
 -- name: figures
-SELECT figure, value FROM (
-    SELECT 1, 'entities', count(*) FILTER (WHERE present) FROM store.object_heads
-    UNION ALL SELECT 2, 'entities not there now', count(*) FILTER (WHERE NOT present) FROM store.object_heads
-    UNION ALL SELECT 3, 'events', count(*) FROM store.object_events
-    UNION ALL SELECT 4, 'scheduled changes ahead', count(*) FROM store.object_heads
-              WHERE due < 'infinity' AND due > clock_timestamp()
-    UNION ALL SELECT 5, 'heads overtaken by a valid time', count(*) FROM store.object_heads
-              WHERE due < 'infinity' AND due <= clock_timestamp()
-    UNION ALL SELECT 6, 'bytes of the log', pg_total_relation_size('store.object_events')
-    UNION ALL SELECT 7, 'bytes of the projection', pg_total_relation_size('store.object_heads')
-) AS f (place, figure, value) ORDER BY place
+SELECT count(*), coalesce(sum(h.version), 0)::bigint,
+       count(*) FILTER (WHERE h.due < 'infinity' AND h.due > clock_timestamp()),
+       count(*) FILTER (WHERE h.due <= clock_timestamp()),
+       pg_total_relation_size('store.object_events'), pg_total_relation_size('store.object_heads'),
+       pg_database_size(current_database())
+FROM store.object_heads h
+
+-- name: users
+SELECT r.rolname, pg_has_role(r.oid, 'store_reads_all', 'MEMBER'), r.rolcanlogin FROM pg_roles r
+WHERE pg_has_role(r.oid, 'store_user', 'MEMBER') AND NOT r.rolsuper AND r.rolname <> 'store_user' ORDER BY r.rolname
+
+-- name: differences
+SELECT entity_id::text, type_name, problem FROM store.differences() ORDER BY entity_id
+
+-- name: rebuild
+SELECT store.rebuild()
 
 -- name: first_matches
 SELECT entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, data::text
