@@ -49,9 +49,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     # The JVM's threads go on to the end. One that calls into Python while the interpreter is taken apart ends the run
     # with a segmentation fault, after the last line, instead of with its status.
     config.get_terminal_writer().flush()
-    atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
+    atexit._run_exitfuncs()
     os._exit(config.stash[STATUS])
 
 
