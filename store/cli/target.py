@@ -1,0 +1,113 @@
+"""Which store a command line means, and the way into it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import psycopg2
+from psycopg2.extensions import parse_dsn
+
+from store.cli.rendering import Printer
+from store.connection import PooledConnection, connect, conninfo
+from store.errors import AccessDenied, StoreError
+from store.server import SUPERUSER, ObjectStoreServer
+
+__all__ = ["NEW_PASSWORD", "PASSWORD", "Target", "ask_password"]
+
+PASSWORD = "STORE_PASSWORD"
+NEW_PASSWORD = "STORE_NEW_PASSWORD"
+
+
+class Target:
+    """The store that the options name, opened when a command needs it.
+
+    Attributes:
+        data_dir: The embedded store's directory, None for a server elsewhere.
+        user: The login.
+        out: What prints the command's output.
+    """
+
+    def __init__(self, data_dir: str | None, url: str | None, user: str | None, as_json: bool) -> None:
+        """Check the options; connect nothing."""
+        if (data_dir is None) == (url is None):
+            raise click.UsageError("name the store with either --data-dir or --url")
+        self.data_dir = data_dir
+        self.out = Printer(as_json)
+        self._where = {} if url is None else _parse_url(url)
+        named = self._where.pop("user", None)
+        self.user = str(user or named or (SUPERUSER if data_dir is not None else ""))
+        if not self.user:
+            raise click.UsageError("name the login with --user, or in --url")
+
+    @contextmanager
+    def login(self, *, make: bool = False) -> Iterator[dict[str, Any]]:
+        """Yield where and as whom to connect; an embedded server runs meanwhile, joined where it runs already.
+
+        Args:
+            make: Whether a data directory is made where there is none.
+        """
+        if self.data_dir is not None and not make and not Path(self.data_dir, "postgres").exists():
+            raise StoreError(f"there is no store in {self.data_dir}: the command init makes one")
+        # The directory's owner is let in as the administrator without a password.
+        owner = self.data_dir is not None and self.user == SUPERUSER
+        password = "" if owner else ask_password(PASSWORD, f"Password of {self.user}") or ""
+        with ExitStack() as stack:
+            where = dict(self._where)
+            if self.data_dir is not None:
+                where = stack.enter_context(ObjectStoreServer(self.data_dir, visiting=True)).conn_info()
+            place = (where.pop("host", ""), where.pop("port", ""), where.pop("dbname"))
+            yield conninfo(self.user, password, *place, **where)
+
+    @contextmanager
+    def open(self) -> Iterator[PooledConnection]:
+        """Open the store as the user."""
+        with self.login() as login, closing(connect(login)) as conn:
+            yield conn
+
+    @contextmanager
+    def administer(self, *, make: bool = False) -> Iterator[PooledConnection]:
+        """Open the store for what only an administrator may do."""
+        with self.login(make=make) as login, closing(connect(login)) as conn:
+            try:
+                yield conn
+            except (AccessDenied, psycopg2.errors.InsufficientPrivilege) as error:
+                raise StoreError(f"{self.user} may not do that: it takes an administrator's login") from error
+
+
+def ask_password(variable: str, prompt: str, *, confirm: bool = False) -> str | None:
+    """Return a password from the environment or, on a terminal, from a prompt; never from an argument.
+
+    Args:
+        variable: The environment variable that may hold it.
+        prompt: What to ask on a terminal.
+        confirm: Whether to ask twice.
+
+    Returns:
+        The password, None where there is neither.
+    """
+    found = os.environ.get(variable)
+    if found is None and sys.stdin.isatty():
+        how: dict[str, Any] = {"default": "", "show_default": False, "hide_input": True, "err": True}
+        found = str(click.prompt(prompt, confirmation_prompt=confirm, **how))
+    return found
+
+
+def _parse_url(url: str) -> dict[str, Any]:
+    """Return the parts of a URL as keyword arguments of `psycopg2.connect`."""
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise click.UsageError("--url begins with postgresql://, as in postgresql://user@host:5432/database")
+    try:
+        where: dict[str, Any] = dict(parse_dsn(url))
+    except psycopg2.ProgrammingError as error:
+        raise click.UsageError(f"--url: {str(error).strip()}") from None
+    if "password" in where:
+        raise click.UsageError(f"a password in --url is there for all to see: leave it out, and set {PASSWORD}")
+    if "dbname" not in where:
+        raise click.UsageError("--url names no database: postgresql://user@host:5432/database")
+    return where
