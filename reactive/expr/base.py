@@ -277,6 +277,8 @@ class Expr(Operators):
     def to_deephaven(self, types: Mapping[str, Any] | None = None) -> str:
         """Return a Deephaven query-language formula over columns named as the fields are.
 
+        For a `where`, use `reactive.expr.deephaven.to_filter`: rows in which a condition is null must not get there.
+
         Args:
             types: What fields are declared as. An undeclared field is taken as a number, or as what its place asks for.
 

@@ -16,13 +16,13 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from reactive.errors import ExpressionError, UnsupportedNode, shown
+from reactive.errors import ExpressionError, ExpressionTypeError, UnsupportedNode, shown
 from reactive.expr.base import Expr
 from reactive.expr.inference import ARITHMETIC, COMPARISONS, Inference
 from reactive.expr.kinds import NUMERIC
 from reactive.expr.nodes import BinOp, Coalesce, Const, Field, Func, If, IsNull, StrOp, UnaryOp
 
-__all__ = ["string_literal", "to_deephaven"]
+__all__ = ["string_literal", "to_deephaven", "to_filter"]
 
 _NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 # Names that the query language takes for itself, and Java's own words.
@@ -42,6 +42,28 @@ _STRINGS = "org.apache.commons.lang3.StringUtils"
 def to_deephaven(expr: Expr, types: Mapping[str, Any] | None = None) -> str:
     """Return a formula over columns named as the fields are; see `Expr.to_deephaven`."""
     return _bounded(_Deephaven(types).root(expr), expr)
+
+
+def to_filter(expr: Expr, types: Mapping[str, Any] | None = None) -> str:
+    """Return a filter for `where`: rows in which a condition is true, where it is null as little as where it is false.
+
+    `where` fails on a Boolean column that holds a null, as a formula of `to_deephaven` may.
+
+    Args:
+        expr: A condition.
+        types: What fields are declared as.
+
+    Raises:
+        ExpressionTypeError: It is no condition.
+
+    Example:
+        >>> to_filter(Field("price") > 100)
+        '(((double)price - 100.0 + 0.0) > 0)'
+    """
+    inference = Inference(types)
+    if inference.kind(expr) not in (None, "bool"):
+        raise ExpressionTypeError(f"{shown(expr)} is {inference.kind(expr)}, not a condition", expr)
+    return _bounded(_Deephaven(types).truth(expr, True), expr)
 
 
 def _bounded(text: str, node: Expr) -> str:

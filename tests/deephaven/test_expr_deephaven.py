@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
+from reactive.expr import Field
+from reactive.expr.deephaven import to_filter
 from reactive.expr.inference import Inference
 from tests.property.test_expr_generator import OF_KIND, Expressions, is_stable, random_row, same
 from tests.rounds import rounds
@@ -86,3 +88,46 @@ def test_deephaven_agrees_with_eval(seed: int, deephaven_context: Any) -> None:
                 pytest.fail(
                     f"seed {seed}: {expr!r} on {used}: expected {expected!r}, found {found!r}\n{expr.to_deephaven()}"
                 )
+
+
+HOSTILE = [
+    "it's",
+    '"; boom(); "',
+    "`tick` = 5",
+    "\\u0022",
+    "a\\",
+    "tab\tnew\nline\r\x01",
+    "é\U0001d538",
+    "x == y && 'z'",
+    "",
+]
+
+
+def test_hostile_strings_are_nothing_but_themselves(deephaven_context: Any) -> None:
+    from deephaven import arrow
+
+    formulas = {f"E{place}": Field("s").concat(text) for place, text in enumerate(HOSTILE)}
+    formulas |= {f"F{place}": Field("s") == text for place, text in enumerate(HOSTILE)}
+    table = arrow.to_table(pa.table({"s": pa.array(["", *HOSTILE])}))
+    table = table.update([f"{name} = {expr.to_deephaven()}" for name, expr in formulas.items()])
+    found = arrow.to_arrow(table).to_pydict()
+    for name, expr in formulas.items():
+        assert found[name] == [expr.eval({"s": text}) for text in ["", *HOSTILE]]
+
+
+def test_formula_takes_int_and_short_columns_where_nothing_is_declared(deephaven_context: Any) -> None:
+    from deephaven import arrow, empty_table
+
+    table = empty_table(3).update(["a = i == 1 ? NULL_INT : i * 2147483", "b = (short)(i + 1)", "c = (float)0.5"])
+    expr = Field("a") * 1000 * Field("b") / Field("c")
+    found = arrow.to_arrow(table.update([f"E = {expr.to_deephaven()}"])).to_pydict()["E"]
+    assert found == [0.0, None, 4294966.0 * 1000 * 3 / 0.5]
+
+
+def test_condition_filters_a_table(deephaven_context: Any) -> None:
+    from deephaven import arrow
+
+    rows = [{"x": 1.0, "s": "AAPL"}, {"x": 3.0, "s": "AAPL"}, {"x": None, "s": "AAPL"}, {"x": 5.0, "s": None}]
+    table = arrow.to_table(pa.table({"x": pa.array([row["x"] for row in rows]), "s": [row["s"] for row in rows]}))
+    condition = (Field("x") > 2) & (Field("s") == "AAPL")
+    assert arrow.to_arrow(table.where(to_filter(condition)))["x"].to_pylist() == [3.0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections.abc import Iterator
@@ -37,9 +38,20 @@ ROWS = 24
 
 
 def drawn(seed: int, rows: int = ROWS) -> tuple[list[Expr], list[dict[str, Any]]]:
+    """Return expressions over declared fields; from every fifth seed, over fields of which nothing is declared."""
     source = random.Random(seed)
-    expressions = Expressions(source)
-    return [expressions.draw() for _ in range(BATCH)], [random_row(source) for _ in range(rows)]
+    if seed % 5:
+        expressions = Expressions(source)
+        return [expressions.draw() for _ in range(BATCH)], [random_row(source) for _ in range(rows)]
+    expressions = Expressions(source, ("float", "int", "bool"))
+    bare = (expressions.draw().transform(_bare) for _ in itertools.count())
+    # A bare field on its own is text in PostgreSQL, so that a tree of unknown kind has no one value.
+    known = (expr for expr in bare if Inference().kind(expr) is not None)
+    return list(itertools.islice(known, BATCH)), [random_row(source) for _ in range(rows)]
+
+
+def _bare(node: Expr) -> Expr:
+    return Field(node.name) if isinstance(node, Field) else node
 
 
 def report(expr: Expr, row: dict[str, Any], expected: Any, found: Any, seed: int) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from reactive.errors import UnsupportedNode
+from reactive.errors import ExpressionTypeError, UnsupportedNode
 from reactive.expr import BinOp, Coalesce, Const, Expr, Field, Func, If, IsNull, StrOp, UnaryOp
+from reactive.expr.deephaven import to_filter
 from reactive.expr.document import OPERATIONS, with_operations
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "expressions.md"
@@ -167,3 +168,9 @@ def test_deephaven_refuses_names_that_no_column_has(name: str) -> None:
 )
 def test_deephaven_form(expr: Expr, formula: str) -> None:
     assert expr.to_deephaven() == formula
+
+
+def test_deephaven_filter_takes_conditions_only() -> None:
+    assert to_filter(~(x > 5) & f) == "(((5.0 - (double)x + 0.0) >= 0) && (!isNull(f) && f))"
+    with pytest.raises(ExpressionTypeError, match="is float, not a condition"):
+        to_filter(x + 1)
