@@ -13,14 +13,11 @@ ROWS = 2000
 PNL = (Field("price") - Field("cost")) * Field("quantity")
 
 # What an option position is worth after fees, and less a margin for its risk: 35 nodes.
-WORTH = (
-    If(
-        (Field("spot") > Field("strike")) & (Field("days") > 0),
-        (Field("spot") - Field("strike")) * Field("quantity") * Field("multiplier") - Field("fee") * Field("quantity"),
-        Field("premium") * Field("quantity") - Field("fee"),
-    )
-    - Func("max", Field("volatility") * Func("sqrt", Field("days") / 252) * Field("spot"), Field("floor"))
-)
+WORTH = If(
+    (Field("spot") > Field("strike")) & (Field("days") > 0),
+    (Field("spot") - Field("strike")) * Field("quantity") * Field("multiplier") - Field("fee") * Field("quantity"),
+    Field("premium") * Field("quantity") - Field("fee"),
+) - Func("max", Field("volatility") * Func("sqrt", Field("days") / 252) * Field("spot"), Field("floor"))
 
 
 def rows() -> list[dict[str, Any]]:
