@@ -1,8 +1,8 @@
 """Writes batch after batch with `write_many`, each under an idempotency key of its own.
 
-Job: `login`, `batches` (names), `size`, `chunk` (objects in one statement at most). Tells `sending` before each batch and
-`done` once it is acknowledged. A Ctrl-C ends the batch under way: then it tells `interrupted`, with `ids` of the objects
-as they stand in memory, and goes on.
+Job: `login`, `batches` (names), `size`, `chunk` (objects in one statement at most). Tells `sending` before each batch
+and `done` once it is acknowledged. A Ctrl-C ends the batch under way: then it tells `interrupted`, with `ids` of the
+objects as they stand in memory, and goes on.
 """
 
 from __future__ import annotations
