@@ -49,11 +49,18 @@ def kill_postmaster(server: ObjectStoreServer, data_dir: Path) -> None:
 def kill_backend(server: ObjectStoreServer, data_dir: Path) -> None:
     """Kill a process that serves a writer: PostgreSQL then throws out everybody and recovers by itself."""
     with closing(server.admin_conn()) as conn, conn.cursor() as cursor:
-        cursor.execute("SELECT pid FROM pg_stat_activity WHERE usename = 'alice' AND state = 'active' LIMIT 1")
-        row = cursor.fetchone()
-    with closing(server.admin_conn()) as conn, conn.cursor() as cursor:
-        cursor.execute("SELECT pid FROM pg_stat_activity WHERE usename = 'alice' LIMIT 1")
-        [pid] = row or cursor.fetchone() or (0,)
+        conn.autocommit = True
+
+        def busiest() -> tuple[int] | None:
+            cursor.execute(
+                "SELECT pid FROM pg_stat_activity WHERE usename = 'alice' ORDER BY state = 'active' DESC LIMIT 1"
+            )
+            found: tuple[int] | None = cursor.fetchone()
+            return found
+
+        found = wait_until(busiest, message="a session of a writer")
+    assert found is not None
+    [pid] = found
     os.kill(pid, signal.SIGKILL)
 
 
