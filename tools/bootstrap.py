@@ -13,10 +13,10 @@ import argparse
 import fcntl
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tools.environment import ROOT, Environment
+from tools.environment import ROOT, Environment, require_python_library
 from tools.jdk import find_jdk
 from tools.machine import SetupError
 
@@ -35,21 +35,21 @@ def prepared_variables(environment: Environment, jdk_home: Path | None) -> dict[
 
 def require_system(environment: Environment, jdk: bool) -> Path | None:
     """See to what the system's packages bring; one error tells all that is missing. Return the JDK's home."""
+    steps: list[Callable[[], Path | None]] = []
+    if not environment.python.exists():
+        steps.append(environment.require_tools)
+    if jdk:
+        steps += [require_python_library, find_jdk]
+    found = None
     missing = []
-    jdk_home = None
-    try:
-        if not environment.python.exists():
-            environment.require_tools()
-    except SetupError as error:
-        missing.append(str(error))
-    try:
-        if jdk:
-            jdk_home = find_jdk()
-    except SetupError as error:
-        missing.append(str(error))
+    for step in steps:
+        try:
+            found = step()
+        except SetupError as error:
+            missing.append(str(error))
     if missing:
         raise SetupError("\n\n".join(missing))
-    return jdk_home
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import hashlib
 import importlib.util
 import json
@@ -9,6 +10,7 @@ import os
 import re
 import shutil
 import sys
+import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -134,6 +136,34 @@ class Environment:
         # The last match: newer scripts have one for Windows before it.
         folders = re.findall(r"^\s*(?:export )?VIRTUAL_ENV=[\"']?([^\"'\n]+)", script, re.MULTILINE)
         return Path(folders[-1]) if folders else None
+
+
+def require_python_library() -> None:
+    """See to Python's shared library, which the Java process loads; as root, install what is missing.
+
+    Raises:
+        SetupError: There is none; Debian keeps it in a package of its own, and some builds leave it out.
+    """
+    if _has_python_library():
+        return
+    package = f"libpython3.{sys.version_info.minor}"
+    if apt_install([package]) and _has_python_library():
+        return
+    raise SetupError(
+        f"The Deephaven server needs the shared library of {_base_python()}, {package}.so, and it is not there.\n"
+        f"Install it (Debian, Ubuntu):  sudo apt-get update && sudo apt-get install -y {package}\n"
+        "Or name a Python that was built with --enable-shared:  PYTHON=/path/to/python3 make ..."
+    )
+
+
+def _has_python_library() -> bool:
+    # Where jpy, the bridge between Python and Java, looks for it.
+    name = str(sysconfig.get_config_var("INSTSONAME"))
+    folder = Path(str(sysconfig.get_config_var("LIBDIR")))
+    folders = [folder, folder / str(sysconfig.get_config_var("MULTIARCH")), Path(sys.base_prefix) / "lib"]
+    if ".so" in name and any((folder / name).exists() for folder in folders):
+        return True
+    return ctypes.util.find_library(f"python3.{sys.version_info.minor}") is not None
 
 
 def _base_python() -> str:

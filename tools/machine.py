@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -76,18 +77,23 @@ def apt_install(packages: Sequence[str]) -> bool:
     """Install the first of the packages that is offered; False without apt, the right to use it, or such a package."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return False
-    env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    with progress("apt-get update"):
-        status, text = output_of("apt-get", "update", "-qq", env=env)
-    if status != 0:
-        say(f"apt-get update failed:\n{last_lines(text)}")
+    _apt_update()
     package = apt_candidate(packages)
     if package is None:
         return False
     # Slim images leave the manual out, and Java's packages fail on the missing folder.
     Path("/usr/share/man/man1").mkdir(parents=True, exist_ok=True)
     with progress(f"apt-get install {package}"):
+        env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
         status, text = output_of("apt-get", "install", "-y", "-qq", "--no-install-recommends", package, env=env)
     if status != 0:
         say(f"apt-get install {package} failed:\n{last_lines(text)}")
     return status == 0
+
+
+@functools.cache
+def _apt_update() -> None:
+    with progress("apt-get update"):
+        status, text = output_of("apt-get", "update", "-qq")
+    if status != 0:
+        say(f"apt-get update failed:\n{last_lines(text)}")

@@ -12,8 +12,8 @@ import pytest
 
 from tools import environment as environment_module
 from tools import jdk as jdk_module
-from tools.bootstrap import prepared_variables
-from tools.environment import Environment
+from tools.bootstrap import prepared_variables, require_system
+from tools.environment import Environment, require_python_library
 from tools.jdk import find_jdk
 from tools.machine import SetupError
 
@@ -220,6 +220,57 @@ def test_find_jdk_nothing_there_installs_one_when_apt_may(jdks: Jdks, monkeypatc
 
     monkeypatch.setattr(jdk_module, "apt_install", apt_install)
     assert find_jdk() == jdks.root / "java-17-openjdk"
+
+
+@pytest.fixture
+def static_python(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A Python whose shared library is not there; return the folder in which it would be."""
+    answers = {"INSTSONAME": "libpython3.x.so.1.0", "LIBDIR": str(tmp_path), "MULTIARCH": "x86"}
+    monkeypatch.setattr("sysconfig.get_config_var", answers.__getitem__)
+    monkeypatch.setattr("ctypes.util.find_library", lambda name: None)
+    monkeypatch.setattr(environment_module, "apt_install", lambda packages: False)
+    return tmp_path
+
+
+def test_require_python_library_missing_names_the_package(static_python: Path) -> None:
+    with pytest.raises(SetupError, match=rf"apt-get install -y libpython3.{sys.version_info.minor}\n"):
+        require_python_library()
+
+
+@pytest.mark.parametrize("place", [".", "x86"])
+def test_require_python_library_there_asks_for_nothing(static_python: Path, place: str) -> None:
+    (static_python / place).mkdir(exist_ok=True)
+    (static_python / place / "libpython3.x.so.1.0").touch()
+    require_python_library()
+
+
+def test_require_python_library_missing_is_installed_when_apt_may(
+    static_python: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def apt_install(packages: list[str]) -> bool:
+        (static_python / "libpython3.x.so.1.0").touch()
+        return packages == [f"libpython3.{sys.version_info.minor}"]
+
+    monkeypatch.setattr(environment_module, "apt_install", apt_install)
+    require_python_library()
+
+
+class Lacking(Environment):
+    """An environment that cannot be made."""
+
+    def require_tools(self) -> None:
+        raise SetupError("no venv")
+
+
+def test_require_system_tells_at_once_all_that_is_missing(jdks: Jdks, static_python: Path) -> None:
+    with pytest.raises(SetupError, match=r"no venv(?s:.*)libpython3(?s:.*)Java Development Kit"):
+        require_system(Lacking(static_python / ".venv"), jdk=True)
+
+
+def test_require_system_returns_the_jdk_when_it_is_asked_for(jdks: Jdks, tmp_path: Path) -> None:
+    home = jdks.add("java-17", 17)
+    assert require_system(Environment(tmp_path / ".venv"), jdk=True) == home
+    assert require_system(Environment(tmp_path / ".venv"), jdk=False) is None
 
 
 def test_prepared_variables_put_the_environment_and_the_jdk_first(monkeypatch: pytest.MonkeyPatch) -> None:
