@@ -12,7 +12,7 @@ from psycopg2.extensions import encrypt_password
 from store.errors import StoreError, UnknownPrincipal
 from store.sql import script
 
-__all__ = ["bootstrap_schema", "disable_user", "provision_user"]
+__all__ = ["bootstrap_schema", "disable_user", "enable_user", "provision_user"]
 
 # Applied once each, in this order; never edited after a release.
 MIGRATIONS = ("tables",)
@@ -73,7 +73,8 @@ def provision_user(admin_conn: Connection, name: str, password: str, *, reads_al
         reads_all: Whether the user sees every entity (a bridge, an auditor). Such a user still writes only its own.
 
     Raises:
-        StoreError: The name or the password cannot be used, or the name belongs to a role that is not the store's.
+        StoreError: The name or the password cannot be used, the name belongs to a role that is not the store's, or the
+            user is disabled.
     """
     _check_role_name(name)
     if not password or "\0" in password:
@@ -82,7 +83,7 @@ def provision_user(admin_conn: Connection, name: str, password: str, *, reads_al
     with admin_conn, admin_conn.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('store roles'))")
         cursor.execute(
-            "SELECT rolcanlogin AND pg_has_role(oid, 'store_user', 'MEMBER') AND NOT rolsuper"
+            "SELECT pg_has_role(oid, 'store_user', 'MEMBER') AND NOT rolsuper, rolcanlogin"
             " FROM pg_roles WHERE rolname = %s",
             (name,),
         )
@@ -94,6 +95,8 @@ def provision_user(admin_conn: Connection, name: str, password: str, *, reads_al
             cursor.execute(sql.SQL("CREATE ROLE {} LOGIN NOINHERIT").format(role))
         elif not row[0]:
             raise StoreError(f"the role {name!r} exists and is not a user of the store: choose another name")
+        elif not row[1]:
+            raise StoreError(f"user {name!r} is disabled: enable_user() lets it log in again")
         cursor.execute(
             sql.SQL(
                 "ALTER ROLE {} LOGIN INHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
@@ -115,15 +118,32 @@ def disable_user(admin_conn: Connection, name: str) -> None:
     Raises:
         UnknownPrincipal: There is no such user.
     """
+    _allow_login(admin_conn, name, False)
+    # Only now: a client whose session ends comes back at once.
+    with admin_conn, admin_conn.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (name,))
+
+
+def enable_user(admin_conn: Connection, name: str) -> None:
+    """Let a disabled user log in again, with the password it had.
+
+    Raises:
+        UnknownPrincipal: There is no such user.
+    """
+    _allow_login(admin_conn, name, True)
+
+
+def _allow_login(admin_conn: Connection, name: str, allowed: bool) -> None:
     with admin_conn, admin_conn.cursor() as cursor:
         cursor.execute(
-            "SELECT FROM pg_roles WHERE rolname = %s AND NOT rolsuper AND pg_has_role(oid, 'store_user', 'MEMBER')",
+            "SELECT FROM pg_roles WHERE rolname = %s AND NOT rolsuper AND rolname <> 'store_user'"
+            " AND pg_has_role(oid, 'store_user', 'MEMBER')",
             (name,),
         )
         if cursor.fetchone() is None:
             raise UnknownPrincipal(f"there is no user named {name!r}", principal=name)
-        cursor.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(name)))
-        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (name,))
+        verb = sql.SQL("ALTER ROLE {} LOGIN" if allowed else "ALTER ROLE {} NOLOGIN")
+        cursor.execute(verb.format(sql.Identifier(name)))
 
 
 def _installed(cursor: Any) -> tuple[int, str | None]:

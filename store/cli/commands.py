@@ -64,7 +64,7 @@ def init(target: Target) -> None:
 @commands.group(invoke_without_command=True)
 @click.pass_context
 def users(context: click.Context) -> None:
-    """List the users; add and disable them."""
+    """List the users; add, disable and enable them."""
     if context.invoked_subcommand is None:
         target: Target = context.obj
         with target.administer() as conn:
@@ -78,7 +78,7 @@ def users(context: click.Context) -> None:
 def add(target: Target, name: str, reads_all: bool) -> None:
     """Add a user, or set an existing one's password.
 
-    An existing user is enabled again, and reads all only with --reads-all.
+    An existing user who read all goes on doing so only with --reads-all.
     """
     with target.administer() as conn:
         password = ask_password(NEW_PASSWORD, f"New password of {name}", confirm=True)
@@ -96,6 +96,16 @@ def disable(target: Target, name: str) -> None:
     with target.administer() as conn:
         schema.disable_user(conn, name)
     target.out.line(f"user {name} can no longer log in", user=name, enabled=False)
+
+
+@users.command()
+@click.argument("name")
+@click.pass_obj
+def enable(target: Target, name: str) -> None:
+    """Let a disabled user log in again."""
+    with target.administer() as conn:
+        schema.enable_user(conn, name)
+    target.out.line(f"user {name} can log in again", user=name, enabled=True)
 
 
 @commands.command()
@@ -229,7 +239,9 @@ def verify(target: Target) -> None:
         entities, events = run_named(conn, "figures")[0][:2]
     if problems:
         target.out.rows(["entity_id", "type", "problem"], problems)
-        raise StoreError(f"{len(problems):,} of {entities:,} entities differ from the log: `rebuild` derives them anew")
+        one = len(problems) == 1
+        counted = "1 entity differs" if one else f"{len(problems):,} entities differ"
+        raise StoreError(f"{counted} from the log: `rebuild` derives {'it' if one else 'them'} anew")
     target.out.line(
         f"{entities:,} entities are what their {events:,} events say", entities=entities, events=events, differing=0
     )
