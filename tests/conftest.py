@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="all rounds and examples of the long tests")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     long = config.getoption("--long")
     choose_long(long)
@@ -34,6 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
     # Started in the background of a script, this process ignores Ctrl-C, and so would all that it starts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # pytest closes its usual folder to other users whenever a run starts: PostgreSQL, which does not run as root, would
+    # lose the data directories of a run that is under way.
+    if config.option.basetemp is None:
+        folder = tempfile.TemporaryDirectory(prefix="tests-", ignore_cleanup_errors=True)
+        config.add_cleanup(folder.cleanup)
+        config.option.basetemp = f"{folder.name}/t"
     # A process with a JVM in it must not fork.
     multiprocessing.set_start_method("spawn")
 
