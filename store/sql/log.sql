@@ -119,11 +119,13 @@ $$;
 
 -- Second half: the events in (p_after, p_upto] that the caller may see, by seq.
 -- data, when asked for, is State(tx_time, tx_time): what a read returned just after the event, null if nothing.
+-- The planner cannot know how few rows a batch takes, and would read the whole log for each.
 CREATE OR REPLACE FUNCTION store.read_log(p_after bigint, p_upto bigint, p_types text[], p_limit integer, p_data boolean)
 RETURNS TABLE (seq bigint, entity_id uuid, version integer, owner text, updated_by text, tx_time timestamptz,
                valid_from timestamptz, valid_to timestamptz, state text, event_type text, type_name text,
                changes jsonb, data jsonb)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off AS $$
     SELECT e.seq, e.entity_id, e.version, h.owner, e.updated_by, e.tx_time, e.valid_from,
            nullif(e.valid_to, 'infinity'), s.state, e.event_type, e.type_name, e.changes, s.data
     FROM store.object_events e
