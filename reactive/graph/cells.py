@@ -194,13 +194,15 @@ class GroupCell(Cell):
     def compute(self) -> None:
         """Take in the members that have changed."""
         failed: ComputationError | None = None
-        for node_id, cell in list(self.pending.items()):
+        # A new dict, not an emptied one, which would keep the size of the fullest it has ever been.
+        pending, self.pending = self.pending, {}
+        for node_id, cell in pending.items():
             if cell.error is not None:
                 # It stays pending: of a sum that lacks a member nobody must hear.
                 failed = failed or cell.error
-                continue
-            self._reduction.set(node_id, cell.value)
-            del self.pending[node_id]
+                self.pending[node_id] = cell
+            else:
+                self._reduction.set(node_id, cell.value)
         if failed is not None:
             self._fail(failed)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from reactive.errors import CycleError, ExpressionTypeError, GraphError, UnknownFieldError, UnknownNodeError, shown
@@ -16,6 +16,8 @@ from reactive.graph.cells import Cell, ExpressionCell, Node
 from reactive.graph.propagation import Propagation
 
 __all__ = ["define", "define_named", "field_names"]
+
+_MAX_FUNCTIONS = 1000
 
 
 def define_named(graph: Propagation, node: Node, name: str, path: tuple[str, ...] = ()) -> None:
@@ -33,15 +35,11 @@ def define_named(graph: Propagation, node: Node, name: str, path: tuple[str, ...
 
 def define(graph: Propagation, node: Node, name: str, expr: Expr) -> None:
     """Define, or define anew, a computed value of a node; see `ReactiveGraph.computed`."""
-    known = {field: declared for field, declared in _declared(node.obj).items() if field in node.fields}
     inputs: dict[str, Cell] = {}
     for field in sorted(expr.fields()):
         cell = node.cells.get(field)
-        if isinstance(cell, ExpressionCell) or field == name:
-            # Its kind is that of its own expression, which is not worked out again here.
-            known.pop(field, None)
-            if isinstance(cell, ExpressionCell):
-                inputs[field] = cell
+        if isinstance(cell, ExpressionCell):
+            inputs[field] = cell
         elif field not in node.fields:
             raise UnknownFieldError(field, node.id, [*node.cells, *node.fields], expr)
     old = node.cells.get(name)
@@ -49,7 +47,7 @@ def define(graph: Propagation, node: Node, name: str, expr: Expr) -> None:
         raise CycleError([name, name])
     if isinstance(old, ExpressionCell) and (path := _path(inputs.values(), old)):
         raise CycleError([name, *(cell.name for cell in path)])
-    function = compile_function(expr, known)
+    function = _function(graph, type(node.obj), expr, frozenset(inputs))
     users = [cell for cell in node.users.get(name, ()) if isinstance(cell, ExpressionCell)]
     if not isinstance(old, ExpressionCell):
         # Values computed from the field of that name are computed from this one from now on.
@@ -99,11 +97,24 @@ def field_names(obj: Any) -> tuple[str, ...]:
     return names
 
 
-def _declared(obj: Any) -> dict[str, Declared]:
-    if not dataclasses.is_dataclass(obj):
+def _function(graph: Propagation, cls: type, expr: Expr, computed: frozenset[str]) -> Callable[[Any], Any]:
+    """Return an expression's function over objects of a class; the nodes of a graph share it."""
+    key = (id(expr), cls, computed)
+    if key not in graph._functions:
+        if len(graph._functions) >= _MAX_FUNCTIONS:
+            graph._functions.clear()
+        # The kind of a computed value is that of its own expression, which is not worked out again here.
+        known = {field: declared for field, declared in _declared(cls).items() if field not in computed}
+        # Kept with the expression, so that its id stays its own.
+        graph._functions[key] = (expr, compile_function(expr, known))
+    return graph._functions[key][1]
+
+
+def _declared(cls: type) -> dict[str, Declared]:
+    if not dataclasses.is_dataclass(cls):
         return {}
     try:
-        return declared_fields(type(obj))
+        return declared_fields(cls)
     except (NameError, ExpressionTypeError):
         # Annotations that cannot be resolved here tell nothing.
         return {}

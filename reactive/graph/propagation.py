@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from reactive.errors import ComputationError, CycleError, GraphError, UnknownFieldError, UnknownNodeError, shown
+from reactive.expr import Expr
 from reactive.expr.values import same_value
 from reactive.graph.cells import (
     Cell,
@@ -39,6 +40,7 @@ class Propagation:
         self._ids: dict[int, str] = {}
         self._results: dict[str, GroupCell | FunctionCell] = {}
         self._numbers = itertools.count(1)
+        self._functions: dict[tuple[int, type, frozenset[str]], tuple[Expr, Callable[[Any], Any]]] = {}
         # Whoever changes the graph holds the first, until the effects have run; whoever looks at it, the second.
         self._changing = threading.RLock()
         self._state = threading.RLock()
