@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ import click
 from store import models, schema
 from store.base import record_schema, types_by_name
 from store.cli.parameters import Point, parse_entity, parse_instant, parse_point
-from store.cli.rendering import Count, assignments, cell, note
+from store.cli.rendering import Count, assignments, cell, counted, note
 from store.cli.target import NEW_PASSWORD, PASSWORD, Target, ask_password
 from store.connection import PooledConnection, run_named
 from store.errors import EntityNotFound, StoreError, nearest_names
@@ -206,16 +206,14 @@ def diff(target: Target, entity_id: str, a: Point, b: Point) -> None:
 @click.pass_obj
 def tail(target: Target, types: tuple[str, ...], from_beginning: bool, once: bool) -> None:
     """Print events as they are committed, until Ctrl-C."""
-    with target.login() as login, closing(LogReader(login, types=types or None)) as reader:
+    # Ctrl-C is how this command ends, not an error.
+    with suppress(KeyboardInterrupt), target.login() as login, closing(LogReader(login, types=types or None)) as reader:
         reader.connect()
         if not from_beginning:
             reader.seek_end()
-        try:
-            for rows in reader.follow(until_idle=once):
-                for row in rows:
-                    _print_event(target, row)
-        except KeyboardInterrupt:
-            return
+        for rows in reader.follow(until_idle=once):
+            for row in rows:
+                _print_event(target, row)
 
 
 @commands.command()
@@ -224,7 +222,7 @@ def rebuild(target: Target) -> None:
     """Derive the current-state projection anew from the log."""
     with target.administer() as conn:
         entities = run_named(conn, "rebuild")[0][0]
-    target.out.line(f"{entities:,} entities derived anew from the log", entities=entities)
+    target.out.line(f"{counted(entities, 'entity', 'entities')} derived anew from the log", entities=entities)
 
 
 @commands.command()
@@ -239,12 +237,10 @@ def verify(target: Target) -> None:
         entities, events = run_named(conn, "figures")[0][:2]
     if problems:
         target.out.rows(["entity_id", "type", "problem"], problems)
-        one = len(problems) == 1
-        counted = "1 entity differs" if one else f"{len(problems):,} entities differ"
-        raise StoreError(f"{counted} from the log: `rebuild` derives {'it' if one else 'them'} anew")
-    target.out.line(
-        f"{entities:,} entities are what their {events:,} events say", entities=entities, events=events, differing=0
-    )
+        differing = counted(len(problems), "entity differs", "entities differ")
+        raise StoreError(f"{differing} from the log: the command rebuild derives the projection anew")
+    counts = f"{counted(entities, 'entity', 'entities')}, {counted(events, 'event', 'events')}"
+    target.out.line(f"the projection is what the log says: {counts}", entities=entities, events=events, differing=0)
 
 
 @commands.command()

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-__all__ = ["Count", "Printer", "assignments", "cell", "json_line", "note", "one_line", "table"]
+__all__ = ["Count", "Printer", "assignments", "cell", "counted", "json_line", "note", "one_line", "table"]
 
 GAP = "  "
 
@@ -96,6 +96,16 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int | No
             padded.append(space + text if to_right else text + space)
         lines.append(_cut(GAP.join(padded).rstrip(), width))
     return lines
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """Return a number with its noun.
+
+    Example:
+        >>> counted(1, "entity", "entities"), counted(1_200, "entity", "entities")
+        ('1 entity', '1,200 entities')
+    """
+    return f"{number:,} {one if number == 1 else many}"
 
 
 def cell(value: Any) -> str:

@@ -22,6 +22,7 @@ __all__ = ["NEW_PASSWORD", "PASSWORD", "Target", "ask_password"]
 
 PASSWORD = "STORE_PASSWORD"
 NEW_PASSWORD = "STORE_NEW_PASSWORD"
+NOTHING_THERE = ("3F000", "42P01", "42883")  # PostgreSQL: no such schema, table, function
 
 
 class Target:
@@ -62,7 +63,12 @@ class Target:
             if self.data_dir is not None:
                 where = stack.enter_context(ObjectStoreServer(self.data_dir, visiting=True)).conn_info()
             place = (where.pop("host", ""), where.pop("port", ""), where.pop("dbname"))
-            yield conninfo(self.user, password, *place, **where)
+            try:
+                yield conninfo(self.user, password, *place, **where)
+            except StoreError as error:
+                if getattr(error.__cause__, "pgcode", None) not in NOTHING_THERE:
+                    raise
+                raise StoreError(f"there is no store in database {place[2]}: the command init makes one") from error
 
     @contextmanager
     def open(self) -> Iterator[PooledConnection]:

@@ -53,7 +53,7 @@ def test_init_makes_a_store_and_leaves_no_server_behind(data_dir: Path) -> None:
     assert postmaster(data_dir) is None
     assert owner.records("init") == [{"database": "store", "data_dir": str(data_dir)}]
     assert owner.lines("ls") == ["type  entities  events"]
-    assert owner.lines("verify") == ["0 entities are what their 0 events say"]
+    assert owner.lines("verify") == ["the projection is what the log says: 0 entities, 0 events"]
     assert postmaster(data_dir) is None
 
 
@@ -165,7 +165,7 @@ def test_verify_finds_a_head_that_is_not_what_the_log_says_and_rebuild_mends_it(
     trades = [Trade(symbol="AAPL", quantity=n, price=1.0, side="BUY") for n in (1, 2, 3)]
     broken = client.write_many(trades)[1]
     share_read(client.conn, broken, "bob")
-    assert administrator.lines("verify") == ["3 entities are what their 3 events say"]
+    assert administrator.lines("verify") == ["the projection is what the log says: 3 entities, 3 events"]
     assert administrator.records("verify") == [{"entities": 3, "events": 3, "differing": 0}]
 
     with store_db.admin() as conn, conn.cursor() as cursor:
@@ -174,10 +174,10 @@ def test_verify_finds_a_head_that_is_not_what_the_log_says_and_rebuild_mends_it(
     done = administrator.run("--json", "verify")
     assert done.returncode == 1
     assert done.stdout == f'{{"entity_id": "{broken}", "type": "Trade", "problem": "{problem}"}}\n'
-    assert done.stderr == "Error: 1 entity differs from the log: `rebuild` derives it anew\n"
+    assert done.stderr == "Error: 1 entity differs from the log: the command rebuild derives the projection anew\n"
 
     assert administrator.lines("rebuild") == ["3 entities derived anew from the log"]
-    assert administrator.lines("verify") == ["3 entities are what their 3 events say"]
+    assert administrator.lines("verify") == ["the projection is what the log says: 3 entities, 3 events"]
     trade = client.read(Trade, broken)
     assert trade is not None
     assert (trade.quantity, trade.version, trade.owner) == (2, 1, "alice")
@@ -210,7 +210,7 @@ def test_commands_leave_a_server_running_whose_owner_was_killed(children: Childr
     running = postmaster(data_dir)
     opener.kill()
     with StoreClient("alice", "alice_pw", **told(opener, "opened")[0]["opened"]) as client:
-        assert by_directory(data_dir).lines("verify") == ["1 entities are what their 1 events say"]
+        assert by_directory(data_dir).lines("verify") == ["the projection is what the log says: 1 entity, 1 event"]
         assert postmaster(data_dir) == running
         assert client.count(Trade) == 1
     with ObjectStoreServer(data_dir):
