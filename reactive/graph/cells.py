@@ -8,16 +8,29 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from reactive.errors import ComputationError, CycleError, GraphError
 from reactive.expr import Expr
 from reactive.expr.values import plain, same_value
 from reactive.graph.reductions import reduction_of
 
-__all__ = ["Cell", "Effect", "ExpressionCell", "FieldCell", "FunctionCell", "GroupCell", "Node"]
+__all__ = ["Cell", "Effect", "ExpressionCell", "FieldCell", "FunctionCell", "GroupCell", "Node", "added"]
 
 _PLAIN = frozenset({int, float, bool, str, type(None)})
+
+
+# What most cells have of effects and dependents, shared: a change then looks at less memory.
+_NOTHING: dict[Any, None] = {}
+_Key = TypeVar("_Key")
+
+
+def added(entries: dict[_Key, None], key: _Key) -> dict[_Key, None]:
+    """Return entries with one more."""
+    if entries is _NOTHING:
+        return {key: None}
+    entries[key] = None
+    return entries
 
 
 class Effect:
@@ -65,9 +78,9 @@ class Cell(ABC):
         self.value: Any = None
         self.error: ComputationError | None = None
         # Dicts, for their order: what happens at a change happens in the order in which it was asked for.
-        self.dependents: dict[Cell, None] = {}
+        self.dependents: dict[Cell, None] = _NOTHING
         self.groups: dict[GroupCell, str] = {}
-        self.effects: dict[Effect, None] = {}
+        self.effects: dict[Effect, None] = _NOTHING
         self.signal: Any = None
 
     @property
@@ -139,7 +152,7 @@ class ExpressionCell(Cell):
             cell.dependents.pop(self, None)
         self.expr, self.function, self._inputs = expr, function, inputs
         for cell in inputs:
-            cell.dependents[self] = None
+            cell.dependents = added(cell.dependents, self)
 
     def compute(self) -> None:
         """Evaluate the expression; what it reads having failed, fail as well."""
@@ -244,7 +257,7 @@ class FunctionCell(Cell):
     def note(self, cell: Cell) -> None:
         """Remember that the function has read a cell."""
         self._reads[cell] = None
-        cell.dependents[self] = None
+        cell.dependents = added(cell.dependents, self)
 
     def forget(self) -> None:
         """Depend on nothing."""
@@ -278,21 +291,23 @@ class Node:
         fields: The names of its fields.
         values: Fields and computed values by name, as expressions read them.
         cells: The values that something depends on or watches, by name.
-        users: The computed values that a field goes into, by the field's name.
+        users: What a field goes into, and what stands for the field itself where it is watched, by the field's name.
+        overridden: The names of fields whose place computed values have taken.
         effects: What wants to be told of any change of the node.
     """
 
-    __slots__ = ("cells", "effects", "fields", "id", "obj", "users", "values")
+    __slots__ = ("cells", "effects", "fields", "id", "obj", "overridden", "users", "values")
 
-    def __init__(self, node_id: str, obj: Any, fields: tuple[str, ...]) -> None:
+    def __init__(self, node_id: str, obj: Any, fields: Mapping[str, None]) -> None:
         """Read the object's fields."""
         self.id = node_id
         self.obj = obj
-        self.fields = dict.fromkeys(fields)
+        self.fields = fields
         self.values: dict[str, Any] = {name: expression_value(getattr(obj, name)) for name in fields}
         self.cells: dict[str, Cell] = {}
         self.users: dict[str, tuple[Cell, ...]] = {}
-        self.effects: dict[Effect, None] = {}
+        self.overridden: dict[str, None] = _NOTHING
+        self.effects: dict[Effect, None] = _NOTHING
 
 
 def expression_value(value: Any) -> Any:

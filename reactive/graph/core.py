@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from reactive.errors import GraphError, UnknownFieldError, UnknownNodeError, shown
 from reactive.expr import Expr
 from reactive.expr.values import same_value
-from reactive.graph.cells import Effect, ExpressionCell, FunctionCell, GroupCell, Node
+from reactive.graph.cells import Effect, ExpressionCell, FunctionCell, GroupCell, Node, added
 from reactive.graph.definitions import define, define_named, field_names
 from reactive.graph.propagation import Propagation
 
@@ -172,7 +172,7 @@ class ReactiveGraph(Propagation):
         """Take in what has changed of a node's object by other ways than this graph, as one change."""
         with self._change():
             node = self._node(node_id)
-            values = {name: getattr(node.obj, name) for name in node.fields}
+            values = {name: getattr(node.obj, name) for name in node.fields if name not in node.overridden}
             self._settle_fields(node, values)
 
     # Groups and functions.
@@ -310,7 +310,7 @@ class ReactiveGraph(Propagation):
         with self._change():
             node = self._node(node_id)
             effect = Effect(node_id, callback, lambda effect: self._remove(node, effect))
-            node.effects[effect] = None
+            node.effects = added(node.effects, effect)
             self._enqueue_node(node)
             return effect
 

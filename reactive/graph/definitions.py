@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from reactive.errors import CycleError, ExpressionTypeError, GraphError, UnknownFieldError, UnknownNodeError, shown
@@ -12,7 +13,7 @@ from reactive.expr.inference import declared_fields
 from reactive.expr.kinds import Declared
 from reactive.expr.named import named_expressions
 from reactive.expr.python import compile_function
-from reactive.graph.cells import Cell, ExpressionCell, Node
+from reactive.graph.cells import Cell, ExpressionCell, Node, added
 from reactive.graph.propagation import Propagation
 
 __all__ = ["define", "define_named", "field_names"]
@@ -62,6 +63,9 @@ def define(graph: Propagation, node: Node, name: str, expr: Expr) -> None:
     for field in expr.fields() - inputs.keys():
         node.users[field] = (*node.users.get(field, ()), cell)
     node.cells[name] = cell
+    if name in node.fields:
+        node.overridden = added(node.overridden, name)
+        node.users.pop(name, None)
     if old is not None and old is not cell:
         _take_over(graph, node, old, cell)
     for user in users:
@@ -83,18 +87,23 @@ def _take_over(graph: Propagation, node: Node, old: Cell, new: Cell) -> None:
     graph._invalidate(old.dependents)
 
 
-def field_names(obj: Any) -> tuple[str, ...]:
-    """Return the names of an object's fields.
+def field_names(obj: Any) -> Mapping[str, None]:
+    """Return the names of an object's fields, shared by all objects of a dataclass.
 
     Raises:
         GraphError: It has none.
     """
     if dataclasses.is_dataclass(obj) and not isinstance(obj, type):
-        return tuple(field.name for field in dataclasses.fields(obj))
-    names = tuple(name for name in getattr(obj, "__dict__", ()) if not name.startswith("_"))
+        return _dataclass_fields(type(obj))
+    names = {name: None for name in getattr(obj, "__dict__", ()) if not name.startswith("_")}
     if not names or isinstance(obj, type):
         raise GraphError(f"{shown(obj)} has no fields: track an instance of a dataclass, or an object with attributes")
     return names
+
+
+@lru_cache(maxsize=256)
+def _dataclass_fields(cls: Any) -> Mapping[str, None]:
+    return {field.name: None for field in dataclasses.fields(cls)}
 
 
 def _function(graph: Propagation, cls: type, expr: Expr, computed: frozenset[str]) -> Callable[[Any], Any]:

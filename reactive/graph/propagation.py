@@ -16,11 +16,11 @@ from reactive.expr.values import same_value
 from reactive.graph.cells import (
     Cell,
     Effect,
-    ExpressionCell,
     FieldCell,
     FunctionCell,
     GroupCell,
     Node,
+    added,
     expression_value,
 )
 
@@ -85,12 +85,13 @@ class Propagation:
             if name not in node.fields:
                 raise self._missing(f"value of {node.id}", name, [*node.cells, *node.fields])
             cell = node.cells[name] = FieldCell(node, name)
+            node.users[name] = (*node.users.get(name, ()), cell)
         return cell
 
     def _settable(self, node: Node, field: str) -> None:
         if field not in node.fields:
             raise UnknownFieldError(field, node.id, node.fields)
-        if isinstance(node.cells.get(field), ExpressionCell):
+        if field in node.overridden:
             raise GraphError(f"{node.id}.{field} is computed: change what it is computed from")
 
     # Reading.
@@ -160,7 +161,7 @@ class Propagation:
                 nodes = [(self._nodes.get(node_id) or self._node(node_id), values) for node_id, values in changes]
                 for node, values in nodes:
                     for field in values:
-                        if field not in node.fields or field in node.cells:
+                        if field not in node.fields or field in node.overridden:
                             self._settable(node, field)
                 if len(nodes) == 1 and len(nodes[0][1]) == 1:
                     node, values = nodes[0]
@@ -178,9 +179,6 @@ class Propagation:
     def _settle_fields(self, node: Node, values: Mapping[str, Any]) -> None:
         changed = False
         for field, value in values.items():
-            cell = node.cells.get(field)
-            if cell is not None and isinstance(cell, ExpressionCell):
-                continue
             value = expression_value(value)
             if same_value(node.values[field], value):
                 continue
@@ -189,8 +187,6 @@ class Propagation:
             users = node.users.get(field)
             if users:
                 self._invalidate(users)
-            if cell is not None:
-                self._invalidate((cell,))
         if changed and node.effects:
             self._enqueue_node(node)
 
@@ -229,7 +225,7 @@ class Propagation:
 
     def _watch(self, cell: Cell, name: str, callback: Callable[[str, Any], object]) -> Effect:
         effect = Effect(name, callback, lambda effect: self._remove(cell, effect))
-        cell.effects[effect] = None
+        cell.effects = added(cell.effects, effect)
         if cell.dirty:
             self._evaluate(cell)
         if cell.error is None:

@@ -79,6 +79,8 @@ RULES: list[tuple[Expr, dict[str, Any], Any]] = [
     (Func("round", x, -2), {"x": 150.0}, 200.0),
     (Func("round", x, 300), {"x": 1e308}, 1e308),
     (Func("ceil", x), {"x": -0.5}, 0.0),
+    (Func("ceil", x), {"x": 2.0}, 2.0),
+    (Func("ceil", x), {"x": 2.1}, 3.0),
     (Func("floor", x), {"x": -0.5}, -1.0),
     (Func("min", x, y, 3), {"x": 5, "y": 4}, 3.0),
     (Func("max", x, y), {"x": 5, "y": None}, None),
