@@ -138,7 +138,10 @@ class CycleError(GraphError):
     def __init__(self, path: Iterable[object]) -> None:
         """Show the way around."""
         self.path = tuple(path)
-        super().__init__(f"cyclic dependency: {' -> '.join(str(step) for step in self.path)}")
+        steps = [str(step) for step in self.path]
+        if len(steps) > 12:
+            steps[6:-5] = ["..."]
+        super().__init__(f"cyclic dependency: {' -> '.join(steps)}")
 
 
 class ComputationError(GraphError):

@@ -53,6 +53,7 @@ def eval_columns(expr: Expr, columns: Mapping[str, Any]) -> Any:
     if len(set(lengths.values())) > 1:
         raise ExpressionTypeError(f"columns of different lengths: {lengths}", expr)
     length = next(iter(lengths.values()), 0)
+    # What is off a domain becomes infinite or NaN, and that null.
     with np.errstate(all="ignore"):
         result = _Vectorised(loaded, Inference()).column(expr, None)
     values = np.broadcast_to(result.values, (length,))
@@ -86,6 +87,7 @@ def _from_array(values: NDArray[Any], name: str) -> _Column:
     code = values.dtype.kind
     every = np.ones(len(values), dtype=np.bool_)
     if code == "f":
+        # A float32 is taken for the double that it is, as Python does.
         doubles = values.astype(np.float64)
         return _Column(doubles, ~np.isnan(doubles), "float")
     if code == "b":
@@ -272,6 +274,7 @@ class _Vectorised:
         valid = left.valid & right.valid
         exact = kind in ("json", "decimal") and not _fits(left, right)
         if object in (left.values.dtype, right.values.dtype) or exact:
+            # Against an exact number, a double counts as its shortest decimal, which is what the store keeps of it.
             if "decimal" in (left.kind, right.kind) and kind != "float":
                 left, right = (self._exact(node, column) for column in (left, right))
             return self._map(node, OPERATIONS[node.op], [left, right], "bool")
@@ -290,6 +293,7 @@ class _Vectorised:
             return _Column(~columns[0].values.astype(np.bool_), columns[0].valid, "bool")
         left, right = columns
         decisive = node.op == "|"
+        # Three-valued: one decisive side settles the matter, whatever the other holds.
         decided = [column.valid & (column.values.astype(np.bool_) == decisive) for column in columns]
         either = decided[0] | decided[1]
         return _Column(either if decisive else ~either, either | (left.valid & right.valid), "bool")

@@ -141,6 +141,7 @@ class _Deephaven:
         if want == "float" and kind == "decimal":
             return f"(isNull({name}) ? NULL_DOUBLE : {name}.doubleValue())"
         if want == "float":
+            # The column may be of whole numbers, whose products wrap around.
             return f"(double){name}"
         if want == "decimal" and kind == "int":
             return f"(isNull({name}) ? null : java.math.BigDecimal.valueOf({name}))"
@@ -202,6 +203,7 @@ class _Deephaven:
         if node.name == "round" and len(operands) == 2:
             places = node.children[1]
             assert isinstance(places, Const)
+            # valueOf goes by the shortest decimal that reads back as the double.
             half_up = f"setScale({places.value}, java.math.RoundingMode.HALF_UP).doubleValue() + 0.0"
             return f"(isNull({x}) ? NULL_DOUBLE : java.math.BigDecimal.valueOf({x}).{half_up})"
         forms = {
@@ -295,7 +297,7 @@ class _Deephaven:
         if kind == "bool":
             return self._same(node, op == "==")
         if kind in ("json", "decimal") and "decimal" not in map(self._inference.kind, node.children):
-            # Longs, or columns of which nothing is known: compared as they are.
+            # Longs, or columns of which nothing is known: compared as they are, since a double would not hold them all.
             kind = "int"
         left, right = (self.value(operand, kind) for operand in node.children)
         if kind == "float":

@@ -58,6 +58,7 @@ class Inference:
         left, right = self.kind(node.left), self.kind(node.right)
         equality = node.op in ("==", "!=")
         if left is None and right is None:
+            # As jsonb any two values are equal or not; an order only numbers are likely to be asked for.
             return "json" if equality else "decimal"
         try:
             kind = common_kind((left, right))
@@ -67,6 +68,7 @@ class Inference:
             raise ExpressionTypeError(f"{shown(node)}: {left} and {right} do not compare with {node.op}", node)
         if kind not in NUMERIC:
             return kind
+        # A whole constant of moderate size: rounding the other side to a double does not change the outcome.
         if kind == "int" and any(_small(operand) for operand in node.children):
             return "float"
         if "float" in (left, right):

@@ -130,6 +130,7 @@ class _Interpreter:
             left = float(left)
         elif isinstance(left, float) and isinstance(right, Decimal):
             right = float(right)
+        # Python would call True equal to 1, and a string unequal to every number, without a word.
         if isinstance(left, bool) is not isinstance(right, bool) or isinstance(left, str) is not isinstance(right, str):
             found = f"{shown(left)} ({type(left).__name__}) and {shown(right)} ({type(right).__name__})"
             raise ExpressionTypeError(f"{shown(node)}: {found} do not compare", node)

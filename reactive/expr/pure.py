@@ -160,6 +160,7 @@ class _Pure:
             return _Code(f"%{value.isoformat()}", atom=True)
         kind = want or self._inference.kind(node)
         if kind == "decimal" and isinstance(value, int):
+            # An Integer compares with a Decimal by value; with a Float it does not.
             kind = "int"
         try:
             return _Code(number_literal(value, kind), atom=True, integer=kind == "int")
@@ -235,6 +236,7 @@ class _Pure:
 
     def _if(self, node: If, kind: str | None) -> _Code:
         condition = self.code(node.condition, "bool")
+        # `if` takes one Boolean, and an empty condition chooses the second value.
         test = f"({condition.text} == true)" if condition.nullable else condition.text
         then, otherwise = self.code(node.then, kind), self.code(node.otherwise, kind)
         return _Code(
@@ -248,6 +250,7 @@ class _Pure:
         result = operands[-1]
         for operand in reversed(operands[:-1]):
             if not operand.nullable:
+                # What stands behind a value that is always there is never looked at.
                 result = operand
                 continue
             result = _Code(

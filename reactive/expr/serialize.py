@@ -98,6 +98,7 @@ def _refuse_constant(text: str) -> Any:
 
 
 def _read(document: Any, path: str, depth: int) -> Expr:
+    # Before the recursion goes deeper, so that a hostile document cannot exhaust the stack.
     if depth > MAX_DEPTH:
         raise MalformedExpression(f"more than {MAX_DEPTH} levels", path[:200])
     if not isinstance(document, Mapping):

@@ -131,13 +131,19 @@ def _declared(cls: type) -> dict[str, Declared]:
 
 def _path(start: Iterable[Cell], *targets: Cell) -> list[Any]:
     """Return a way from some cells, over what they are made of, to one of the targets; empty if there is none."""
-    pending = [[cell] for cell in start]
-    seen: set[Cell] = set()
+    came_from: dict[Cell, Cell | None] = dict.fromkeys(start)
+    pending = list(came_from) if targets else []
     while pending:
-        way = pending.pop()
-        if way[-1] in targets:
+        cell = pending.pop()
+        if cell in targets:
+            way: list[Cell] = []
+            step: Cell | None = cell
+            while step is not None:
+                way.insert(0, step)
+                step = came_from[step]
             return way
-        if way[-1] not in seen:
-            seen.add(way[-1])
-            pending += [[*way, cell] for cell in way[-1].inputs]
+        for each in cell.inputs:
+            if each not in came_from:
+                came_from[each] = cell
+                pending.append(each)
     return []

@@ -105,10 +105,12 @@ class Propagation:
             error = cell.error
             if isinstance(error.__cause__, CycleError):
                 raise CycleError(error.__cause__.path) from error
+            # A new error each time: one that is raised again and again would gather tracebacks without end.
             raise ComputationError(error.name, error.__cause__ or error) from error.__cause__
         return cell.value
 
     def _evaluate(self, cell: Cell) -> None:
+        # A stack of our own: chains of computed values may be longer than Python's.
         stack = [cell]
         while stack:
             top = stack[-1]
@@ -212,6 +214,7 @@ class Propagation:
         signals: list[tuple[Any, Any]] = []
         stale, self._stale = self._stale, []
         for cell in stale:
+            # Another effect's value may have needed this one already.
             if cell.dirty:
                 self._evaluate(cell)
             if cell.error is not None:

@@ -158,6 +158,7 @@ class Sum(_Numeric):
         self._floats -= isinstance(value, float)
 
     def _reduce(self, count: int) -> Any:
+        # Python divides whole numbers of any size and rounds once.
         return self._total / (1 << _UNIT) if self._floats else self._total >> _UNIT
 
 
@@ -235,6 +236,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _units(value: float) -> int:
+    # The denominator of a double is a power of two, so that this is exact.
     numerator, denominator = value.as_integer_ratio()
     return numerator << (_UNIT + 1 - denominator.bit_length())
 

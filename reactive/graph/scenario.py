@@ -62,6 +62,7 @@ class Scenario:
         return values
 
     def _expression(self, cell: ExpressionCell) -> Any:
+        # Computed values read their own node's fields alone.
         if cell.node.id not in self._changes:
             return self._graph._read(cell)
         if cell not in self._computed:

@@ -126,6 +126,18 @@ def test_computed_of_computed_settles_in_one_go() -> None:
     assert calls == [("sum", 3000.0), ("sum", 3300.0)]
 
 
+def test_chain_of_computed_values_may_be_longer_than_pythons_stack() -> None:
+    graph, (node,) = book(1.0, quantity=1)
+    graph.computed(node, "c0", Field("mv") + 1)
+    for place in range(1, 3000):
+        graph.computed(node, f"c{place}", Field(f"c{place - 1}") + 1)
+    assert graph.get(node, "c2999") == 3001.0
+    graph.update(node, "price", 2.0)
+    assert graph.get(node, "c2999") == 3002.0
+    with pytest.raises(CycleError, match="mv -> c2999 -> c2998"):
+        graph.computed(node, "mv", Field("c2999"))
+
+
 def test_computed_defined_anew_replaces_what_depends_on_it() -> None:
     graph, (node,) = book(10.0)
     graph.computed(node, "twice", Field("mv") * 2)
