@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -39,9 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
     # pytest closes its usual folder to other users whenever a run starts: PostgreSQL, which does not run as root, would
     # lose the data directories of a run that is under way.
     if config.option.basetemp is None:
-        folder = tempfile.TemporaryDirectory(prefix="tests-", ignore_cleanup_errors=True)
-        config.add_cleanup(folder.cleanup)
-        config.option.basetemp = f"{folder.name}/t"
+        folder = tempfile.mkdtemp(prefix="tests-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        config.option.basetemp = f"{folder}/t"
     # A process with a JVM in it must not fork.
     multiprocessing.set_start_method("spawn")
 
@@ -50,12 +51,13 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     session.config.stash[STATUS] = int(exitstatus)
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     if "jpy" not in sys.modules or STATUS not in config.stash:
         return
-    # The JVM's threads go on to the end. One that calls into Python while the interpreter is taken apart ends the run
-    # with a segmentation fault, after the last line, instead of with its status.
+    # The JVM handles SIGSEGV as part of its ordinary work, and its threads go on to the very end. pytest's faulthandler
+    # would now put back the handler of before the JVM, and the next null that Java meets would end the run by that
+    # signal instead of with its status. So the run ends here.
     config.get_terminal_writer().flush()
     sys.stdout.flush()
     sys.stderr.flush()
