@@ -212,12 +212,7 @@ class ReactiveGraph(Propagation):
             self._results[name] = group
 
     def get_group(self, name: str) -> Any:
-        """Return the value of a group.
-
-        Raises:
-            UnknownNodeError: There is no such group.
-            ComputationError: A member's value, or the reduction, failed.
-        """
+        """Return the value of a group; as `get` with one argument."""
         return self.get(name)
 
     def add_to_group(self, name: str, node_id: str) -> None:
@@ -375,7 +370,8 @@ class ReactiveGraph(Propagation):
             for node_id, values in changes.items():
                 for field in values:
                     self._settable(self._node(node_id), field)
-            yield Scenario(self, changes)
+        # Not under the lock: whoever looks may take his time, and may change the graph meanwhile.
+        yield Scenario(self, changes)
 
     def explain(self, node_id: str, name: str | None = None) -> str:
         """Return how a value comes about, as a tree of its parts with their current values.

@@ -32,23 +32,25 @@ class Scenario:
             UnknownNodeError: There is no such node or name.
             ComputationError: Computing it, or what it depends on, failed.
         """
-        if name is None:
-            return self._result(self._graph._result(node_id))
-        node = self._graph._node(node_id)
-        cell = node.cells.get(name)
-        if isinstance(cell, ExpressionCell):
-            return self._expression(cell)
-        if name in node.fields:
-            return self.get_field(node_id, name)
-        return self._graph.get(node_id, name)
+        with self._graph._state:
+            if name is None:
+                return self._result(self._graph._result(node_id))
+            node = self._graph._node(node_id)
+            cell = node.cells.get(name)
+            if isinstance(cell, ExpressionCell):
+                return self._expression(cell)
+            if name in node.fields:
+                return self.get_field(node_id, name)
+            return self._graph.get(node_id, name)
 
     def get_field(self, node_id: str, name: str) -> Any:
         """Return a field of a node as the changes have it."""
-        node = self._graph._node(node_id)
-        if name not in node.fields:
-            raise UnknownFieldError(name, node_id, node.fields)
-        changed = self._changes.get(node_id, {})
-        return changed[name] if name in changed else getattr(node.obj, name)
+        with self._graph._state:
+            node = self._graph._node(node_id)
+            if name not in node.fields:
+                raise UnknownFieldError(name, node_id, node.fields)
+            changed = self._changes.get(node_id, {})
+            return changed[name] if name in changed else getattr(node.obj, name)
 
     def get_group(self, name: str) -> Any:
         """Return the value of a group."""

@@ -594,6 +594,18 @@ def test_scenario_looks_without_touching() -> None:
         scenario.get_group("total")
 
 
+def test_scenario_stays_open_while_the_graph_goes_on() -> None:
+    graph, (n1, n2) = book(10.0, 20.0)
+    graph.group_computed("total", [n1, n2], "mv")
+    with graph.scenario({n1: {"price": 30.0}}) as scenario:
+        thread = threading.Thread(target=graph.update, args=(n2, "price", 21.0))
+        thread.start()
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+        assert scenario.get_group("total") == 5100.0
+    assert graph.get_group("total") == 3100.0
+
+
 def test_explain_shows_parts_with_their_values() -> None:
     graph, (n1, n2) = book(10.0, 20.0)
     graph.computed(n1, "rich", (Field("mv") - Field("cost")) > 500)
