@@ -34,6 +34,7 @@ __all__ = ["ObjectStoreServer"]
 DATABASE = "store"
 SUPERUSER = "postgres"
 RECOVERY_SECONDS = 300.0
+INTERRUPTED_START_SECONDS = 1.0  # between the start command and the server's first sign
 _one_thread = threading.RLock()
 
 HBA = f"""\
@@ -234,17 +235,34 @@ def _start_postgres(directory: Path, visiting: bool) -> PostgresServer:
             if not psutil.pid_exists(process):  # killed before it could let go
                 users.get_and_remove(process)
         _settle(postgres)
-        if visiting and _running_mark(cluster) and not users.get_and_remove(-1):
+        found = _running_mark(cluster) is not None
+        if visiting and found and not users.get_and_remove(-1):
             postgres.cleanup_mode = None
         try:
             postgres.start()
         except subprocess.TimeoutExpired:
             _settle(postgres)  # replaying the write-ahead log after a crash may outlast the start command
             postgres.start()
+        except (KeyboardInterrupt, SystemExit):
+            if not found:
+                _give_up(postgres)
+            raise
     except (subprocess.SubprocessError, OSError) as error:
         told = _programs.complaint if isinstance(error, subprocess.CalledProcessError) else str(error)
         raise StoreError(f"PostgreSQL did not start in {cluster}: {told}\n{_log_tail(cluster)}") from error
     return postgres.__enter__()
+
+
+def _give_up(postgres: PostgresServer) -> None:
+    """End a server whose start was interrupted: it comes up all the same, and nobody would be there to end it."""
+    deadline = time.monotonic() + INTERRUPTED_START_SECONDS
+    while _running_mark(postgres.pgdata) is None:
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.05)
+    _settle(postgres)
+    postgres.start()
+    postgres.__enter__().__exit__(None, None, None)
 
 
 def _secure(cluster: Path) -> None:

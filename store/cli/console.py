@@ -48,10 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error.format_message())
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except psycopg2.Error as error:
-        return _fail(error.diag.message_primary or str(error))
-    except (StoreError, OSError) as error:
-        return _fail(str(error))
+    except (psycopg2.Error, StoreError, OSError) as error:
+        status = _interrupted_before(error)
+        if status is not None:
+            return status
+        told = error.diag.message_primary if isinstance(error, psycopg2.Error) else None
+        return _fail(told or str(error))
 
 
 @contextmanager
@@ -76,6 +78,18 @@ def _wait(conn: Connection) -> None:
         with suppress(psycopg2.Error):
             conn.cancel()
         raise
+
+
+def _interrupted_before(error: BaseException) -> int | None:
+    """Return the status of an interrupt that an error only followed: psycopg2 closes what it interrupts."""
+    before: BaseException | None = error
+    while before is not None:
+        if isinstance(before, KeyboardInterrupt):
+            return INTERRUPTED
+        if isinstance(before, SystemExit):
+            return TERMINATED
+        before = before.__context__
+    return None
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:
