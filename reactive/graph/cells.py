@@ -196,6 +196,12 @@ class GroupCell(Cell):
         """Take a member."""
         self.members[node_id] = self.pending[node_id] = cell
         cell.groups[self] = node_id
+        self._reduction.reserve(node_id)
+
+    def replace(self, node_id: str, cell: Cell) -> None:
+        """Let a member's value come from another cell."""
+        self.members[node_id].groups.pop(self, None)
+        self.add(node_id, cell)
 
     def remove(self, node_id: str) -> None:
         """Let go of a member."""

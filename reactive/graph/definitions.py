@@ -81,8 +81,7 @@ def _take_over(graph: Propagation, node: Node, old: Cell, new: Cell) -> None:
     """Let a computed value stand where the field of its name was watched."""
     new.effects, new.signal = old.effects, old.signal
     for group in list(old.groups):
-        group.remove(node.id)
-        group.add(node.id, new)
+        group.replace(node.id, new)
         graph._invalidate((group,))
     graph._invalidate(old.dependents)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 __all__ = ["Recomputed", "Reduction", "reduction_of"]
 
+_UNSET = object()
 _UNIT = 1074  # the least positive double is 2**-1074
 
 
@@ -28,11 +29,13 @@ class Reduction(ABC):
         self._skip_none = skip_none
         self._nones = 0
 
+    def reserve(self, member: Hashable) -> None:
+        """Give a member its place among the values, before it has one of its own."""
+        self.values.setdefault(member, _UNSET)
+
     def set(self, member: Hashable, value: Any) -> None:
-        """Add a member, or change its value."""
-        if member in self.values:
-            self._drop(member, self.values[member])
-        # A member keeps its place among the values when its own changes.
+        """Set the value of a member, which keeps its place."""
+        self._drop(member, self.values.get(member, _UNSET))
         self.values[member] = value
         if value is None:
             self._nones += 1
@@ -45,6 +48,8 @@ class Reduction(ABC):
             self._drop(member, self.values.pop(member))
 
     def _drop(self, member: Hashable, value: Any) -> None:
+        if value is _UNSET:
+            return
         if value is None:
             self._nones -= 1
         else:
