@@ -71,7 +71,7 @@ class Storable(metaclass=StorableMeta):
     Every annotated field must be an approved column of `store.columns.REGISTRY`; the check runs when the class is
     defined. The stored name of a type is its class name, or `type_name`: `class Order(Storable, type_name="fx.Order")`.
     A lifecycle is given as `class Order(Storable, state_machine=OrderLifecycle)` or set later as
-    `Order._state_machine = OrderLifecycle`.
+    `Order._state_machine = OrderLifecycle`; `Order._workflow_engine` runs the workflows of its edges.
 
     Equality, repr and hash are the dataclass's own: data only. Pickling and copying keep the metadata.
 

@@ -238,6 +238,7 @@ class StoreClient:
             InvalidTransition: The machine has no such edge.
             TransitionNotPermitted: The edge is not for this user.
             GuardFailure: The edge's guard does not hold for the object.
+            EngineMissing: The edge starts a workflow, and the class has no engine.
             VersionConflict: The entity has a newer version.
         """
         self._transitions.run(obj, to_state, valid_from, idempotency_key)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 __all__ = [
     "AccessDenied",
     "ConnectionLost",
+    "EngineMissing",
     "EntityDeleted",
     "EntityNotFound",
     "GuardFailure",
@@ -257,6 +258,30 @@ class TransitionNotPermitted(StoreError, PermissionError):
         self.from_state = from_state
         self.to_state = to_state
         self.allowed_by: tuple[str, ...] = tuple(allowed_by)
+
+
+class EngineMissing(StoreError, RuntimeError):
+    """A transition that starts a workflow, of a class without an engine to run it.
+
+    Attributes:
+        type_name: The class.
+        from_state: The state of the object.
+        to_state: The state that was asked for.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        type_name: str | None = None,
+        from_state: str | None = None,
+        to_state: str | None = None,
+    ) -> None:
+        """Keep the message and its facts."""
+        super().__init__(message)
+        self.type_name = type_name
+        self.from_state = from_state
+        self.to_state = to_state
 
 
 class EntityNotFound(StoreError, LookupError):

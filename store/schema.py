@@ -15,9 +15,21 @@ from store.sql import script
 __all__ = ["bootstrap_schema", "disable_user", "enable_user", "provision_user"]
 
 # Applied once each, in this order; never edited after a release.
-MIGRATIONS = ("tables",)
+MIGRATIONS = ("tables", "outbox")
 # Applied whenever their text changes.
-DEFINITIONS = ("access", "fold", "mutate", "create", "append", "log", "share", "rebuild", "triggers", "grants")
+DEFINITIONS = (
+    "access",
+    "fold",
+    "mutate",
+    "create",
+    "append",
+    "workflows",
+    "log",
+    "share",
+    "rebuild",
+    "triggers",
+    "grants",
+)
 
 MAX_ROLE_NAME_BYTES = 63
 CONNECTIONS_PER_USER = 64

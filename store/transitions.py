@@ -1,4 +1,8 @@
-"""Carrying out one transition: checks, the event and its Tier 1 action in one transaction, Tier 2 after the commit."""
+"""Carrying out one transition.
+
+One transaction holds the event, its Tier 1 action and the Tier 3 row from which an engine starts the workflow; the
+engine's waking and Tier 2 come after the commit.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,8 @@ from typing import Any
 
 from store.base import Storable
 from store.connection import Database
-from store.errors import InvalidTransition, StoreError
+from store.engine import WorkflowStarter
+from store.errors import EngineMissing, InvalidTransition, shown
 from store.state_machine import Transition
 from store.writing import Append, Writer, changed_fields, require_written
 
@@ -40,23 +45,47 @@ class Transitions:
                 f"{name} has no state machine: set {name}._state_machine to a StateMachine class", to_state=to_state
             )
         edge: Transition = machine.check_transition(obj, to_state, self._database.user)
-        if edge.start_workflow is not None:
-            raise StoreError(
-                f"{type(obj).__name__}: {edge.from_state} -> {to_state} starts a workflow, and this version of the"
-                " store has no durable way to start one"
-            )
-        change = Append(obj, "STATE_CHANGE", changed_fields(obj, None), to_state, valid_from)
+        engine = None if edge.start_workflow is None else _engine_of(type(obj), edge)
+        change = Append(
+            obj, "STATE_CHANGE", changed_fields(obj, None), to_state, valid_from, starts_workflow=engine is not None
+        )
         hooks = [hook for hook in (edge.on_exit, edge.on_enter) if hook is not None]
-        if edge.action is None and not hooks:
+        if edge.action is None and not hooks and engine is None:
             self._writer.append([change], key)
             return
         made = False
         with self._database.transaction() as transaction:
-            # Before the event is on its way, so that the hooks come before the bus.
+            # Before the event is on its way, so that these come before the bus.
+            if engine is not None:
+                transaction.after_commit.append(lambda: _wake(engine))
             transaction.after_commit.append(lambda: _run_hooks(hooks if made else [], obj, edge))
             made = self._writer.append([change], key)
             if made and edge.action is not None:
                 edge.action(obj, edge.from_state, to_state)
+
+
+def _engine_of(cls: type[Storable], edge: Transition) -> WorkflowStarter:
+    """Return the engine of a class for an edge that starts a workflow, or say how to give it one."""
+    engine = cls._workflow_engine
+    if isinstance(engine, WorkflowStarter):
+        return engine
+    workflow = getattr(edge.start_workflow, "__qualname__", edge.start_workflow)
+    found = "has no workflow engine" if engine is None else f"has {shown(engine)} for a workflow engine"
+    raise EngineMissing(
+        f"{cls.__name__}: {edge.from_state!r} -> {edge.to_state!r} starts the workflow {workflow}, and {cls.__name__}"
+        f" {found}: set {cls.__name__}._workflow_engine to the engine that shall run it",
+        type_name=cls.type_name(),
+        from_state=edge.from_state,
+        to_state=edge.to_state,
+    )
+
+
+def _wake(engine: WorkflowStarter) -> None:
+    """Tell the engine of a new row. The row is committed: without this it is only found later."""
+    try:
+        engine.wake()
+    except Exception:
+        logger.exception("%r could not be woken; it finds the workflow to be started when it looks by itself", engine)
 
 
 def _run_hooks(hooks: list[Any], obj: Storable, edge: Transition) -> None:

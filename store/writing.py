@@ -30,6 +30,7 @@ class Append(NamedTuple):
     state: str | None = None
     valid_from: datetime | None = None
     valid_to: datetime | None = None
+    starts_workflow: bool = False
 
 
 class Writer:
@@ -115,6 +116,7 @@ class Writer:
                     "changes": change.changes,
                     "from_state": None if change.state is None else obj.state,
                     "state": change.state,
+                    "workflow": change.starts_workflow,
                     "valid_from": _text(start),
                     "valid_to": _text(end),
                 }

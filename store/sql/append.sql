@@ -189,6 +189,10 @@ BEGIN
                                      state, updated_by, changes)
     VALUES (nextval('store.event_seq'), h.entity_id, h.version + 1, h.type_name, v_event, v_at, v_from, v_to, v_state,
             v_user, v_changes);
+    IF v_event = 'STATE_CHANGE' AND (p_item->>'workflow')::boolean THEN
+        INSERT INTO store.workflow_outbox (entity_id, version, type_name, from_state, to_state, username, created_at)
+        VALUES (h.entity_id, h.version + 1, h.type_name, h.state, v_state, v_user, v_at);
+    END IF;
     UPDATE store.object_heads x
     SET version = h.version + 1, last_tx_time = v_at, folded_at = v_at, state_since = a.state_since,
         deleted = a.deleted, due = a.due, present = a.present, event_type = a.event_type, tx_time = a.tx_time,
@@ -215,11 +219,13 @@ BEGIN
     FOR v IN
         WITH item AS MATERIALIZED (
             SELECT nextval('store.event_seq') AS seq, i.n, i.entity_id, i.type_name, h.version + 1 AS version,
-                   t.at, r.valid_from AS starts, r.valid_to AS ends, l.event, i.state AS new_state, i.changes, a.*
+                   t.at, r.valid_from AS starts, r.valid_to AS ends, l.event, h.state AS old_state,
+                   i.state AS new_state, i.workflow, i.changes, a.*
             FROM ROWS FROM (jsonb_to_recordset(p_items) AS (entity_id uuid, type_name text, event_type text,
-                                                            changes jsonb, state text, valid_from timestamptz,
-                                                            valid_to timestamptz))
-                 WITH ORDINALITY AS i (entity_id, type_name, event_type, changes, state, valid_from, valid_to, n)
+                                                            changes jsonb, state text, workflow boolean,
+                                                            valid_from timestamptz, valid_to timestamptz))
+                 WITH ORDINALITY AS i (entity_id, type_name, event_type, changes, state, workflow, valid_from,
+                                       valid_to, n)
             JOIN store.object_heads h ON h.entity_id = i.entity_id
             CROSS JOIN LATERAL (SELECT greatest(p_clock, h.last_tx_time + interval '1 microsecond') AS at) t
             CROSS JOIN LATERAL (SELECT coalesce(i.valid_from, t.at) AS valid_from,
@@ -233,6 +239,11 @@ BEGIN
             SELECT i.seq, i.entity_id, i.version, i.type_name, i.event, i.at, i.starts, i.ends, i.new_state,
                    session_user, i.changes
             FROM item i
+        ), to_start AS (
+            INSERT INTO store.workflow_outbox (entity_id, version, type_name, from_state, to_state, username,
+                                               created_at)
+            SELECT i.entity_id, i.version, i.type_name, i.old_state, i.new_state, session_user, i.at
+            FROM item i WHERE i.event = 'STATE_CHANGE' AND i.workflow
         ), projected AS (
             UPDATE store.object_heads x
             SET version = i.version, last_tx_time = i.at, folded_at = i.at, state_since = i.state_since,
@@ -291,7 +302,7 @@ END
 $$;
 
 -- p_items: [{entity_id, type_name, version (the one expected), event_type, changes, from_state (the one expected),
--- state, valid_from, valid_to}, ...];
+-- state, workflow (whether the change of state starts one), valid_from, valid_to}, ...];
 -- the rows come back in that order, as a read would return them.
 CREATE OR REPLACE FUNCTION store.append_events(p_items jsonb, p_shared_clock boolean, p_key text)
 RETURNS SETOF store.change

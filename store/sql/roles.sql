@@ -3,7 +3,7 @@ DO $$
 DECLARE
     role_name text;
 BEGIN
-    FOREACH role_name IN ARRAY ARRAY['store_owner', 'store_user', 'store_reads_all', 'store_admin'] LOOP
+    FOREACH role_name IN ARRAY ARRAY['store_owner', 'store_user', 'store_reads_all', 'store_admin', 'store_engine'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
             BEGIN
                 EXECUTE format('CREATE ROLE %I NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS', role_name);

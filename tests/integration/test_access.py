@@ -25,6 +25,7 @@ TABLES = {
     "transaction_clocks": "tx_time",
     "type_shapes": "fields",
     "schema_version": "version",
+    "workflow_outbox": "username",
 }
 
 
