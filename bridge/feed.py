@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bridge.cells import Cell, instant_cell
 from bridge.errors import BridgeError, CellRefused
 from bridge.java_columns import java_value
+from bridge.schedule import DueChanges
 from bridge.type_mapping import METADATA_COLUMNS, FieldColumn, field_columns
 from store.base import record_schema
 from store.errors import nearest_names
@@ -47,6 +49,8 @@ class Feed:
 
     Attributes:
         position: The place in the log of the last event delivered.
+        due_changes: What will change without an event.
+        lock: Held while events or due changes are handed to the tables, so that the newest comes last.
     """
 
     def __init__(
@@ -58,6 +62,8 @@ class Feed:
         writer: RowWriter | None = None,
     ) -> None:
         self.position = 0
+        self.due_changes = DueChanges()
+        self.lock = threading.Lock()
         self.type_name = cls.type_name()
         shown = field_columns(cls, columns)
         self._sources = [_Source(column) for column in shown]
@@ -86,16 +92,21 @@ class Feed:
             self.raw = blink_to_append_only(blink.where(_IN_RAW).view(columns))
         self.live = blink.last_by("EntityId").where(_IN_LIVE).view(columns)
 
-    def deliver(self, rows: Sequence[LogRow]) -> None:
+    def deliver(self, rows: Sequence[LogRow]) -> bool:
         """Hand events to the tables, each once however often it is given.
+
+        Returns:
+            Whether the first of the changes ahead is a new one.
 
         Raises:
             BridgeError: The tables take no more rows.
         """
         published = []
+        sooner = False
         for row in rows:
             if row.seq <= self.position:
                 continue
+            sooner = self.due_changes.note(row.metadata.entity_id, row.due) or sooner
             found = self._steer(row)
             if found is None:
                 continue
@@ -112,6 +123,17 @@ class Feed:
             self._publisher.write_cells(published)
         if rows:
             self.position = max(self.position, rows[-1].seq)
+        return sooner
+
+    def deliver_due(self, rows: Sequence[LogRow]) -> None:
+        """Show in the live table what entities have become without an event."""
+        published = []
+        for row in rows:
+            found = self._steer(row)
+            if found is not None:
+                published.append((*self._cells(row), False, found[1]))
+        if published:
+            self._publisher.write_cells(published)
 
     def wait_visible(self, timeout: float | None = None) -> bool:
         """Wait until what was delivered is in the tables; see `TableWriter.wait_visible`."""

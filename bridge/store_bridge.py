@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Iterable
+from datetime import datetime, timezone
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from typing_extensions import Self
 
 from bridge.errors import BridgeError
 from bridge.feed import Feed, RowWriter
+from bridge.follower import Follower
 from bridge.java_columns import require_jvm
 from store.base import Storable, record_schema
 from store.connection import conninfo, run_named
-from store.errors import StoreError
-from store.subscriptions import LogReader, LogRow
+from store.log_reader import LogReader
 
 if TYPE_CHECKING:
     from deephaven.table import Table
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["StoreBridge"]
 
-logger = logging.getLogger(__name__)
-
-_RETRY_SECONDS = 1.0
 _LOOK_SECONDS = 0.002
 _NO_POSITION = 2**62  # beyond any position: asks for the log's end, not for a safe read
 
@@ -71,7 +68,7 @@ class StoreBridge:
         self._subscriber_id = subscriber_id
         self._poll_seconds = poll_seconds
         self._feeds: dict[str, Feed] = {}  # by type name: a notebook cell that runs again makes another class
-        self._followers: list[_Follower] = []
+        self._followers: list[Follower] = []
         self._lock = threading.Lock()
         self._running = False
 
@@ -169,7 +166,7 @@ class StoreBridge:
             follower.stop()
 
     def wait_current(self, timeout: float | None = None) -> bool:
-        """Wait until everything committed before the call is visible in the tables.
+        """Wait until everything that was committed, or fell due, before the call is visible in the tables.
 
         Args:
             timeout: Seconds; None waits as long as it takes.
@@ -186,6 +183,7 @@ class StoreBridge:
             True
         """
         deadline = None if timeout is None else time.monotonic() + timeout
+        moment = datetime.now(timezone.utc)
         with self._lock:
             followers = list(self._followers)
             feeds = list(self._feeds.values())
@@ -196,7 +194,7 @@ class StoreBridge:
             end = run_named(probe.connect(), "watermark", [_NO_POSITION])[0][0]
         finally:
             probe.close()
-        while any(follower.position < end for follower in followers):
+        while any(follower.position < end or follower.schedule.overdue(moment) for follower in followers):
             for follower in followers:
                 follower.check()
             if deadline is not None and time.monotonic() >= deadline:
@@ -219,78 +217,6 @@ class StoreBridge:
 
     def _follow(self, feeds: list[Feed], subscriber_id: str | None) -> None:
         # A type that is registered later gets a reader of its own, which begins at the beginning.
-        follower = _Follower(self._conninfo, feeds, subscriber_id, self._poll_seconds)
+        follower = Follower(self._conninfo, feeds, subscriber_id, self._poll_seconds)
         follower.start()
         self._followers.append(follower)
-
-
-class _Follower:
-    """One reader of the log and the feeds that it serves."""
-
-    def __init__(
-        self, conninfo: dict[str, Any], feeds: list[Feed], subscriber_id: str | None, poll_seconds: float
-    ) -> None:
-        self._feeds = {feed.type_name: feed for feed in feeds}
-        self._subscriber_id = subscriber_id
-        self._reader = LogReader(conninfo, types=list(self._feeds), data=True, poll_seconds=poll_seconds)
-        self._reader.position = min(feed.position for feed in feeds)
-        self._failure: BridgeError | None = None
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="store-bridge", daemon=True)
-
-    @property
-    def position(self) -> int:
-        """The place in the log up to which everything is delivered."""
-        return self._reader.position
-
-    def start(self) -> None:
-        try:
-            self._reader.connect()
-        except BaseException:
-            self._reader.close()
-            raise
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self._reader.stop()
-        if self._thread is not threading.current_thread():
-            self._thread.join()
-            self._reader.close()
-
-    def check(self) -> None:
-        if self._failure is not None:
-            raise BridgeError(f"the bridge has stopped: {self._failure}") from self._failure
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                for rows in self._reader.follow():
-                    self._deliver(rows)
-            except BridgeError as error:
-                logger.error("the bridge stops: %s", error)
-                self._failure = error
-                return
-            except Exception:
-                # Feeds take each event once, so what was delivered before the error does no harm when it comes again.
-                logger.exception("the bridge stumbles at position %d; trying again", self.position)
-                self._stopping.wait(_RETRY_SECONDS)
-
-    def _deliver(self, rows: list[LogRow]) -> None:
-        if len(self._feeds) == 1:
-            next(iter(self._feeds.values())).deliver(rows)
-        else:
-            by_type: dict[str, list[LogRow]] = {}
-            for row in rows:
-                by_type.setdefault(row.type_name, []).append(row)
-            for type_name, found in by_type.items():
-                self._feeds[type_name].deliver(found)
-        if self._subscriber_id is not None:
-            self._save_checkpoint(rows[-1].seq)
-
-    def _save_checkpoint(self, position: int) -> None:
-        assert self._subscriber_id is not None
-        try:
-            run_named(self._reader.connect(), "save_checkpoint", [self._subscriber_id, position], changing=True)
-        except StoreError as error:
-            logger.warning("bridge %r keeps its old checkpoint: %s", self._subscriber_id, error)

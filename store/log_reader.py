@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from store.base import Metadata
@@ -37,6 +38,8 @@ class LogRow(NamedTuple):
         changes: The changed fields in JSON form.
         data: All fields as a read showed them just after the event; None where it showed nothing, or where data was
             not asked for.
+        due: When what a read shows of the entity next changes by itself, counted from its newest event on: a scheduled
+            change begins, a bounded one ends.
     """
 
     seq: int
@@ -44,6 +47,7 @@ class LogRow(NamedTuple):
     metadata: Metadata
     changes: dict[str, Any]
     data: dict[str, Any] | None
+    due: datetime | None = None
 
 
 class LogReader:
@@ -137,6 +141,7 @@ class LogReader:
                 Metadata(*row[1:10]),
                 json.loads(row[11]),
                 None if row[12] is None else json.loads(row[12]),
+                row[13],
             )
             for row in run_named(conn, "read_log", [self.position, self._target, self._types, limit, self._data])
         ]

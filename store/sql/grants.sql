@@ -38,6 +38,7 @@ GRANT EXECUTE ON FUNCTION
     store.object_as_of(uuid, timestamptz, timestamptz),
     store.objects_as_of(text, timestamptz, timestamptz),
     store.objects_due(text, timestamptz),
+    store.objects_now(text, uuid[]),
     store.first_matches(text, jsonb, text, uuid, integer),
     store.object_history(uuid),
     store.object_audit(uuid),

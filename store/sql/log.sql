@@ -39,6 +39,21 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_tem
       AND h.acl && (SELECT store.principals())
 $$;
 
+-- What a read returns now for entities of a type that the caller may see, and when that next changes by itself.
+-- data is null where a read returns nothing.
+CREATE OR REPLACE FUNCTION store.objects_now(p_type text, p_entities uuid[])
+RETURNS TABLE (entity_id uuid, version integer, owner text, updated_by text, tx_time timestamptz,
+               valid_from timestamptz, valid_to timestamptz, state text, event_type text, data jsonb, due timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+    SELECT h.entity_id, h.version, h.owner, s.updated_by, s.tx_time, s.valid_from, nullif(s.valid_to, 'infinity'),
+           s.state, s.event_type, CASE WHEN s.event_type <> 'DELETED' THEN s.data END,
+           nullif(store.next_change(h.entity_id, a.present_moment), 'infinity')
+    FROM store.object_heads h
+    CROSS JOIN LATERAL (SELECT greatest(statement_timestamp(), h.last_tx_time) AS present_moment) a
+    LEFT JOIN LATERAL store.state_at(h.entity_id, 'infinity', a.present_moment) s ON true
+    WHERE h.entity_id = ANY (p_entities) AND h.type_name = p_type AND h.acl && (SELECT store.principals())
+$$;
+
 -- The first entities of a type, in entity order behind p_after, whose current data contains p_contained and whose
 -- state is p_state (null: any); only those found among the next few, beyond which the index on data costs less.
 CREATE OR REPLACE FUNCTION store.first_matches(
@@ -119,15 +134,17 @@ $$;
 
 -- Second half: the events in (p_after, p_upto] that the caller may see, by seq.
 -- data, when asked for, is State(tx_time, tx_time): what a read returned just after the event, null if nothing.
+-- due: when what a read returns of the entity next changes by itself, counted from its newest event on.
 -- The planner cannot know how few rows a batch takes, and would read the whole log for each.
 CREATE OR REPLACE FUNCTION store.read_log(p_after bigint, p_upto bigint, p_types text[], p_limit integer, p_data boolean)
 RETURNS TABLE (seq bigint, entity_id uuid, version integer, owner text, updated_by text, tx_time timestamptz,
                valid_from timestamptz, valid_to timestamptz, state text, event_type text, type_name text,
-               changes jsonb, data jsonb)
+               changes jsonb, data jsonb, due timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp
 SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off AS $$
     SELECT e.seq, e.entity_id, e.version, h.owner, e.updated_by, e.tx_time, e.valid_from,
-           nullif(e.valid_to, 'infinity'), s.state, e.event_type, e.type_name, e.changes, s.data
+           nullif(e.valid_to, 'infinity'), s.state, e.event_type, e.type_name, e.changes, s.data,
+           nullif(h.due, 'infinity')
     FROM store.object_events e
     JOIN store.object_heads h ON h.entity_id = e.entity_id
     LEFT JOIN LATERAL (

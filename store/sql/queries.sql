@@ -42,8 +42,12 @@ SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::xid8
 
 -- name: read_log
 SELECT seq, entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, type_name,
-       changes::text, data::text
+       changes::text, data::text, due
 FROM store.read_log($1::bigint, $2::bigint, $3::text[], $4::integer, $5::boolean)
+
+-- name: objects_now
+SELECT entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, data::text, due
+FROM store.objects_now($1::text, $2::text[]::uuid[])
 
 -- name: read_checkpoint
 SELECT seq FROM store.checkpoints WHERE username = session_user AND subscriber_id = $1::text

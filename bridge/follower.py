@@ -1,0 +1,102 @@
+"""One reader of the log, and the types that it serves."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from bridge.errors import BridgeError
+from bridge.feed import Feed
+from bridge.schedule import ScheduleWatcher
+from store.connection import run_named
+from store.errors import StoreError
+from store.log_reader import LogReader, LogRow
+
+__all__ = ["Follower"]
+
+logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 1.0
+
+
+class Follower:
+    """One reader of the log and the feeds that it serves."""
+
+    def __init__(
+        self, conninfo: dict[str, Any], feeds: list[Feed], subscriber_id: str | None, poll_seconds: float
+    ) -> None:
+        self._feeds = {feed.type_name: feed for feed in feeds}
+        self._subscriber_id = subscriber_id
+        self._reader = LogReader(conninfo, types=list(self._feeds), data=True, poll_seconds=poll_seconds)
+        self._reader.position = min(feed.position for feed in feeds)
+        self.schedule = ScheduleWatcher(conninfo, feeds)
+        self._failure: BridgeError | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="store-bridge", daemon=True)
+
+    @property
+    def position(self) -> int:
+        """The place in the log up to which everything is delivered."""
+        return self._reader.position
+
+    def start(self) -> None:
+        """Connect, and begin."""
+        try:
+            self._reader.connect()
+        except BaseException:
+            self._reader.close()
+            raise
+        self._thread.start()
+        self.schedule.start()
+
+    def stop(self) -> None:
+        """End after the batch under way."""
+        self._stopping.set()
+        self._reader.stop()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+            self._reader.close()
+        self.schedule.stop()
+
+    def check(self) -> None:
+        """Raise what ended it, if anything did."""
+        if self._failure is not None:
+            raise BridgeError(f"the bridge has stopped: {self._failure}") from self._failure
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                for rows in self._reader.follow():
+                    self._deliver(rows)
+            except BridgeError as error:
+                logger.error("the bridge stops: %s", error)
+                self._failure = error
+                return
+            except Exception:
+                # Feeds take each event once, so what was delivered before the error does no harm when it comes again.
+                logger.exception("the bridge stumbles at position %d; trying again", self.position)
+                self._stopping.wait(_RETRY_SECONDS)
+
+    def _deliver(self, rows: list[LogRow]) -> None:
+        by_type: dict[str, list[LogRow]] = {}
+        if len(self._feeds) == 1:
+            by_type = {rows[0].type_name: rows}
+        else:
+            for row in rows:
+                by_type.setdefault(row.type_name, []).append(row)
+        for type_name, found in by_type.items():
+            feed = self._feeds[type_name]
+            with feed.lock:
+                sooner = feed.deliver(found)
+            if sooner:
+                self.schedule.wake()
+        if self._subscriber_id is not None:
+            self._save_checkpoint(rows[-1].seq)
+
+    def _save_checkpoint(self, position: int) -> None:
+        assert self._subscriber_id is not None
+        try:
+            run_named(self._reader.connect(), "save_checkpoint", [self._subscriber_id, position], changing=True)
+        except StoreError as error:
+            logger.warning("bridge %r keeps its old checkpoint: %s", self._subscriber_id, error)

@@ -1,0 +1,171 @@
+"""What changes without an event: scheduled changes that begin and bounded ones that end, brought into the live tables.
+
+The log says nothing when a valid time arrives. So each event carries the moment at which its entity next changes by
+itself; when that has come, the entity's present state is read and shown, together with the moment after that.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+import logging
+import threading
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from store.base import Metadata
+from store.connection import PooledConnection, connect, run_named
+from store.errors import ConnectionLost
+from store.log_reader import LogRow
+
+if TYPE_CHECKING:
+    from bridge.feed import Feed
+
+__all__ = ["DueChanges", "ScheduleWatcher"]
+
+logger = logging.getLogger(__name__)
+
+_ENTITIES_A_READ = 500
+_LONGEST_WAIT = 30.0  # seconds: a clock that was set forward is noticed by then
+_RETRY = 1.0  # seconds
+# A moment that has come by this machine's clock but not by the server's is looked at again after this.
+_CLOCKS_DIFFER = timedelta(milliseconds=20)
+
+
+class DueChanges:
+    """The moments at which entities of one type next change by themselves; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._moments: dict[str, datetime] = {}
+        self._heap: list[tuple[datetime, str]] = []
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """Return how many entities have a change ahead."""
+        return len(self._moments)
+
+    def note(self, entity_id: str, moment: datetime | None) -> bool:
+        """Replace an entity's next moment; None when nothing is ahead. Return whether it is now the first of all."""
+        with self._lock:
+            if moment is None:
+                self._moments.pop(entity_id, None)
+                return False
+            if self._moments.get(entity_id) == moment:
+                return False
+            self._moments[entity_id] = moment
+            heapq.heappush(self._heap, (moment, entity_id))
+            return self._heap[0] == (moment, entity_id)
+
+    def first(self) -> datetime | None:
+        """Return the first moment ahead."""
+        with self._lock:
+            self._drop_replaced()
+            return self._heap[0][0] if self._heap else None
+
+    def due(self, now: datetime, limit: int) -> list[str]:
+        """Return entities whose moment has come; they stay until `note` is told of their next one."""
+        with self._lock:
+            found: list[tuple[datetime, str]] = []
+            while len(found) < limit:
+                self._drop_replaced()
+                if not self._heap or self._heap[0][0] > now:
+                    break
+                found.append(heapq.heappop(self._heap))
+            for item in found:
+                heapq.heappush(self._heap, item)
+            return list(dict.fromkeys(entity_id for _, entity_id in found))
+
+    def _drop_replaced(self) -> None:
+        while self._heap and self._moments.get(self._heap[0][1]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+
+
+class ScheduleWatcher:
+    """Shows, in a thread of its own, what falls due in the live tables of some types.
+
+    Args:
+        conninfo: Keyword arguments of `psycopg2.connect`.
+        feeds: The types.
+    """
+
+    def __init__(self, conninfo: dict[str, Any], feeds: Sequence[Feed]) -> None:
+        self._conninfo = conninfo
+        self._feeds = list(feeds)
+        self._conn: PooledConnection | None = None
+        self._changed = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="store-bridge-schedule", daemon=True)
+
+    def start(self) -> None:
+        """Begin; connects when there is something to show."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look again: some moment ahead is new."""
+        self._changed.set()
+
+    def stop(self) -> None:
+        """End after the read under way."""
+        self._stopping = True
+        self._changed.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def overdue(self, moment: datetime) -> bool:
+        """Say whether something that fell due by a moment is not handed to the tables yet."""
+        firsts = [feed.due_changes.first() for feed in self._feeds]
+        return any(first is not None and first <= moment for first in firsts)
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                self._changed.clear()
+                wait = self._show_due()
+                self._changed.wait(wait)
+        finally:
+            self._disconnect()
+
+    def _show_due(self) -> float:
+        """Show what is due. Return how many seconds to wait for the next."""
+        now = datetime.now(timezone.utc)
+        try:
+            for feed in self._feeds:
+                while not self._stopping and (entities := feed.due_changes.due(now, _ENTITIES_A_READ)):
+                    self._show(feed, entities)
+        except ConnectionLost as error:
+            logger.warning("scheduled changes wait for the server: %s; trying again", error)
+            self._disconnect()
+            return _RETRY
+        except Exception:
+            logger.exception("scheduled changes cannot be shown; trying again")
+            self._disconnect()
+            return _RETRY
+        ahead = [moment for feed in self._feeds if (moment := feed.due_changes.first()) is not None]
+        if not ahead:
+            return _LONGEST_WAIT
+        return min(max((min(ahead) - datetime.now(timezone.utc)).total_seconds(), 0.0), _LONGEST_WAIT)
+
+    def _show(self, feed: Feed, entities: list[str]) -> None:
+        # No event may come between the reading and the showing: it would be newer, and be overwritten.
+        with feed.lock:
+            rows = self._read(feed.type_name, entities)
+            feed.deliver_due(rows)
+            soonest = datetime.now(timezone.utc) + _CLOCKS_DIFFER
+            ahead = {row.metadata.entity_id: row.due for row in rows}
+            for entity_id in entities:
+                moment = ahead.get(entity_id)  # none for an entity that is no longer the user's to see
+                feed.due_changes.note(entity_id, None if moment is None else max(moment, soonest))
+
+    def _read(self, type_name: str, entities: list[str]) -> list[LogRow]:
+        if self._conn is None:
+            self._conn = connect(self._conninfo)
+        return [
+            LogRow(0, type_name, Metadata(*row[:9]), {}, None if row[9] is None else json.loads(row[9]), row[10])
+            for row in run_named(self._conn, "objects_now", [type_name, entities])
+        ]
+
+    def _disconnect(self) -> None:
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            conn.close()
