@@ -15,7 +15,7 @@ from store.sql import script
 __all__ = ["bootstrap_schema", "disable_user", "enable_user", "provision_user"]
 
 # Applied once each, in this order; never edited after a release.
-MIGRATIONS = ("tables", "outbox")
+MIGRATIONS = ("tables", "outbox", "limits")
 # Applied whenever their text changes.
 DEFINITIONS = (
     "access",
@@ -26,6 +26,7 @@ DEFINITIONS = (
     "workflows",
     "log",
     "share",
+    "reap",
     "rebuild",
     "triggers",
     "grants",

@@ -49,6 +49,7 @@ GRANT EXECUTE ON FUNCTION
     store.lacking_fields(text, text[]),
     store.share(uuid, text, text),
     store.unshare(uuid, text, text[]),
-    store.grants_of(uuid)
+    store.grants_of(uuid),
+    store.reap()
 TO store_user;
 GRANT EXECUTE ON FUNCTION store.outbox_pending(integer, bigint), store.outbox_done(uuid, integer) TO store_engine;

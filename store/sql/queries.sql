@@ -55,6 +55,9 @@ SELECT seq FROM store.checkpoints WHERE username = session_user AND subscriber_i
 -- name: save_checkpoint
 SELECT store.save_checkpoint($1::text, $2::bigint)
 
+-- name: reap
+SELECT username, age FROM store.reap()
+
 -- name: log_lag
 SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(tx_time)), 0)::float
 FROM store.object_events WHERE seq > $1::bigint AND ($2::text[] IS NULL OR type_name = ANY ($2::text[]))

@@ -14,5 +14,5 @@ BEGIN
     END LOOP;
 END
 $$;
--- stable_time() must see when other sessions' transactions began.
-GRANT pg_read_all_stats TO store_owner;
+-- stable_time() must see when other sessions' transactions began; reap() ends those that are too old.
+GRANT pg_read_all_stats, pg_signal_backend TO store_owner;

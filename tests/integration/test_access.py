@@ -26,6 +26,7 @@ TABLES = {
     "type_shapes": "fields",
     "schema_version": "version",
     "workflow_outbox": "username",
+    "limits": "idle_transaction",
 }
 
 
