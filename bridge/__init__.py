@@ -5,7 +5,9 @@ effect. Importing this package starts no JVM and imports no part of Deephaven.
 """
 
 from bridge.errors import BridgeError, CellRefused, ColumnTypeError
+from bridge.metrics import FeedStats
 from bridge.publisher import TableWriter
+from bridge.replay import Replay
 from bridge.store_bridge import StoreBridge
 from bridge.type_mapping import extract_row, infer_dh_schema
 
@@ -13,6 +15,8 @@ __all__ = [
     "BridgeError",
     "CellRefused",
     "ColumnTypeError",
+    "FeedStats",
+    "Replay",
     "StoreBridge",
     "TableWriter",
     "extract_row",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bridge.cells import Cell, instant_cell
 from bridge.errors import BridgeError, CellRefused
 from bridge.java_columns import java_value
+from bridge.metrics import FeedStats, Meter
 from bridge.schedule import DueChanges
 from bridge.type_mapping import METADATA_COLUMNS, FieldColumn, field_columns
 from store.base import record_schema
@@ -64,6 +66,7 @@ class Feed:
         self.position = 0
         self.due_changes = DueChanges()
         self.lock = threading.Lock()
+        self._meter = Meter()
         self.type_name = cls.type_name()
         shown = field_columns(cls, columns)
         self._sources = [_Source(column) for column in shown]
@@ -103,9 +106,8 @@ class Feed:
         """
         published = []
         sooner = False
-        for row in rows:
-            if row.seq <= self.position:
-                continue
+        new = [row for row in rows if row.seq > self.position]
+        for row in new:
             sooner = self.due_changes.note(row.metadata.entity_id, row.due) or sooner
             found = self._steer(row)
             if found is None:
@@ -121,8 +123,9 @@ class Feed:
                 self.position = row.seq
         if published:
             self._publisher.write_cells(published)
-        if rows:
-            self.position = max(self.position, rows[-1].seq)
+        if new:
+            self.position = new[-1].seq
+            self._meter.count(len(new), _age(new[-1]))
         return sooner
 
     def deliver_due(self, rows: Sequence[LogRow]) -> None:
@@ -138,6 +141,13 @@ class Feed:
     def wait_visible(self, timeout: float | None = None) -> bool:
         """Wait until what was delivered is in the tables; see `TableWriter.wait_visible`."""
         return self._publisher.wait_visible(timeout)
+
+    def stats(self) -> FeedStats:
+        """Return the type's figures."""
+        meter = self._meter
+        return FeedStats(
+            meter.events, meter.per_second(), meter.delay_seconds, self._publisher.waiting, len(self.due_changes)
+        )
 
     def _steer(self, row: LogRow) -> tuple[bool, bool] | None:
         """Return whether an event belongs in the raw and in the live table, None when in neither."""
@@ -224,6 +234,11 @@ class _Filter:
     def matches(self, data: dict[str, Any]) -> bool:
         values = {spec.name: _python_value(spec, data) for spec in self._specs}
         return self._expression.eval(values) is True
+
+
+def _age(row: LogRow) -> float:
+    recorded = row.metadata.tx_time
+    return 0.0 if recorded is None else max((datetime.now(timezone.utc) - recorded).total_seconds(), 0.0)
 
 
 def _python_value(spec: FieldSpec, data: dict[str, Any]) -> Any:

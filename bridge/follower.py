@@ -9,9 +9,10 @@ from typing import Any
 from bridge.errors import BridgeError
 from bridge.feed import Feed
 from bridge.schedule import ScheduleWatcher
-from store.connection import run_named
+from store.connection import PooledConnection, run_named
 from store.errors import StoreError
 from store.log_reader import LogReader, LogRow
+from store.subscriptions import Lag
 
 __all__ = ["Follower"]
 
@@ -39,6 +40,11 @@ class Follower:
     def position(self) -> int:
         """The place in the log up to which everything is delivered."""
         return self._reader.position
+
+    def lag(self, conn: PooledConnection) -> Lag:
+        """Return how far behind the newest committed event it is, asked on another connection."""
+        events, seconds = run_named(conn, "log_lag", [self.position, list(self._feeds)])[0]
+        return Lag(int(events), float(seconds))
 
     def start(self) -> None:
         """Connect, and begin."""

@@ -154,6 +154,11 @@ class TableWriter:
         with shared_lock(self.blink):
             return True
 
+    @property
+    def waiting(self) -> int:
+        """How many rows wait for the engine's next cycle."""
+        return len(self._rows)
+
     def close(self) -> None:
         """Take no more rows; the tables stay as they are.
 

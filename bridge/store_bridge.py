@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from datetime import datetime, timezone
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -15,9 +16,11 @@ from bridge.errors import BridgeError
 from bridge.feed import Feed, RowWriter
 from bridge.follower import Follower
 from bridge.java_columns import require_jvm
+from bridge.metrics import FeedStats
+from bridge.replay import Replay
 from store.base import Storable, record_schema
-from store.connection import conninfo, run_named
-from store.log_reader import LogReader
+from store.connection import PooledConnection, connect, conninfo, run_named
+from store.subscriptions import Lag
 
 if TYPE_CHECKING:
     from deephaven.table import Table
@@ -184,16 +187,11 @@ class StoreBridge:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         moment = datetime.now(timezone.utc)
+        followers = self._running_followers()
         with self._lock:
-            followers = list(self._followers)
             feeds = list(self._feeds.values())
-        if not followers:
-            raise BridgeError("this bridge does not run: call start()")
-        probe = LogReader(self._conninfo)
-        try:
-            end = run_named(probe.connect(), "watermark", [_NO_POSITION])[0][0]
-        finally:
-            probe.close()
+        with self._probe() as conn:
+            end = run_named(conn, "watermark", [_NO_POSITION])[0][0]
         while any(follower.position < end or follower.schedule.overdue(moment) for follower in followers):
             for follower in followers:
                 follower.check()
@@ -202,11 +200,89 @@ class StoreBridge:
             time.sleep(_LOOK_SECONDS)
         return all(feed.wait_visible(None if deadline is None else deadline - time.monotonic()) for feed in feeds)
 
+    def lag(self) -> Lag:
+        """Return how far behind the newest committed event the tables' writers are. Costs one query.
+
+        Returns:
+            The events not yet handed to Deephaven, and the age of the oldest of them in seconds.
+
+        Raises:
+            BridgeError: The bridge does not run, or has failed.
+            ConnectionLost: The server cannot be reached.
+
+        Example:
+            >>> bridge.lag()
+            Lag(events=0, seconds=0.0)
+        """
+        followers = self._running_followers()
+        with self._probe() as conn:
+            lags = [follower.lag(conn) for follower in followers]
+        return Lag(sum(lag.events for lag in lags), max(lag.seconds for lag in lags))
+
+    def stats(self) -> dict[str, FeedStats]:
+        """Return what each type has handed to Deephaven, how fast, and what waits, by type name.
+
+        Example:
+            >>> bridge.stats()["Order"].events
+            12
+        """
+        with self._lock:
+            return {name: feed.stats() for name, feed in self._feeds.items()}
+
+    def replay(
+        self,
+        cls: type[Storable],
+        start: datetime,
+        end: datetime | None = None,
+        speed: float = 1.0,
+        *,
+        filter: Expr | None = None,
+        columns: Iterable[str] | None = None,
+    ) -> Replay:
+        """Play a past stretch of the log into tables of its own. Call it where `register` may be called.
+
+        The bridge need not run, nor the type be registered.
+
+        Args:
+            cls: The type.
+            start: The stretch's first moment, by time of recording.
+            end: The moment after its last; None, or what can still change, stands for `client.stable_time()`.
+            speed: Seconds of the past for each second; `math.inf` plays as fast as the tables take it.
+            filter: As for `register`.
+            columns: Likewise.
+
+        Returns:
+            The replay, running, with its tables `table` and `live`.
+
+        Raises:
+            BridgeError: The stretch is empty, the speed is not positive, or a name is unknown.
+            InvalidRange: A moment has no time zone.
+            ConnectionLost: The server cannot be reached.
+
+        Example:
+            >>> replay = bridge.replay(Order, nine, ten, speed=60)
+            >>> orders_then = replay.live
+        """
+        require_jvm()
+        return Replay(self._conninfo, cls, start, end, speed, filter=filter, columns=columns)
+
     def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
+
+    def _running_followers(self) -> list[Follower]:
+        with self._lock:
+            followers = list(self._followers)
+        if not followers:
+            raise BridgeError("this bridge does not run: call start()")
+        for follower in followers:
+            follower.check()
+        return followers
+
+    def _probe(self) -> closing[PooledConnection]:
+        return closing(connect(self._conninfo))
 
     def _feed(self, cls: type[Storable]) -> Feed:
         name = cls.type_name()

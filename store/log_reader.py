@@ -19,7 +19,7 @@ from store.connection import PooledConnection, connect, run, run_named
 from store.errors import ConnectionLost, StoreError
 from store.wakeup import CHANNEL, Waiter
 
-__all__ = ["LogReader", "LogRow"]
+__all__ = ["LogReader", "LogRow", "read_between"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,23 @@ class LogRow(NamedTuple):
     changes: dict[str, Any]
     data: dict[str, Any] | None
     due: datetime | None = None
+
+
+def read_between(
+    conn: PooledConnection, after: int, upto: int, types: Sequence[str] | None, limit: int, *, data: bool
+) -> list[LogRow]:
+    """Return the first events of the log in (after, upto], all of whose transactions are over."""
+    return [
+        LogRow(
+            row[0],
+            row[10],
+            Metadata(*row[1:10]),
+            json.loads(row[11]),
+            None if row[12] is None else json.loads(row[12]),
+            row[13],
+        )
+        for row in run_named(conn, "read_log", [after, upto, types, limit, data])
+    ]
 
 
 class LogReader:
@@ -134,17 +151,7 @@ class LogReader:
             if not run_named(conn, "fence_passed", [self._fence])[0][0]:
                 return None
             self._fence = None
-        rows = [
-            LogRow(
-                row[0],
-                row[10],
-                Metadata(*row[1:10]),
-                json.loads(row[11]),
-                None if row[12] is None else json.loads(row[12]),
-                row[13],
-            )
-            for row in run_named(conn, "read_log", [self.position, self._target, self._types, limit, self._data])
-        ]
+        rows = read_between(conn, self.position, self._target, self._types, limit, data=self._data)
         return rows, rows[-1].seq if len(rows) == limit else self._target
 
     def follow(self, *, until_idle: bool = False) -> Iterator[list[LogRow]]:

@@ -25,6 +25,7 @@ DEFINITIONS = (
     "append",
     "workflows",
     "log",
+    "replay",
     "share",
     "reap",
     "rebuild",

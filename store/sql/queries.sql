@@ -49,6 +49,20 @@ FROM store.read_log($1::bigint, $2::bigint, $3::text[], $4::integer, $5::boolean
 SELECT entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, data::text, due
 FROM store.objects_now($1::text, $2::text[]::uuid[])
 
+-- name: stretch
+SELECT after_seq, upto_seq FROM store.stretch($1::timestamptz, $2::timestamptz)
+
+-- name: changes_ahead
+SELECT entity_id::text, moment FROM store.changes_ahead($1::text, $2::timestamptz)
+
+-- name: objects_at
+SELECT entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, data::text
+FROM store.objects_at($1::text, $2::text[]::uuid[], $3::timestamptz)
+
+-- name: all_objects_at
+SELECT entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, data::text
+FROM store.objects_as_of($1::text, $2::timestamptz, $2::timestamptz)
+
 -- name: read_checkpoint
 SELECT seq FROM store.checkpoints WHERE username = session_user AND subscriber_id = $1::text
 

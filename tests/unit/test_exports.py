@@ -15,6 +15,8 @@ EXPORTS: dict[str, list[str]] = {
         "BridgeError",
         "CellRefused",
         "ColumnTypeError",
+        "FeedStats",
+        "Replay",
         "StoreBridge",
         "TableWriter",
         "extract_row",
