@@ -16,6 +16,7 @@ from reactive.expr import BinOp, Coalesce, Const, Expr, Field, Func, If, IsNull,
 from reactive.expr import interpret as interpreter
 from reactive.expr.inference import ARITHMETIC, COMPARISONS, LOGICAL, Inference
 from reactive.expr.interpret import interpret
+from reactive.expr.kinds import EXACT_BELOW
 
 SCHEMA: dict[str, Any] = {
     "x": float | None,
@@ -186,8 +187,10 @@ def out_of_range(expr: Expr, row: dict[str, Any]) -> bool:
                 return True
         elif name in ("*", "/", "**", "%", "exp") and abs(value) < 1e-290 and operands[0] != 0:
             return True
-        if name == "%" and operands[1] != 0 and abs(operands[0] / operands[1]) > 1e290:
-            return True
+        if name == "%" and operands[0] != 0 and operands[1] != 0:
+            quotient = abs(operands[0] / operands[1])
+            if quotient > 1e290 or quotient < 1e-290:
+                return True
     return False
 
 
@@ -199,8 +202,9 @@ def perturbed(factor: float) -> Iterator[None]:
     def off(function: Callable[..., Any]) -> Callable[..., Any]:
         def compute(*operands: Any) -> Any:
             value = function(*operands)
-            # Whole powers and the like are exact everywhere.
-            return value if value is None or value == math.floor(value) else value * factor
+            # Whole powers and the like are exact everywhere, as long as a double holds every whole number.
+            exact = value is None or (value == math.floor(value) and abs(value) < EXACT_BELOW)
+            return value if exact else value * factor
 
         return compute
 
