@@ -6,16 +6,28 @@ already marked, and costs a change the number of values that it touches, whateve
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
-from reactive.errors import ComputationError, CycleError, GraphError
+from reactive.errors import ComputationError, CycleError, GraphError, shown
 from reactive.expr import Expr
 from reactive.expr.values import plain, same_value
-from reactive.graph.reductions import reduction_of
+from reactive.graph.reductions import Reduction, reduction_of
 
-__all__ = ["Cell", "Effect", "ExpressionCell", "FieldCell", "FunctionCell", "GroupCell", "Node", "added"]
+__all__ = [
+    "Cell",
+    "Effect",
+    "ExpressionCell",
+    "FieldCell",
+    "FunctionCell",
+    "GroupCell",
+    "Node",
+    "added",
+    "require_name",
+]
 
 _PLAIN = frozenset({int, float, bool, str, type(None)})
 
@@ -33,6 +45,20 @@ def added(entries: dict[_Key, None], key: _Key) -> dict[_Key, None]:
     return entries
 
 
+def require_name(name: object) -> None:
+    """Refuse what cannot be the name of a value."""
+    if not isinstance(name, str) or not name:
+        raise GraphError(f"a name is a text of at least one character, not {shown(name)}")
+
+
+def require_callable(function: object, what: str) -> None:
+    """Refuse what cannot be called, and what would only make a coroutine that nobody awaits."""
+    if inspect.iscoroutinefunction(function):
+        raise GraphError(f"{what}: expected a plain function, not the coroutine function {shown(function)}")
+    if not callable(function):
+        raise GraphError(f"{what}: expected a function, not {shown(function)}")
+
+
 class Effect:
     """A callback that is called when a value has changed; `remove` ends it.
 
@@ -44,6 +70,7 @@ class Effect:
 
     def __init__(self, name: str, callback: Callable[[str, Any], object], remove: Callable[[Effect], None]) -> None:
         """Take the callback, which has seen no value yet."""
+        require_callable(callback, f"the effect on {name}")
         self.name = name
         self.queued = False
         self._callback = callback
@@ -174,16 +201,26 @@ class ExpressionCell(Cell):
 class GroupCell(Cell):
     """A reduction of one value of each of several nodes."""
 
-    __slots__ = ("_function", "_reduction", "_skip_none", "members", "of", "pending", "reduction_name")
+    __slots__ = ("_function", "_reduction", "_run", "_skip_none", "members", "of", "pending", "reduction_name")
 
-    def __init__(self, name: str, of: str, function: Callable[[list[Any]], Any], skip_none: bool) -> None:
-        """Have no members yet."""
+    def __init__(
+        self,
+        name: str,
+        of: str,
+        function: Callable[[list[Any]], Any],
+        skip_none: bool,
+        run: Callable[[str, Callable[[Any], Any], Any], Any],
+    ) -> None:
+        """Have no members yet; a function of the user's is called by `run`, with the group's name before it."""
+        require_name(name)
+        require_callable(function, f"the reduction of {name}")
         super().__init__(name)
         self.of = of
         self.reduction_name = getattr(function, "__name__", type(function).__name__)
         self._function = function
         self._skip_none = skip_none
-        self._reduction = reduction_of(function, skip_none)
+        self._run = run
+        self._reduction = self._new_reduction()
         self.members: dict[str, Cell] = {}
         self.pending: dict[str, Cell] = {}
 
@@ -232,9 +269,12 @@ class GroupCell(Cell):
                 self._fail(error)
         self.dirty = False
 
+    def _new_reduction(self) -> Reduction:
+        return reduction_of(self._function, self._skip_none, partial(self._run, self.label, self._function))
+
     def reduce(self, values: Mapping[str, Any]) -> Any:
         """Return what the reduction makes of other values of the members."""
-        reduction = reduction_of(self._function, self._skip_none)
+        reduction = self._new_reduction()
         for node_id, value in values.items():
             reduction.set(node_id, value)
         return reduction.result()
@@ -247,6 +287,8 @@ class FunctionCell(Cell):
 
     def __init__(self, name: str, function: Callable[[Any], Any], run: Callable[[FunctionCell], Any]) -> None:
         """Take the function, and what runs it while noting its reads."""
+        require_name(name)
+        require_callable(function, name)
         super().__init__(name)
         self.function = function
         # Whether, when it last ran, it asked for what the graph did not have.

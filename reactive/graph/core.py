@@ -63,7 +63,7 @@ class ReactiveGraph(Propagation):
 
     def untrack(self, node_id: str) -> None:
         """Remove an object with its computed values and effects, and take it out of the groups."""
-        with self._change():
+        with self._change(ending=True):
             node = self._node(node_id)
             del self._nodes[node_id]
             del self._ids[id(node.obj)]
@@ -163,10 +163,11 @@ class ReactiveGraph(Propagation):
             UnknownFieldError: The object has no such field.
             GraphError: A field is computed, or an object does not let it be set.
         """
-        if isinstance(node, Mapping):
-            self._update(list(node.items()))
-        else:
-            self._update([(node, values or {})])
+        changes = node if isinstance(node, Mapping) else {node: {} if values is None else values}
+        for node_id, each in changes.items():
+            if not isinstance(each, Mapping):
+                raise GraphError(f"{node_id}: expected a mapping of fields to values, not {shown(each)}")
+        self._update(list(changes.items()))
 
     def refresh(self, node_id: str) -> None:
         """Take in what has changed of a node's object by other ways than this graph, as one change."""
@@ -200,13 +201,15 @@ class ReactiveGraph(Propagation):
             skip_none: Leave None out of the values instead.
 
         Raises:
-            GraphError: The name is taken.
+            GraphError: The name is taken, or the reduction is no function.
             UnknownNodeError: There is no such node, or it has no such value.
         """
+        if isinstance(nodes, str):
+            raise GraphError(f"{name}: expected nodes, not one: [{nodes!r}]")
         with self._change():
             self._require_new(name)
             cells = {node_id: self._cell(self._node(node_id), of) for node_id in nodes}
-            group = GroupCell(name, of, reduction, skip_none)
+            group = GroupCell(name, of, reduction, skip_none, self._compute)
             for node_id, cell in cells.items():
                 group.add(node_id, cell)
             self._results[name] = group
@@ -238,7 +241,7 @@ class ReactiveGraph(Propagation):
 
     def remove_group(self, name: str) -> None:
         """Remove a group or function with its effects; what reads it fails from then on."""
-        with self._change():
+        with self._change(ending=True):
             cell = self._result(name)
             del self._results[name]
             if isinstance(cell, GroupCell):
@@ -258,7 +261,7 @@ class ReactiveGraph(Propagation):
                 called again. It must not change the graph.
 
         Raises:
-            GraphError: The name is taken.
+            GraphError: The name is taken, or the function is none.
         """
         with self._change():
             self._require_new(name)
@@ -270,7 +273,7 @@ class ReactiveGraph(Propagation):
         """Call a function with a name and value: now, and whenever the value has changed.
 
         An exception of the callback is logged and stops nothing else. While the value cannot be computed, the callback
-        is not called.
+        is not called. It is no coroutine function: to go on in an event loop, let it call `loop.call_soon_threadsafe`.
 
         Args:
             node_id: The node.
@@ -322,7 +325,7 @@ class ReactiveGraph(Propagation):
         if isinstance(effect, Effect):
             effect.remove()
             return
-        with self._change():
+        with self._change(ending=True):
             cell = self._result(effect) if name is None else self._cell(self._node(effect), name)
             cell.effects.clear()
 

@@ -13,7 +13,7 @@ from reactive.expr.inference import declared_fields
 from reactive.expr.kinds import Declared
 from reactive.expr.named import named_expressions
 from reactive.expr.python import compile_function
-from reactive.graph.cells import Cell, ExpressionCell, Node, added
+from reactive.graph.cells import Cell, ExpressionCell, Node, added, require_name
 from reactive.graph.propagation import Propagation
 
 __all__ = ["define", "define_named", "field_names"]
@@ -36,6 +36,7 @@ def define_named(graph: Propagation, node: Node, name: str, path: tuple[str, ...
 
 def define(graph: Propagation, node: Node, name: str, expr: Expr) -> None:
     """Define, or define anew, a computed value of a node; see `ReactiveGraph.computed`."""
+    require_name(name)
     inputs: dict[str, Cell] = {}
     for field in sorted(expr.fields()):
         cell = node.cells.get(field)

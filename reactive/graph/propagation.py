@@ -16,6 +16,7 @@ from reactive.expr.values import same_value
 from reactive.graph.cells import (
     Cell,
     Effect,
+    ExpressionCell,
     FieldCell,
     FunctionCell,
     GroupCell,
@@ -45,10 +46,15 @@ class Propagation:
         self._changing = threading.RLock()
         self._state = threading.RLock()
         self._reading: list[FunctionCell] = []
-        self._reader: int | None = None
+        # The values that functions of the user's are computing now, and the thread that they do it in.
+        self._computing: list[str] = []
+        self._computer: int | None = None
         self._stale: list[Cell] = []
-        self._queue: deque[tuple[int, Callable[[], None]]] = deque()
+        # Each call with its round, and the name of what it is called for.
+        self._queue: deque[tuple[int, str, Callable[[], None]]] = deque()
         self._round: int | None = None
+        self._caller = ""
+        self._endless: CycleError | None = None
 
     # Finding what is meant.
 
@@ -61,6 +67,8 @@ class Propagation:
     def _result(self, name: str) -> GroupCell | FunctionCell:
         cell = self._results.get(name)
         if cell is None:
+            if name in self._nodes:
+                raise GraphError(f"{name} is a node: name the value as well, as in get({name!r}, 'price')")
             raise self._missing("group or function", name, self._results)
         return cell
 
@@ -89,10 +97,10 @@ class Propagation:
         return cell
 
     def _settable(self, node: Node, field: str) -> None:
+        if field in node.overridden or (field not in node.fields and isinstance(node.cells.get(field), ExpressionCell)):
+            raise GraphError(f"{node.id}.{field} is computed: change what it is computed from")
         if field not in node.fields:
             raise UnknownFieldError(field, node.id, node.fields)
-        if field in node.overridden:
-            raise GraphError(f"{node.id}.{field} is computed: change what it is computed from")
 
     # Reading.
 
@@ -126,19 +134,33 @@ class Propagation:
 
     def _run(self, cell: FunctionCell) -> Any:
         self._reading.append(cell)
-        self._reader = threading.get_ident()
         try:
-            return cell.function(self)
+            return self._compute(cell.label, cell.function, self)
         finally:
             self._reading.pop()
+
+    def _compute(self, label: str, function: Callable[[Any], Any], argument: Any) -> Any:
+        """Call a function of the user's, which must not change the graph."""
+        self._computing.append(label)
+        self._computer = threading.get_ident()
+        try:
+            return function(argument)
+        finally:
+            self._computing.pop()
 
     # Changing.
 
     @contextmanager
-    def _change(self) -> Iterator[None]:
-        """Hold the graph for a change; settle it at the end and run the effects."""
-        self._refuse_reader()
+    def _change(self, *, ending: bool = False) -> Iterator[None]:
+        """Hold the graph for a change; settle it at the end and run the effects.
+
+        Args:
+            ending: Whether the change can only make less happen, such as the removal of an effect.
+        """
+        self._refuse_computing()
         with self._changing:
+            if self._round is not None and not ending:
+                self._refuse_endless()
             try:
                 with self._state:
                     yield
@@ -150,15 +172,25 @@ class Propagation:
             finally:
                 self._drain()
 
-    def _refuse_reader(self) -> None:
-        # Only the thread that holds the state is ever its reader, so that this needs no lock.
-        if self._reading and self._reader == threading.get_ident():
-            raise GraphError(f"{self._reading[-1].label}: a function of the graph must not change it")
+    def _refuse_computing(self) -> None:
+        # Only the thread that holds the state computes, so that this needs no lock.
+        if self._computing and self._computer == threading.get_ident():
+            raise GraphError(f"{self._computing[-1]}: a function of the graph must not change it")
+
+    def _refuse_endless(self) -> None:
+        # Who comes here is an effect: anybody else waits until the effects have run.
+        if self._round is not None and self._round >= _MAX_ROUNDS:
+            effect = f"the effect on {self._caller}"
+            error = CycleError([effect, "the change that it makes", effect])
+            self._endless = self._endless or error
+            raise error
 
     def _update(self, changes: list[tuple[str, Mapping[str, Any]]]) -> None:
-        if self._reading:
-            self._refuse_reader()
+        if self._computing:
+            self._refuse_computing()
         with self._changing:
+            if self._round is not None:
+                self._refuse_endless()
             with self._state:
                 nodes = [(self._nodes.get(node_id) or self._node(node_id), values) for node_id, values in changes]
                 for node, values in nodes:
@@ -224,7 +256,7 @@ class Propagation:
             if cell.signal is not None:
                 signals.append((cell.signal, cell.value))
         if signals:
-            self._queue.append(((self._round or 0) + 1, lambda: _publish(signals)))
+            self._queue.append(((self._round or 0) + 1, "a signal", lambda: _publish(signals)))
 
     def _watch(self, cell: Cell, name: str, callback: Callable[[str, Any], object]) -> Effect:
         effect = Effect(name, callback, lambda effect: self._remove(cell, effect))
@@ -236,7 +268,7 @@ class Propagation:
         return effect
 
     def _remove(self, owner: Cell | Node, effect: Effect) -> None:
-        with self._change():
+        with self._change(ending=True):
             owner.effects.pop(effect, None)
 
     def _enqueue(self, effects: dict[Effect, None], effect: Effect, value: Any) -> None:
@@ -246,7 +278,7 @@ class Propagation:
                 if effect in effects:
                     _call(effect, value)
 
-            self._queue.append(((self._round or 0) + 1, run))
+            self._queue.append(((self._round or 0) + 1, effect.name, run))
 
     def _enqueue_node(self, node: Node) -> None:
         for effect in node.effects:
@@ -258,7 +290,7 @@ class Propagation:
                     if effect in node.effects:
                         _call(effect, node.obj)
 
-                self._queue.append(((self._round or 0) + 1, run))
+                self._queue.append(((self._round or 0) + 1, effect.name, run))
 
     def _drain(self) -> None:
         """Run the queued effects, and those of the changes that they make; only the outermost call does."""
@@ -266,13 +298,14 @@ class Propagation:
             return
         try:
             while self._queue:
-                self._round, run = self._queue.popleft()
-                if self._round > _MAX_ROUNDS:
-                    self._queue.clear()
-                    raise CycleError(["an effect", "a change that it makes", "an effect"])
+                self._round, self._caller, run = self._queue.popleft()
                 run()
         finally:
             self._round = None
+            endless, self._endless = self._endless, None
+        if endless is not None:
+            # Not before the others have been told of the changes that there were.
+            raise endless
 
 
 def _assign(node: Node, field: str, value: Any) -> None:
@@ -300,8 +333,6 @@ def _assign_all(nodes: list[tuple[Node, Mapping[str, Any]]]) -> None:
 def _call(effect: Effect, value: Any) -> None:
     try:
         effect.run(value)
-    except CycleError:
-        raise
     except Exception:
         LOGGER.exception("the effect on %s failed", effect.name)
 

@@ -163,15 +163,14 @@ class Sum(_Numeric):
         self._floats -= isinstance(value, float)
 
     def _reduce(self, count: int) -> Any:
-        # Python divides whole numbers of any size and rounds once.
-        return self._total / (1 << _UNIT) if self._floats else self._total >> _UNIT
+        return _quotient(self._total, 1 << _UNIT) if self._floats else self._total >> _UNIT
 
 
 class Mean(Sum):
     """The mean as a float; None of no members."""
 
     def _reduce(self, count: int) -> Any:
-        return self._total / (count << _UNIT) if count else None
+        return _quotient(self._total, count << _UNIT) if count else None
 
 
 class Variance(_Numeric):
@@ -201,35 +200,55 @@ class Variance(_Numeric):
         if divisor < 1:
             return None
         # (sum of squares - square of the sum / n) / divisor, of whole numbers, so that nothing cancels.
-        variance = (count * self._squares - self._total * self._total) / ((count * divisor) << (2 * _UNIT))
+        variance = _quotient(count * self._squares - self._total * self._total, (count * divisor) << (2 * _UNIT))
         return math.sqrt(variance) if self._root else variance
 
 
 class Extreme(_Numeric):
-    """The least or the greatest value; None of no members."""
+    """The least or the greatest value, of equal ones that of the first member; None of no members."""
 
     def __init__(self, function: Callable[[list[Any]], Any], skip_none: bool, *, sign: int) -> None:
         super().__init__(function, skip_none)
         self._sign = sign
-        self._heap: list[tuple[Any, int, Hashable]] = []
+        # Each a value, the place of its member, the number of the entry, and the member.
+        self._heap: list[tuple[Any, int, int, Hashable]] = []
         self._entries: dict[Hashable, int] = {}
+        self._places: dict[Hashable, int] = {}
         self._number = 0
+
+    def set(self, member: Hashable, value: Any) -> None:
+        """Set the value of a member, which keeps its place."""
+        if member not in self._places:
+            self.reserve(member)
+        super().set(member, value)
+
+    def reserve(self, member: Hashable) -> None:
+        """Give a member its place among the values, before it has one of its own."""
+        super().reserve(member)
+        if member not in self._places:
+            self._number += 1
+            self._places[member] = self._number
+
+    def discard(self, member: Hashable) -> None:
+        """Remove a member, if it is there."""
+        super().discard(member)
+        self._places.pop(member, None)
 
     def _add_number(self, member: Hashable, value: Any) -> None:
         self._number += 1
         self._entries[member] = self._number
         if len(self._heap) > 2 * len(self._entries) + 64:
             # Most entries are of values that have changed since.
-            self._heap = [entry for entry in self._heap if self._entries.get(entry[2]) == entry[1]]
+            self._heap = [entry for entry in self._heap if self._entries.get(entry[3]) == entry[2]]
             heapify(self._heap)
-        heappush(self._heap, (self._sign * value, self._number, member))
+        heappush(self._heap, (self._sign * value, self._places[member], self._number, member))
 
     def _remove_number(self, member: Hashable, value: Any) -> None:
         del self._entries[member]
 
     def _reduce(self, count: int) -> Any:
         while self._heap:
-            _, number, member = self._heap[0]
+            _, _, number, member = self._heap[0]
             if self._entries.get(member) == number:
                 return self.values[member]
             heappop(self._heap)
@@ -246,13 +265,24 @@ def _units(value: float) -> int:
     return numerator << (_UNIT + 1 - denominator.bit_length())
 
 
-def reduction_of(function: Callable[..., Any], skip_none: bool) -> Reduction:
+def _quotient(dividend: int, divisor: int) -> float:
+    try:
+        # Python divides whole numbers of any size and rounds once.
+        return dividend / divisor
+    except OverflowError:
+        raise OverflowError("the result is too large for a double") from None
+
+
+def reduction_of(
+    function: Callable[..., Any], skip_none: bool, call: Callable[[list[Any]], Any] | None = None
+) -> Reduction:
     """Return the reduction that a function stands for.
 
     Args:
         function: `sum`, `len`, `min`, `max`, one of `statistics` (`mean`, `fmean`, `variance`, `pvariance`, `stdev`,
             `pstdev`), or any other function of a list of values, which is called on all of them after each change.
         skip_none: Whether None among the values is left out.
+        call: What calls any other function; by default the function itself.
     """
     if function is builtins.len:
         return Length(skip_none)
@@ -271,4 +301,4 @@ def reduction_of(function: Callable[..., Any], skip_none: bool) -> Reduction:
     for each, (sample, root) in spread.items():
         if function is each:
             return Variance(function, skip_none, sample=sample, root=root)
-    return Recomputed(function, skip_none)
+    return Recomputed(call or function, skip_none)
