@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterable
@@ -19,7 +20,8 @@ from bridge.java_columns import require_jvm
 from bridge.metrics import FeedStats
 from bridge.replay import Replay
 from store.base import Storable, record_schema
-from store.connection import PooledConnection, connect, conninfo, run_named
+from store.connection import PooledConnection, connect, run_named
+from store.conninfo import conninfo
 from store.subscriptions import Lag
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ class StoreBridge:
         subscriber_id: The name of a checkpoint in the database that moves with the bridge, so that others see how far
             it is.
         poll_seconds: How long a lost hint can delay an event.
+        sslmode: As in libpq; `verify-full` for a server on the network.
+        sslrootcert: The file with the certificates of the authorities that may have signed the server's.
 
     Example:
         >>> bridge = StoreBridge(host=host, port=port, dbname=dbname, user="bridge_user", password="bridge_pw")
@@ -66,8 +70,10 @@ class StoreBridge:
         subscriber_id: str | None = None,
         *,
         poll_seconds: float = 1.0,
+        sslmode: str | None = None,
+        sslrootcert: str | os.PathLike[str] | None = None,
     ) -> None:
-        self._conninfo = conninfo(user, password, host, port, dbname)
+        self._conninfo = conninfo(user, password, host, port, dbname, sslmode, sslrootcert)
         self._subscriber_id = subscriber_id
         self._poll_seconds = poll_seconds
         self._feeds: dict[str, Feed] = {}  # by type name: a notebook cell that runs again makes another class

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -13,7 +14,8 @@ from typing_extensions import Self
 
 from store import frames, query, reading
 from store.base import Storable
-from store.connection import Database, conninfo
+from store.connection import Database
+from store.conninfo import conninfo
 from store.errors import StoreError, VersionConflict
 from store.events import ChangeEvent, EventBus
 from store.query import Filters, QueryResult
@@ -41,12 +43,12 @@ class StoreClient:
         user: The user's login.
         password: The user's password.
         host: The server's host, or the directory of its socket.
-        port: The server's port.
-        dbname: The database.
+        port, dbname: The server's port, and the database.
         event_bus: Where this client's own events are announced after commit.
         readers: Users and groups who may read what this client writes.
         writers: Users and groups who may read and change what this client writes.
         sslmode: As in libpq; `verify-full` for a server on the network.
+        sslrootcert: As in libpq: a file of authorities' certificates, or `system`.
 
     Raises:
         ConnectionLost: The server cannot be reached, or refused the login.
@@ -70,12 +72,13 @@ class StoreClient:
         readers: Sequence[str] = (),
         writers: Sequence[str] = (),
         sslmode: str | None = None,
+        sslrootcert: str | os.PathLike[str] | None = None,
     ) -> None:
         """Connect, so that a wrong login shows here."""
         for name, names in (("readers", readers), ("writers", writers)):
             if isinstance(names, str):
                 raise StoreError(f"{name} takes a list of names: write {name}=[{names!r}]")
-        settings = conninfo(user, password, host, port, dbname, sslmode)
+        settings = conninfo(user, password, host, port, dbname, sslmode, sslrootcert)
         self._database = Database(settings)
         self._pinger = Pinger(settings)
         self._bus = event_bus

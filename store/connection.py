@@ -24,31 +24,12 @@ __all__ = [
     "PooledConnection",
     "Transaction",
     "connect",
-    "conninfo",
     "raise_store_error",
     "run",
     "run_named",
 ]
 
 POOL_SIZE = 8
-
-
-def conninfo(
-    user: str, password: str, host: str, port: int | str, dbname: str, sslmode: str | None = None, **extra: Any
-) -> dict[str, Any]:
-    """Return the keyword arguments with which every connection of the store is opened."""
-    settings = {
-        "user": user,
-        "password": password,
-        "host": host,
-        "port": port,
-        "dbname": dbname,
-        "application_name": "store",
-        "client_encoding": "UTF8",
-        "options": "-c TimeZone=UTC",
-        **extra,
-    }
-    return settings if sslmode is None else {**settings, "sslmode": sslmode}
 
 
 class PooledConnection(Connection):

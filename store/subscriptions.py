@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Iterable
 from types import TracebackType
@@ -10,7 +11,8 @@ from typing import NamedTuple
 
 from typing_extensions import Self
 
-from store.connection import conninfo, run_named
+from store.connection import run_named
+from store.conninfo import conninfo
 from store.errors import StoreError
 from store.events import Callback, ChangeEvent, EventBus
 from store.log_reader import LogReader, LogRow
@@ -50,7 +52,8 @@ class SubscriptionListener:
         types: Type names or classes to deliver; None delivers all.
         from_beginning: Where a listener without checkpoint begins: at the log's beginning, or at its end.
         poll_seconds: How long a lost hint can delay an event.
-        sslmode: As in libpq.
+        sslmode: As in libpq; see `StoreClient`.
+        sslrootcert: Likewise.
 
     Example:
         >>> listener = SubscriptionListener(bus, host=host, port=port, dbname=dbname, user="bob", password="bob_pw",
@@ -72,10 +75,11 @@ class SubscriptionListener:
         from_beginning: bool = False,
         poll_seconds: float = 1.0,
         sslmode: str | None = None,
+        sslrootcert: str | os.PathLike[str] | None = None,
     ) -> None:
         """Connect nothing before `start`."""
         self._bus = event_bus
-        self._conninfo = conninfo(user, password, host, port, dbname, sslmode)
+        self._conninfo = conninfo(user, password, host, port, dbname, sslmode, sslrootcert)
         self._subscriber_id = subscriber_id
         self._from_beginning = from_beginning
         self._poll_seconds = poll_seconds

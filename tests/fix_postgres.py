@@ -1,11 +1,14 @@
-"""One embedded PostgreSQL for the whole run; each test gets a database of its own, copied from a template."""
+"""One embedded PostgreSQL for the whole run; each test gets a database of its own, copied from a template.
+
+The tests of a module with `pytestmark = pytest.mark.both_servers` run a second time on an external PostgreSQL 15.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
@@ -14,6 +17,9 @@ if TYPE_CHECKING:
 
     from store.client import StoreClient
     from store.server import ObjectStoreServer
+    from tests.external_postgres import ExternalPostgres
+
+    Server: TypeAlias = ObjectStoreServer | ExternalPostgres
 
 USERS = ("alice", "bob", "carol")
 _numbers = itertools.count(1)
@@ -27,18 +33,18 @@ def password_of(user: str) -> str:
 class StoreDatabase:
     """A store of its own: where to connect, and connections that are closed when the test ends."""
 
-    def __init__(self, server: ObjectStoreServer, dbname: str) -> None:
-        where = server.conn_info()
+    def __init__(self, server: Server, dbname: str) -> None:
+        self._info = server.conn_info() | {"dbname": dbname}
         self.server = server
-        self.host: str = where["host"]
-        self.port: int = where["port"]
+        self.host: str = self._info["host"]
+        self.port: int = self._info["port"]
         self.dbname = dbname
         self._connections: list[Any] = []
 
     @property
     def where(self) -> dict[str, Any]:
-        """Return `host`, `port` and `dbname`, as keyword arguments for whatever connects."""
-        return {"host": self.host, "port": self.port, "dbname": self.dbname}
+        """Return `host`, `port` and `dbname`, and what TLS needs, as keyword arguments for whatever connects."""
+        return dict(self._info)
 
     def login(self, user: str) -> dict[str, Any]:
         """Return `where`, `user` and `password`."""
@@ -79,9 +85,24 @@ class StoreDatabase:
             connection.close()
 
 
+@pytest.hookimpl
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of a module with the mark `both_servers` on each server."""
+    if "store_server" in metafunc.fixturenames and metafunc.definition.get_closest_marker("both_servers"):
+        servers = ["embedded", pytest.param("external", marks=pytest.mark.external)]
+        metafunc.parametrize("store_server", servers, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def store_server() -> Iterator[ObjectStoreServer]:
-    """The run's PostgreSQL, with alice, bob and carol; its own database stays empty, as the template of the others."""
+def store_server(request: pytest.FixtureRequest) -> Server:
+    """The test's PostgreSQL, with alice, bob and carol; its own database stays empty, as the template of the others."""
+    server: Server = request.getfixturevalue(f"{getattr(request, 'param', 'embedded')}_server")
+    return server
+
+
+@pytest.fixture(scope="session")
+def embedded_server() -> Iterator[ObjectStoreServer]:
+    """The run's embedded PostgreSQL."""
     from store.server import ObjectStoreServer
 
     with ObjectStoreServer() as server:
@@ -98,8 +119,29 @@ def store_server() -> Iterator[ObjectStoreServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def external_server() -> Iterator[ExternalPostgres]:
+    """The run's PostgreSQL that is not the embedded one; started by the first test that asks for it."""
+    from tests.external_postgres import ExternalPostgres
+    from tools.machine import SetupError
+    from tools.postgres import find_postgres
+
+    try:
+        programs = find_postgres()
+    except SetupError as error:
+        pytest.skip(str(error))
+    server = ExternalPostgres(programs)
+    try:
+        server.start()
+        for user in USERS:
+            server.provision_user(user, password_of(user))
+        yield server
+    finally:
+        server.stop()
+
+
 @contextmanager
-def fresh_database(server: ObjectStoreServer) -> Iterator[StoreDatabase]:
+def fresh_database(server: Server) -> Iterator[StoreDatabase]:
     """Make a database like the server's own, and drop it at the end whatever is still connected."""
     from store.sql import script
 
@@ -120,14 +162,14 @@ def fresh_database(server: ObjectStoreServer) -> Iterator[StoreDatabase]:
 
 
 @pytest.fixture
-def store_db(store_server: ObjectStoreServer) -> Iterator[StoreDatabase]:
+def store_db(store_server: Server) -> Iterator[StoreDatabase]:
     """An empty store for this test alone."""
     with fresh_database(store_server) as database:
         yield database
 
 
 @pytest.fixture(scope="module")
-def module_store_db(store_server: ObjectStoreServer) -> Iterator[StoreDatabase]:
+def module_store_db(store_server: Server) -> Iterator[StoreDatabase]:
     """An empty store that the tests of one module share."""
     with fresh_database(store_server) as database:
         yield database

@@ -14,7 +14,8 @@ import psycopg2
 from psycopg2.extensions import parse_dsn
 
 from store.cli.rendering import Printer
-from store.connection import PooledConnection, connect, conninfo
+from store.connection import PooledConnection, connect
+from store.conninfo import conninfo
 from store.errors import AccessDenied, StoreError
 from store.server import SUPERUSER, ObjectStoreServer
 

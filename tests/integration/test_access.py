@@ -13,6 +13,8 @@ from store.models import Trade
 from store.permissions import list_shared_with, share_read, share_write, unshare, unshare_read, unshare_write
 from tests.fix_postgres import StoreDatabase
 
+pytestmark = pytest.mark.both_servers
+
 # Each table of the store, with one of its columns.
 TABLES = {
     "object_events": "tx_time",

@@ -17,6 +17,8 @@ from store.state_machine import StateMachine, Transition
 from tests.fix_postgres import StoreDatabase
 from tests.integration.samples import FULL, UTC, Everything, Position, assert_as_read, content, moment, soon
 
+pytestmark = pytest.mark.both_servers
+
 UNKNOWN = "01a203e8-bf2d-789d-a66b-d2d271e029e5"
 
 

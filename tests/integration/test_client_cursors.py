@@ -16,6 +16,8 @@ from store.errors import InvalidFilter
 from tests.fix_postgres import StoreDatabase
 from tests.integration.samples import Position
 
+pytestmark = pytest.mark.both_servers
+
 
 @dataclass
 class Paged(Storable):

@@ -20,6 +20,8 @@ from store.errors import InvalidFilter
 from tests.fix_postgres import StoreDatabase
 from tests.integration.samples import FULL, UTC, Everything, Leg, Position, Side, Urgency, moment
 
+pytestmark = pytest.mark.both_servers
+
 # For each field another value, as close to the one of FULL as its type allows.
 OTHER: dict[str, Any] = {
     "notes": FULL["notes"] + " ",

@@ -21,6 +21,8 @@ from store.subscriptions import ChangeEvent, EventBus
 from tests.fix_postgres import StoreDatabase
 from tests.integration.samples import FULL, Everything, Position, assert_as_read, moment, whole
 
+pytestmark = pytest.mark.both_servers
+
 _numbers = itertools.count(1)
 
 

@@ -31,6 +31,8 @@ from store.state_machine import StateMachine, Transition
 from tests.fix_postgres import StoreDatabase
 from tests.integration.samples import FULL, UTC, Everything, Position, assert_as_read, content, moment, whole
 
+pytestmark = pytest.mark.both_servers
+
 
 class OpenClosed(StateMachine):
     initial = "OPEN"

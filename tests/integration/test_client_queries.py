@@ -22,6 +22,8 @@ from store.state_machine import StateMachine, Transition
 from tests.fix_postgres import StoreDatabase
 from tests.integration.samples import UTC, Everything, Position, Side, Urgency, moment
 
+pytestmark = pytest.mark.both_servers
+
 # Values of each type in ascending order; text sorts by code point: capitals first, letters beyond ASCII last.
 ASCENDING: dict[str, list[Any]] = {
     "notes": ["", "'", "10", "9", "A", "Z", "a", "aa", "\u00e9", "\uffee", "\U0001f680"],

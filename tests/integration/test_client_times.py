@@ -18,6 +18,8 @@ from store.errors import EntityDeleted, InvalidRange
 from tests.fix_postgres import StoreDatabase
 from tests.integration.samples import UTC, Position, assert_as_read, content, moment, soon, whole
 
+pytestmark = pytest.mark.both_servers
+
 EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 LATEST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import closing
+from pathlib import Path
+
+import psutil
 import psycopg2
 import pytest
 
 from store.server import ObjectStoreServer
+from tests.external_postgres import ExternalPostgres
+from tests.fix_children import Children
 from tests.fix_postgres import USERS, StoreDatabase, fresh_database
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.both_servers
 
 
 def tables_of(database: StoreDatabase, user: str) -> list[str]:
@@ -57,3 +67,31 @@ def test_provision_makes_a_user_beside_the_three(store_db: StoreDatabase) -> Non
     with store_db.connect(store_db.provision("dora")).cursor() as cursor:
         cursor.execute("SELECT session_user")
         assert cursor.fetchone() == ("dora",)
+
+
+def test_external_server_is_older_and_set_up_otherwise(external_server: ExternalPostgres) -> None:
+    with closing(external_server.admin_conn()) as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT current_setting('server_version_num')::int, lower('I'), '_' < 'A', now()::text")
+        version, lower, before, now = cursor.fetchone()
+    assert version >= 150000
+    assert (lower, before) == ("\u0131", True), "letters go by the database's locale"
+    assert now.endswith("+05:30")
+
+
+def test_external_server_ends_with_its_process_even_when_that_is_killed(
+    children: Children, external_server: ExternalPostgres
+) -> None:
+    child = children.script(
+        "import sys, time\n"
+        "from tests.external_postgres import ExternalPostgres\n"
+        "from tools.postgres import find_postgres\n"
+        "server = ExternalPostgres(find_postgres()).start()\n"
+        "print('folder', server.folder, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    folder = Path(child.wait_for_line("folder").split()[1])
+    process = psutil.Process(int((folder / "data" / "postmaster.pid").read_text().split()[0]))
+    assert process.is_running()
+    child.kill()
+    wait_until(lambda: not process.is_running(), 60, "the server's end")
+    shutil.rmtree(folder)

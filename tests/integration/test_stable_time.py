@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 from datetime import datetime
 
+import pytest
+
 from store.client import StoreClient
 from store.models import Trade
 from tests.fix_postgres import StoreDatabase
 from tests.waiting import wait_until
+
+pytestmark = pytest.mark.both_servers
 
 
 def trade(quantity: int = 100) -> Trade:

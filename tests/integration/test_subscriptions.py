@@ -17,6 +17,8 @@ from store.subscriptions import SubscriptionListener
 from tests.fix_postgres import StoreDatabase
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.both_servers
+
 LISTENERS_OF_BOB = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE usename = 'bob' AND query ~ 'watermark|fence_passed|read_log|LISTEN'"

@@ -15,6 +15,8 @@ from store.columns import REGISTRY
 from tests.fix_postgres import StoreDatabase
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.both_servers
+
 REGISTRY.define("owner_name", str, description="Owner of a property", role="attribute")
 REGISTRY.define("entry_point", str, description="Where a person crossed the border", role="attribute")
 REGISTRY.define("departed", bool, description="Whether a person has left", role="attribute")
