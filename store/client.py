@@ -40,15 +40,13 @@ class StoreClient:
     by itself: its error says whether it may have been committed, and an `idempotency_key` makes repeating it safe.
 
     Args:
-        user: The user's login.
-        password: The user's password.
+        user, password: The user's login.
         host: The server's host, or the directory of its socket.
         port, dbname: The server's port, and the database.
         event_bus: Where this client's own events are announced after commit.
         readers: Users and groups who may read what this client writes.
         writers: Users and groups who may read and change what this client writes.
-        sslmode: As in libpq; `verify-full` for a server on the network.
-        sslrootcert: As in libpq: a file of authorities' certificates, or `system`.
+        sslmode, sslrootcert: As in libpq; `verify-full` and a file of authorities' certificates for a server elsewhere.
 
     Raises:
         ConnectionLost: The server cannot be reached, or refused the login.
