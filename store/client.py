@@ -332,11 +332,12 @@ class StoreClient:
 
         Args:
             cls: The class.
-            filters: A dict (field: value; a list means any of its values, None means null), or an expression over
-                the fields and state, owner, version, event_type, updated_by, tx_time, valid_from and valid_to.
+            filters: A dict (name: value; a list means any of its values, None means null), or an expression: over the
+                fields, the class's named expressions, and the metadata (state, owner, version, tx_time and so on).
             limit: The most objects to return; None returns all.
             cursor: The `next_cursor` of the page before; it fits only the same query.
-            order_by: A field or tx_time, `-` in front for the other direction; ties and no order go by entity id.
+            order_by: A field, named expression or tx_time, `-` in front for the other direction; ties and no order go
+                by entity id.
             tx_time: The whole collection with what was known then, as for `as_of`.
             valid_time: The whole collection as effective then, as for `as_of`.
 

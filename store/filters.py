@@ -22,7 +22,7 @@ from store.writing import require_entity_id, require_instant
 if TYPE_CHECKING:
     from reactive.expr import Expr
 
-__all__ = ["RESERVED_COLUMNS", "Condition", "Filters", "column_sql", "compile_filters"]
+__all__ = ["RESERVED_COLUMNS", "Condition", "Filters", "column_sql", "compile_filters", "named_expression_sql"]
 
 Filters: TypeAlias = Union[Mapping[str, Any], "Expr", None]
 
@@ -92,7 +92,7 @@ class Columns:
         """Return a field, or say which name was meant."""
         spec = self._schema.fields.get(name)
         if spec is None:
-            known = [*self._schema.fields, *RESERVED_COLUMNS]
+            known = [*self._schema.fields, *_named(self._schema), *RESERVED_COLUMNS]
             close = nearest_names(name, known)
             hint = f" (did you mean {close[0]!r}?)" if close else ""
             raise InvalidFilter(
@@ -124,11 +124,11 @@ class Columns:
         raw = self._stored(self.field(name, where), "->>")
         return (f'({raw}) COLLATE "C"' if cast == "text" else f"({raw})::{cast}"), cast
 
-    def cast(self, name: str, kind: str | None) -> str:
+    def cast(self, name: str, kind: str | None, where: str = "filters") -> str:
         """Return the SQL of a field or reserved column as an expression wants it: a key of `CASTS`, None for text."""
         if name in RESERVED_COLUMNS:
             return "entity_id::text" if name == "entity_id" else name
-        spec = self.field(name, "filters")
+        spec = self.field(name, where)
         if kind == "json":
             return f"NULLIF({self._stored(spec, '->')}, 'null')"
         return f"({self._stored(spec, '->>')})::{_SQL_TYPES.get(kind or 'str', 'text')}"
@@ -178,6 +178,53 @@ def compile_filters(database: Database | None, schema: RecordSchema[Any], filter
     return _expression(columns, schema, filters)
 
 
+def named_expression_sql(
+    database: Database, schema: RecordSchema[Any], name: str, where: str
+) -> tuple[str, tuple[Any, ...], str] | None:
+    """Return the SQL of an expression that the class has under a name, its values, and the PostgreSQL type that it has.
+
+    Returns:
+        None if the name is a column's, or nobody's.
+
+    Raises:
+        InvalidFilter: The expression cannot be computed by PostgreSQL.
+    """
+    from reactive.errors import ReactiveError
+    from reactive.expr.inference import Inference
+    from reactive.expr.named import named_expression
+    from reactive.expr.sql import CASTS, compile_sql
+
+    if not _is_named(schema, name):
+        return None
+    columns, kinds = Columns(database, schema), _kinds_of(schema)
+    try:
+        expr = named_expression(schema.cls, name)
+        kind = Inference(kinds).kind(expr) or "str"
+        text, params = compile_sql(expr, lambda name, kind: columns.cast(name, kind, where), kinds)
+    except ReactiveError as error:
+        raise InvalidFilter(f"{where}: {name}: {error}") from error
+    collation = ' COLLATE "C"' if kind == "str" else ""
+    return f"({text}){collation}", tuple(params), CASTS[kind]
+
+
+def _is_named(schema: RecordSchema[Any], name: str) -> bool:
+    """Say whether a name is that of an expression of the class; a column of that name comes first."""
+    return name not in schema.fields and name not in RESERVED_COLUMNS and name in _named(schema)
+
+
+def _named(schema: RecordSchema[Any]) -> Iterable[str]:
+    """Return the names of the class's expressions."""
+    if not hasattr(schema.cls, "expressions"):
+        return ()
+    from reactive.errors import ReactiveError
+    from reactive.expr.named import named_expressions
+
+    try:
+        return named_expressions(schema.cls)
+    except ReactiveError as error:
+        raise InvalidFilter(str(error)) from error
+
+
 def _equalities(columns: Columns, schema: RecordSchema[Any], filters: Mapping[str, Any]) -> Iterable[Condition]:
     for name in sorted(filters, key=str):
         value = filters[name]
@@ -186,12 +233,30 @@ def _equalities(columns: Columns, schema: RecordSchema[Any], filters: Mapping[st
         if name in RESERVED_COLUMNS:
             yield _reserved(name, value)
             continue
+        if _is_named(schema, name):
+            yield _expression(columns, schema, _equal(name, value))
+            continue
         spec = columns.field(name, "filters")
         if isinstance(value, (list, tuple, set, frozenset)):
             options = [_field_equals(columns, spec, _encode(schema, spec, option)) for option in value]
             yield _disjunction(sorted(options, key=str) if isinstance(value, (set, frozenset)) else options)
             continue
         yield _field_equals(columns, spec, _encode(schema, spec, value))
+
+
+def _equal(name: str, value: Any) -> Expr:
+    """Return the condition that a named expression has a value, or any of several."""
+    from reactive.errors import ReactiveError
+    from reactive.expr import Const, Field
+
+    several = isinstance(value, (list, tuple, set, frozenset))
+    condition: Expr = Const(False)
+    try:
+        for option in sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value if several else [value]:
+            condition = condition | (Field(name) == option) if several else Field(name) == option
+    except ReactiveError as error:
+        raise InvalidFilter(f"filters: {name}: {error}") from error
+    return condition
 
 
 def _plain(columns: Columns, spec: FieldSpec, encoded: Any) -> bool:
@@ -235,10 +300,16 @@ def _expression(columns: Columns, schema: RecordSchema[Any], expr: Any) -> Condi
     from reactive.errors import ReactiveError
     from reactive.expr import Const, Expr, Field
     from reactive.expr.inference import Inference
+    from reactive.expr.named import with_named
     from reactive.expr.sql import compile_sql, equality_conjuncts
 
     if not isinstance(expr, Expr):
         raise InvalidFilter(f"filters is a dict or an expression, not {shown(expr)}")
+    if hasattr(schema.cls, "expressions"):
+        try:
+            expr = with_named(expr, schema.cls)
+        except ReactiveError as error:
+            raise InvalidFilter(f"filters: {error}") from error
     conditions: list[Condition] = []
     equalities, rest = equality_conjuncts(expr)
     for name, value in equalities.items():
@@ -253,8 +324,7 @@ def _expression(columns: Columns, schema: RecordSchema[Any], expr: Any) -> Condi
             comparison = Field(name) == Const(value)
             rest = comparison if rest is None else rest & comparison
     if rest is not None:
-        kinds = {name: _KINDS[cast] for name, cast in RESERVED_COLUMNS.items()}
-        kinds |= {name: _kind_of(spec) for name, spec in schema.fields.items()}
+        kinds = _kinds_of(schema)
         try:
             kind = Inference(kinds).kind(rest)
             if kind not in (None, "bool"):
@@ -264,6 +334,12 @@ def _expression(columns: Columns, schema: RecordSchema[Any], expr: Any) -> Condi
             raise InvalidFilter(f"filters: {error}") from error
         conditions.append(Condition(text, tuple(params)))
     return _conjunction(conditions)
+
+
+def _kinds_of(schema: RecordSchema[Any]) -> dict[str, str]:
+    """Return what expressions call the types of a class's columns."""
+    kinds = {name: _KINDS[cast] for name, cast in RESERVED_COLUMNS.items()}
+    return kinds | {name: _kind_of(spec) for name, spec in schema.fields.items()}
 
 
 def _kind_of(spec: FieldSpec) -> str:

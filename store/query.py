@@ -13,7 +13,7 @@ from store import frames
 from store.base import RecordSchema, Storable
 from store.connection import Database
 from store.errors import InvalidFilter, shown
-from store.filters import Condition, Filters, column_sql, compile_filters
+from store.filters import Condition, Filters, column_sql, compile_filters, named_expression_sql
 from store.reading import build, require_class
 from store.writing import require_instant
 
@@ -89,12 +89,20 @@ class QueryResult(Sequence[T], Generic[T]):
 
 
 class Order(NamedTuple):
-    """What a query is ordered by before the entity id."""
+    """What a query is ordered by before the entity id.
 
-    name: str
+    Attributes:
+        text: The SQL of a column.
+        cast: Its PostgreSQL type.
+        descending: Whether the greatest come first.
+        source: What has that column where the rows have not: SQL to join them with, with `params` for its values.
+    """
+
     text: str
     cast: str
     descending: bool
+    source: str = ""
+    params: tuple[Any, ...] = ()
 
 
 def run(
@@ -166,7 +174,9 @@ def _search(
     key = f", ({order.text})::text AS position" if order else ""
     direction = "DESC" if order and order.descending else "ASC"
     sort = f"{order.text} {direction} NULLS LAST, " if order else ""
-    text = relation.format(select=SELECT_OBJECT + key) + f"\nWHERE {where}\nORDER BY {sort}object.entity_id"
+    source = f"\n{order.source}" if order and order.source else ""
+    params = [*params, *(order.params if order else ())]
+    text = relation.format(select=SELECT_OBJECT + key) + f"{source}\nWHERE {where}\nORDER BY {sort}object.entity_id"
     if count is None:
         return database.fetch_text(text, [*params, *where_params])
     return database.fetch_text(f"{text} LIMIT %s", [*params, *where_params, count])
@@ -199,9 +209,12 @@ def _order(database: Database, schema: RecordSchema[Any], order_by: str | None) 
         return None
     if not isinstance(order_by, str):
         raise InvalidFilter(f"order_by is the name of a field, '-' in front for descending, not {shown(order_by)}")
-    name = order_by.removeprefix("-")
-    text, cast = column_sql(database, schema, name, "order_by")
-    return Order(name, text, cast, order_by.startswith("-"))
+    name, descending = order_by.removeprefix("-"), order_by.startswith("-")
+    named = named_expression_sql(database, schema, name, "order_by")
+    if named is not None:
+        text, params, cast = named
+        return Order("key.value", cast, descending, f"CROSS JOIN LATERAL (SELECT {text} AS value) AS key", params)
+    return Order(*column_sql(database, schema, name, "order_by"), descending)
 
 
 def _after(order: Order | None, position: tuple[str | None, str]) -> tuple[str, list[Any]]:

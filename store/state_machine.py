@@ -230,7 +230,7 @@ def _check_guard(machine: str, edge: Transition, obj: Any) -> None:
     except Exception as error:  # a guard that cannot be evaluated does not let anything through
         failure = error
         outcome = f"failed with {type(error).__name__}: {error}"
-    values = {name: getattr(obj, name, None) for name in sorted(edge.guard.fields())}
+    values = {name: _guard_value(obj, name) for name in sorted(edge.guard.fields())}
     listed = ", ".join(f"{name}={value!r}" for name, value in values.items())
     raise GuardFailure(
         f"{machine}: guard of {edge.from_state!r} -> {edge.to_state!r} {outcome}: {edge.guard} with {listed}",
@@ -239,6 +239,16 @@ def _check_guard(machine: str, edge: Transition, obj: Any) -> None:
         guard=str(edge.guard),
         values=values,
     ) from failure
+
+
+def _guard_value(obj: Any, name: str) -> Any:
+    """Return what a guard reads under a name, None where that cannot be told."""
+    from reactive.expr import Field
+
+    try:
+        return getattr(obj, name) if hasattr(obj, name) else Field(name).eval(obj)
+    except Exception:
+        return None
 
 
 def _checked_edges(cls: type[StateMachine]) -> dict[tuple[str, str], Transition]:
@@ -301,6 +311,14 @@ def _graph_problems(
     return problems
 
 
+def _named_expressions(cls: type) -> Iterable[str]:
+    if not hasattr(cls, "expressions"):
+        return ()
+    from reactive.expr.named import named_expressions
+
+    return named_expressions(cls)
+
+
 def check_attachment(cls: type, machine: Any, fields: Iterable[str]) -> None:
     """Check that a machine fits a stored class: it is one, and its guards read fields that the class has.
 
@@ -316,7 +334,7 @@ def check_attachment(cls: type, machine: Any, fields: Iterable[str]) -> None:
     if not issubclass(kind, StateMachine) or kind is StateMachine:
         message = f"{cls.__name__}: expected a subclass of StateMachine, found {shown(machine)}"
         raise StateMachineError(message, machine=getattr(kind, "__name__", None), problems=[message])
-    known = set(fields)
+    known = {*fields, *_named_expressions(cls)}
     problems: list[str] = []
     for edge in kind.transitions:
         for name in sorted(edge.guard.fields()) if edge.guard is not None else ():

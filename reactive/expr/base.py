@@ -304,6 +304,8 @@ class Expr(Operators):
     def bind(self, schema: Any) -> Expr:
         """Return the expression with its fields' declared types, checked: what is ill-typed is refused.
 
+        The names of the class's own expressions are replaced by those.
+
         Args:
             schema: A dataclass, such as a Storable, or a mapping of field names to annotations.
 

@@ -10,6 +10,7 @@ from typing import Any
 from reactive.errors import ExpressionTypeError, UnknownFieldError, UnsupportedNode, shown
 from reactive.expr.base import Expr
 from reactive.expr.kinds import EXACT_BELOW, NUMERIC, ORDERED, Declared, common_kind, declared, kind_of_value
+from reactive.expr.named import with_named
 from reactive.expr.nodes import BinOp, Coalesce, Const, Field, Func, If, IsNull, StrOp, UnaryOp
 
 __all__ = ["ARITHMETIC", "COMPARISONS", "LOGICAL", "Inference", "bind", "declared_fields", "field_of"]
@@ -167,6 +168,8 @@ def _field(field: Field, fields: Mapping[str, Declared], schema: Any) -> Field:
 def bind(expr: Expr, schema: Any) -> Expr:
     """Return an expression with its fields' declared types, checked; see `Expr.bind`."""
     fields = declared_fields(schema)
+    if isinstance(schema, type):
+        expr = with_named(expr, schema)
     bound = expr.transform(lambda node: _field(node, fields, schema) if isinstance(node, Field) else node)
     Inference().kind(bound)
     return bound

@@ -15,10 +15,10 @@ __all__ = ["coerce", "plain", "row_of", "same_value"]
 
 
 def row_of(context: Any, names: Sequence[str]) -> dict[str, Any]:
-    """Return the named fields of a mapping or of an object's attributes.
+    """Return the named fields of a mapping or of an object's attributes, or what its class has an expression for.
 
     Raises:
-        UnknownFieldError: The object has no such attribute.
+        UnknownFieldError: The object has no such attribute, and its class no such expression.
     """
     if isinstance(context, Mapping):
         return {name: plain(context[name]) if name in context else None for name in names}
@@ -27,12 +27,21 @@ def row_of(context: Any, names: Sequence[str]) -> dict[str, Any]:
         try:
             row[name] = plain(getattr(context, name))
         except AttributeError:
-            raise UnknownFieldError(name, type(context).__name__, _attributes(context)) from None
+            row[name] = _named_value(context, name)
     return row
 
 
+def _named_value(context: Any, name: str) -> Any:
+    from reactive.expr.named import named_expression, named_expressions
+
+    known = named_expressions(type(context))
+    if name not in known:
+        raise UnknownFieldError(name, type(context).__name__, [*_attributes(context), *known])
+    return named_expression(type(context), name).eval(context)
+
+
 def _attributes(context: Any) -> list[str]:
-    methods = {name for name in dir(type(context)) if callable(getattr(type(context), name, None))}
+    methods = {name for name in dir(type(context)) if callable(getattr(type(context), name, None))} | {"expressions"}
     return [name for name in dir(context) if not name.startswith("_") and name not in methods]
 
 

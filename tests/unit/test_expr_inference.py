@@ -15,7 +15,7 @@ from reactive.errors import CycleError, ExpressionError, ExpressionTypeError, Un
 from reactive.expr import Coalesce, Const, Expr, Field, Func, If
 from reactive.expr.inference import Inference
 from reactive.expr.kinds import Declared, declared
-from reactive.expr.named import named_expression, named_expressions
+from reactive.expr.named import named_expression, named_expressions, with_named
 
 
 class Side(Enum):
@@ -209,3 +209,23 @@ def test_named_expression_that_is_missing_circular_or_none() -> None:
         named_expression(Circular, "a")
     with pytest.raises(ExpressionTypeError, match=r"Wrong\.expressions\['a'\] is not an expression"):
         named_expressions(Wrong)
+
+
+def test_named_expressions_are_read_by_eval_and_put_in_by_bind() -> None:
+    position = Position(symbol="X", quantity=100, price=20.0)
+    assert Field("label").eval(position) == "X"
+    assert (Field("value") / 2).eval(position) == 1000.0
+    assert Field("rich").bind(Position).fields() == {"price", "quantity"}
+    with pytest.raises(UnknownFieldError, match=r"has no field 'lable' \(did you mean 'label'\?\)"):
+        Field("lable").eval(position)
+
+
+def test_name_of_a_field_and_of_an_expression_is_the_fields() -> None:
+    @dataclass
+    class Both(Position):
+        value: float = 7.0
+
+    assert Field("value").eval(Both(quantity=2, price=3.0)) == 7.0
+    assert named_expression(Both, "value").eval({"price": 3.0, "quantity": 2}) == 6.0
+    assert named_expression(Both, "rich").fields() == {"value"}
+    assert with_named(Field("value") > 1, Both).fields() == {"value"}
