@@ -9,13 +9,21 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bridge.cells import Cell, instant_cell
+from bridge.computed_columns import (
+    ComputedColumn,
+    computed_columns,
+    expression_names,
+    python_value,
+    with_expressions,
+)
 from bridge.errors import BridgeError, CellRefused
 from bridge.java_columns import java_value
 from bridge.metrics import FeedStats, Meter
 from bridge.schedule import DueChanges
-from bridge.type_mapping import METADATA_COLUMNS, FieldColumn, field_columns
+from bridge.type_mapping import FieldColumn, column_types, field_columns
 from store.base import record_schema
 from store.errors import nearest_names
+from store.scalars import ValueRefused
 
 if TYPE_CHECKING:
     from deephaven.table import Table
@@ -46,7 +54,7 @@ class Feed:
     Args:
         cls: The type.
         filter: Which entities are shown, by their fields; None shows all.
-        columns: Which fields are shown; None shows all.
+        columns: Which fields and named expressions of the class are shown; None shows all fields.
         writer: Where rows go instead of a raw table of the bridge's own.
 
     Attributes:
@@ -68,10 +76,11 @@ class Feed:
         self.lock = threading.Lock()
         self._meter = Meter()
         self.type_name = cls.type_name()
-        shown = field_columns(cls, columns)
+        names = None if columns is None else list(columns)
+        shown, self._computed = field_columns(cls, names), computed_columns(cls, names)
         self._sources = [_Source(column) for column in shown]
         self._plain = [(column.name, column.cell) for column in shown]
-        self._types = {column.name: column.dh_type for column in shown} | METADATA_COLUMNS
+        self._types = column_types(cls, names)
         self._filter = None if filter is None else _Filter(cls, filter)
         self._shown: set[str] = set()
         self._writer = writer
@@ -155,7 +164,7 @@ class Feed:
         if self._filter is None:
             return True, present
         entity = row.metadata.entity_id
-        matches = row.data is not None and self._filter.matches(row.data)
+        matches = row.data is not None and self._matches(self._filter, row)
         known = entity in self._shown
         if matches:
             self._shown.add(entity)
@@ -166,15 +175,24 @@ class Feed:
         self._shown.discard(entity)
         return not present, False
 
+    def _matches(self, filter: _Filter, row: LogRow) -> bool:
+        try:
+            return filter.matches(row.data or {})
+        except (ValueError, TypeError, ValueRefused) as error:
+            where = f"{self.type_name} {row.metadata.entity_id} version {row.metadata.version}"
+            _log.error("%s does not pass the filter, which fails on it: %s", where, error)
+            return False
+
     def _cells(self, row: LogRow) -> tuple[Cell, ...]:
         data, metadata = row.data, row.metadata
         if data is None:
-            fields: list[Cell] = [None] * len(self._sources)
+            fields: list[Cell] = [None] * (len(self._sources) + len(self._computed))
         else:
             try:
                 fields = [cell(data[name]) for name, cell in self._plain]
             except (KeyError, ValueError, TypeError):
                 fields = [self._cell_or_null(source, row) for source in self._sources]
+            fields += [self._cell_or_null(column, row) for column in self._computed]
         return (
             *fields,
             metadata.entity_id,
@@ -189,11 +207,11 @@ class Feed:
             ",".join(row.changes),
         )
 
-    def _cell_or_null(self, source: _Source, row: LogRow) -> Cell:
+    def _cell_or_null(self, source: _Source | ComputedColumn, row: LogRow) -> Cell:
         # The log cannot be refused: a value that has no place in its column is missing there, and said to be.
         try:
             return source(row.data or {})
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, ValueRefused) as error:
             where = f"{self.type_name}.{source.name} of {row.metadata.entity_id} version {row.metadata.version}"
             _log.error("%s is shown as null: %s", where, error)
             return None
@@ -222,9 +240,11 @@ class _Filter:
 
     def __init__(self, cls: type[Storable], expression: Expr) -> None:
         schema = record_schema(cls)
+        named = expression_names(cls)
+        expression = with_expressions(cls, expression)
         for name in sorted(expression.fields()):
             if name not in schema.fields:
-                near = nearest_names(name, schema.fields)
+                near = nearest_names(name, [*schema.fields, *named])
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise BridgeError(f"the filter names {name!r}, which {schema.type_name} does not have{hint}")
         self._type_name = schema.type_name
@@ -232,20 +252,13 @@ class _Filter:
         self._specs = [schema.fields[name] for name in expression.fields()]
 
     def matches(self, data: dict[str, Any]) -> bool:
-        values = {spec.name: _python_value(spec, data) for spec in self._specs}
+        values = {spec.name: python_value(spec, data) for spec in self._specs}
         return self._expression.eval(values) is True
 
 
 def _age(row: LogRow) -> float:
     recorded = row.metadata.tx_time
     return 0.0 if recorded is None else max((datetime.now(timezone.utc) - recorded).total_seconds(), 0.0)
-
-
-def _python_value(spec: FieldSpec, data: dict[str, Any]) -> Any:
-    for name in (spec.name, *spec.former_names):
-        if name in data:
-            return spec.decode(data[name])
-    return None if spec.default is None else spec.default()
 
 
 def _default_json(spec: FieldSpec) -> Any:

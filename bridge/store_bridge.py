@@ -94,9 +94,10 @@ class StoreBridge:
         Args:
             cls: The type.
             filter: Show only entities whose fields make this true; one that no longer does leaves the live table.
-            columns: Show only these fields; the metadata columns are always there.
+            columns: Show only these fields, and named expressions of the class, computed for each event; by default
+                all fields. The metadata columns are always there.
             writer: Write the rows here instead of into a raw table of the bridge's own:
-                `DynamicTableWriter(infer_dh_schema(cls))`, or anything with a `write_row`.
+                `DynamicTableWriter(infer_dh_schema(cls, columns))`, or anything with a `write_row`.
 
         Raises:
             BridgeError: The type is registered already, a name is unknown, a field cannot be a column, or no JVM runs.

@@ -12,8 +12,9 @@
 | list or tuple of bool, int, float, str | array of these |
 | any other list, tuple, dict, dataclass | string: its JSON |
 
-Field names stay as they are; the metadata comes after them, in PascalCase. `dh_type_override` of the column registry
-picks another type: `string` for anything, or a numeric type for a number.
+Field names stay as they are. After the fields come those named expressions of the class that are asked for, then the
+metadata, in PascalCase. `dh_type_override` of the column registry picks another type: `string` for anything, or a
+numeric type for a number.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin
 from uuid import UUID
 
 from bridge.cells import ARRAY_TYPES, JAVA_NAMES, Cell, cell_from_json, python_cell
+from bridge.computed_columns import computed_columns, expression_names
 from bridge.errors import BridgeError, ColumnTypeError
 from store.annotations import split_optional, type_label
 from store.base import FieldSpec, Storable, record_schema
@@ -146,10 +148,10 @@ def field_columns(cls: type[Storable], columns: Iterable[str] | None = None) -> 
 
     Args:
         cls: The class.
-        columns: The fields wanted, all by default; metadata columns among them are passed over.
+        columns: The fields wanted, all by default; metadata columns and named expressions among them are passed over.
 
     Raises:
-        BridgeError: The class has no such field.
+        BridgeError: The class has no such field or expression.
         ColumnTypeError: A field's name or `dh_type_override` cannot be a column's.
 
     Example:
@@ -160,20 +162,21 @@ def field_columns(cls: type[Storable], columns: Iterable[str] | None = None) -> 
     schema = record_schema(cls)
     wanted = set(schema.fields)
     if columns is not None:
-        wanted = set(columns) - set(METADATA_COLUMNS)
+        named = expression_names(cls)
+        wanted = set(columns) - set(METADATA_COLUMNS) - set(named)
         for name in sorted(wanted - set(schema.fields)):
-            near = nearest_names(name, schema.fields)
+            near = nearest_names(name, [*schema.fields, *named])
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise BridgeError(f"{schema.type_name} has no field {name!r}{hint}")
     return [field_column(schema.type_name, spec) for name, spec in schema.fields.items() if name in wanted]
 
 
 def column_types(cls: type[Storable], columns: Iterable[str] | None = None) -> dict[str, str]:
-    """Return the columns of a class's tables and their types: fields first, then metadata. Needs no JVM.
+    """Return the columns of a class's tables and their types: fields, computed ones, metadata. Needs no JVM.
 
     Args:
         cls: The class.
-        columns: The fields wanted, all by default.
+        columns: The fields and named expressions wanted, all fields by default.
 
     Raises:
         BridgeError: As in `field_columns`.
@@ -183,7 +186,10 @@ def column_types(cls: type[Storable], columns: Iterable[str] | None = None) -> d
         >>> column_types(Order)["EntityId"]
         'string'
     """
-    return {column.name: column.dh_type for column in field_columns(cls, columns)} | METADATA_COLUMNS
+    names = None if columns is None else list(columns)
+    fields = {column.name: column.dh_type for column in field_columns(cls, names)}
+    computed = {column.name: column.dh_type for column in computed_columns(cls, names)}
+    return fields | computed | METADATA_COLUMNS
 
 
 def infer_dh_schema(cls: type[Storable], columns: Iterable[str] | None = None) -> dict[str, DType]:
@@ -191,7 +197,7 @@ def infer_dh_schema(cls: type[Storable], columns: Iterable[str] | None = None) -
 
     Args:
         cls: The class.
-        columns: The fields wanted, all by default; the metadata columns are always there.
+        columns: The fields and named expressions wanted, all fields by default; the metadata columns are always there.
 
     Returns:
         Column name to Deephaven type, in the order in which `extract_row` and the bridge write values.
@@ -228,9 +234,12 @@ def extract_row(obj: Storable, columns: Iterable[str] | Mapping[str, Any]) -> li
     names = list(columns)
     schema = record_schema(type(obj))
     fields = {column.name: column for column in field_columns(type(obj), names)}
+    computed = {column.name: column for column in computed_columns(type(obj), names)}
     values = []
     for name in names:
-        if name in fields:
+        if name in computed:
+            dh_type, cell = computed[name].dh_type, computed[name].cell(computed[name].expression.eval(obj))
+        elif name in fields:
             column = fields[name]
             dh_type, cell = column.dh_type, column.cell(schema.encode_value(name, getattr(obj, name)))
         else:

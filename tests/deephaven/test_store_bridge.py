@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bridge import BridgeError, StoreBridge, infer_dh_schema
+from bridge import BridgeError, StoreBridge, extract_row, infer_dh_schema
 from reactive.expr import Const, Field
 from server.embedded import DeephavenServer
+from store.base import Storable
 from store.client import StoreClient
 from store.errors import ConnectionLost
 from store.models import Order, Signal, Trade
@@ -142,6 +144,46 @@ def test_bridge_chosen_columns_are_the_table(bridges: Bridges, store_db: StoreDa
     assert bridge.wait_current(SECONDS)
     assert [column.name for column in bridge.table(Order).columns][:3] == ["symbol", "quantity", "EntityId"]
     assert rows(bridge.live(Order), "symbol", "quantity", "Version") == [("AAPL", 100, 1)]
+
+
+@dataclass
+class Priced(Storable):
+    symbol: str = ""
+    quantity: int = 0
+    price: float = 0.0
+
+
+Priced.expressions = {  # type: ignore[attr-defined]
+    "value": Field("price") * Field("quantity"),
+    "dear": Field("value") > 1000,
+    "title": Field("symbol").concat("!"),
+}
+
+
+@pytest.mark.parametrize("own_writer", [False, True])
+def test_bridge_named_expressions_are_columns(bridges: Bridges, store_db: StoreDatabase, own_writer: bool) -> None:
+    from deephaven import DynamicTableWriter
+
+    bridge = bridges()
+    columns = ["symbol", "value", "dear", "title"]
+    writer = DynamicTableWriter(infer_dh_schema(Priced, columns)) if own_writer else None
+    bridge.register(Priced, filter=Field("value") > 0, columns=columns, writer=writer)
+    bridge.start()
+    client = store_db.client()
+    held = Priced("AAPL", 10, 230.0)
+    client.write_many([held, Priced("MSFT", 1, 400.0), Priced("FREE", 1, 0.0)])
+    held.quantity = 1
+    client.update(held)
+    assert bridge.wait_current(SECONDS)
+    raw = bridge.table(Priced)
+    wait_until(lambda: raw.size == 3, SECONDS)
+    assert rows(raw, *columns) == [
+        ("AAPL", 2300.0, True, "AAPL!"),
+        ("MSFT", 400.0, False, "MSFT!"),
+        ("AAPL", 230.0, False, "AAPL!"),
+    ]
+    assert sorted(rows(bridge.live(Priced), "symbol", "value")) == [("AAPL", 230.0), ("MSFT", 400.0)]
+    assert extract_row(held, columns) == ["AAPL", 230.0, False, "AAPL!"]
 
 
 def test_bridge_own_writer_gets_the_rows(bridges: Bridges, store_db: StoreDatabase) -> None:

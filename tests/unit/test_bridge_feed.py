@@ -182,3 +182,79 @@ def test_feed_own_writer_that_fails_gets_each_row_once_in_the_end() -> None:
     feed.deliver(rows)
     assert [row[2] for row in writer.rows] == [1, 2, 3, 4]
     assert recorder.shown("Version") == [(1,), (2,), (3,), (4,)]
+
+
+@dataclass
+class Valued(Storable):
+    """A holding, with what is computed of it."""
+
+    symbol: str = ""
+    quantity: int = 0
+    avg_cost: float | None = None
+    side: str = ""
+
+
+Valued.expressions = {  # type: ignore[attr-defined]
+    "value": Field("avg_cost") * Field("quantity"),
+    "large": Field("value") > 20_000,
+    "title": Field("symbol").concat(" ", Field("side")),
+    "letters": Field("symbol").length(),
+    "side": Const("the field of this name comes first"),
+    "mixed": Field("symbol") * 2,
+    "circle": Field("circle"),
+}
+HELD = {"symbol": "AAPL", "quantity": 100, "avg_cost": 229.5, "side": "BUY"}
+
+
+def test_feed_named_expressions_are_columns_where_they_are_asked_for() -> None:
+    assert not column_types(Valued).keys() & {"value", "large", "title", "letters"}
+    columns = ["large", "side", "symbol", "value", "title", "letters", "Version"]
+    types = column_types(Valued, columns)
+    assert list(types)[:6] == ["symbol", "side", "large", "value", "title", "letters"]
+    assert [types[name] for name in ("large", "value", "title", "letters")] == ["bool", "double", "string", "long"]
+    feed, recorder = recorded(Valued, columns=columns)
+    feed.deliver([event(1, HELD), event(2, HELD | {"avg_cost": None, "symbol": "é\U0001d538"}), event(3, None)])
+    assert recorder.shown("large", "value", "title", "letters", "side") == [
+        (True, 22950.0, "AAPL BUY", 4, "BUY"),
+        (None, None, "é\U0001d538 BUY", 2, "BUY"),
+        (None, None, None, None, None),
+    ]
+
+
+def test_feed_named_expression_that_fails_on_an_event_is_null_there_and_said_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    feed, recorder = recorded(Valued, columns=["symbol", "value"])
+    feed.deliver([event(1, HELD | {"avg_cost": "much"}), event(2, HELD | {"avg_cost": 1e300, "quantity": 10**10})])
+    assert recorder.shown("symbol", "value") == [("AAPL", None), ("AAPL", None)]
+    assert "Valued.value of e1 version 1 is shown as null" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (["valeu"], r"Valued has no field 'valeu'; did you mean 'value'\?"),
+        (["mixed"], "Valued.mixed: .* takes numbers, but .* is str"),
+        (["circle"], "Valued.circle: cyclic dependency"),
+    ],
+)
+def test_feed_named_expression_that_cannot_be_a_column_is_refused(columns: list[str], message: str) -> None:
+    with pytest.raises(BridgeError, match=message):
+        Feed(Valued, columns=columns)
+
+
+def test_feed_filter_reads_named_expressions() -> None:
+    feed, recorder = recorded(Valued, filter=Field("large") & (Field("letters") == 4))
+    feed.deliver([event(1, HELD), event(2, HELD | {"avg_cost": 1.0}, entity="e2")])
+    assert recorder.shown("EntityId") == [("e1",)]
+    with pytest.raises(BridgeError, match=r"names 'lrge', which Valued does not have; did you mean 'large'\?"):
+        Feed(Valued, filter=Field("lrge"))
+    with pytest.raises(BridgeError, match="cyclic dependency"):
+        Feed(Valued, filter=Field("circle") > 1)
+
+
+def test_feed_filter_that_fails_on_an_event_leaves_it_out_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    feed, recorder = recorded(Valued, filter=Field("large"))
+    feed.deliver([event(1, HELD), event(2, HELD | {"avg_cost": "much"}, version=2), event(3, HELD, version=3)])
+    assert recorder.shown("EntityId", "Version", "InLive") == [("e1", 1, True), ("e1", 2, False), ("e1", 3, True)]
+    assert "Valued e1 version 2 does not pass the filter, which fails on it" in caplog.text
