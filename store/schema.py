@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import encrypt_password
 
 from store.errors import StoreError, UnknownPrincipal
+from store.protection import Shortfall, lock_setup, protect
 from store.sql import script
 
 __all__ = ["bootstrap_schema", "disable_user", "enable_user", "provision_user"]
 
 # Applied once each, in this order; never edited after a release.
-MIGRATIONS = ("tables", "outbox", "limits")
+MIGRATIONS = ("tables", "outbox", "limits", "stability")
 # Applied whenever their text changes.
 DEFINITIONS = (
+    "casing",
     "access",
     "fold",
     "mutate",
@@ -33,46 +36,46 @@ DEFINITIONS = (
     "grants",
 )
 
+OLDEST_POSTGRES = 15
 MAX_ROLE_NAME_BYTES = 63
 CONNECTIONS_PER_USER = 64
 
 
-def bootstrap_schema(admin_conn: Connection) -> None:
+def bootstrap_schema(admin_conn: Connection) -> list[Shortfall]:
     """Create the store's schema in the connected database, or bring it up to date.
 
     Safe to call at every start, also from several processes at once; it changes nothing when all is current.
 
     Args:
-        admin_conn: A superuser's connection to the database that shall hold the store.
+        admin_conn: An administrator's connection to the database that shall hold the store, in PostgreSQL 15 or newer:
+            a superuser's, or, as on managed servers, that of a role with CREATEROLE who owns the database.
+
+    Returns:
+        What could not be done for want of rights, and what that means; nothing for a superuser.
 
     Raises:
-        StoreError: The database was set up by a newer version of this package.
+        StoreError: The server or the database cannot hold a store, the login may not set one up, or a newer version of
+            this package did.
     """
-    digest = hashlib.sha256("".join(map(script, ("roles", *MIGRATIONS, *DEFINITIONS))).encode()).hexdigest()
+    names = ("roles", *MIGRATIONS, *DEFINITIONS, "database")
+    digest = hashlib.sha256("".join(map(script, names)).encode()).hexdigest()
     with admin_conn, admin_conn.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('store bootstrap'))")
-        applied, current = _installed(cursor)
+        _require_server(admin_conn, cursor)
+        lock_setup(cursor)
+        applied, current, complete = _installed(cursor)
         if applied > len(MIGRATIONS):
             raise StoreError(
                 f"this database has schema version {applied}, newer than the {len(MIGRATIONS)} that this package knows:"
                 " upgrade it"
             )
-        if applied == len(MIGRATIONS) and current == digest:
-            return
-        cursor.execute(script("roles"))
-        if applied == 0:
-            cursor.execute("CREATE SCHEMA store AUTHORIZATION store_owner")
-            cursor.execute(
-                "CREATE TABLE store.schema_version (version integer NOT NULL, digest text NOT NULL,"
-                " applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
-            )
-            cursor.execute("ALTER TABLE store.schema_version OWNER TO store_owner")
-        cursor.execute("SET LOCAL ROLE store_owner")
-        for name in (*MIGRATIONS[applied:], *DEFINITIONS):
-            cursor.execute(script(name))
-        cursor.execute("INSERT INTO store.schema_version VALUES (%s, %s)", (len(MIGRATIONS), digest))
-        cursor.execute("RESET ROLE")
-        cursor.execute(script("database"))
+        if applied < len(MIGRATIONS) or current != digest:
+            _apply(cursor, applied, digest)
+        elif complete:
+            return []
+        shortfalls = protect(cursor)
+        if not shortfalls:
+            cursor.execute("UPDATE store.schema_version SET complete = true WHERE NOT complete")
+    return shortfalls
 
 
 def provision_user(admin_conn: Connection, name: str, password: str, *, reads_all: bool = False) -> None:
@@ -81,7 +84,7 @@ def provision_user(admin_conn: Connection, name: str, password: str, *, reads_al
     The password leaves this process only as a SCRAM verifier, so that no server log can show it.
 
     Args:
-        admin_conn: A superuser's connection.
+        admin_conn: An administrator's connection.
         name: Any PostgreSQL role name of 1 to 63 bytes of UTF-8.
         password: The user's password, not empty.
         reads_all: Whether the user sees every entity (a bridge, an auditor). Such a user still writes only its own.
@@ -97,7 +100,10 @@ def provision_user(admin_conn: Connection, name: str, password: str, *, reads_al
     with admin_conn, admin_conn.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('store roles'))")
         cursor.execute(
-            "SELECT pg_has_role(oid, 'store_user', 'MEMBER') AND NOT rolsuper, rolcanlogin"
+            "SELECT pg_has_role(oid, 'store_user', 'USAGE') AND NOT rolsuper, rolcanlogin,"
+            # Only a superuser may so much as mention some of these.
+            " concat(CASE WHEN rolcreatedb THEN 'NOCREATEDB ' END, CASE WHEN rolcreaterole THEN 'NOCREATEROLE ' END,"
+            " CASE WHEN rolreplication THEN 'NOREPLICATION ' END, CASE WHEN rolbypassrls THEN 'NOBYPASSRLS ' END)"
             " FROM pg_roles WHERE rolname = %s",
             (name,),
         )
@@ -112,11 +118,9 @@ def provision_user(admin_conn: Connection, name: str, password: str, *, reads_al
         elif not row[1]:
             raise StoreError(f"user {name!r} is disabled: enable_user() lets it log in again")
         cursor.execute(
-            sql.SQL(
-                "ALTER ROLE {} LOGIN INHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
-                " CONNECTION LIMIT {} PASSWORD {}"
-            ).format(
+            sql.SQL("ALTER ROLE {} LOGIN INHERIT {} CONNECTION LIMIT {} PASSWORD {}").format(
                 role,
+                sql.SQL(row[2] if row else ""),
                 sql.Literal(CONNECTIONS_PER_USER),
                 sql.Literal(encrypt_password(password, name, admin_conn, "scram-sha-256")),
             )
@@ -151,7 +155,7 @@ def _allow_login(admin_conn: Connection, name: str, allowed: bool) -> None:
     with admin_conn, admin_conn.cursor() as cursor:
         cursor.execute(
             "SELECT FROM pg_roles WHERE rolname = %s AND NOT rolsuper AND rolname <> 'store_user'"
-            " AND pg_has_role(oid, 'store_user', 'MEMBER')",
+            " AND pg_has_role(oid, 'store_user', 'USAGE')",
             (name,),
         )
         if cursor.fetchone() is None:
@@ -160,14 +164,65 @@ def _allow_login(admin_conn: Connection, name: str, allowed: bool) -> None:
         cursor.execute(verb.format(sql.Identifier(name)))
 
 
-def _installed(cursor: Any) -> tuple[int, str | None]:
-    """Return the schema version and the digest of the scripts that a database has, (0, None) for an empty one."""
+def _require_server(conn: Connection, cursor: Any) -> None:
+    """Refuse a server or a database that cannot hold a store, and a login that cannot set one up."""
+    if conn.server_version < OLDEST_POSTGRES * 10_000:
+        major, minor = divmod(conn.server_version, 10_000)
+        raise StoreError(f"this is PostgreSQL {major}.{minor}; the store needs {OLDEST_POSTGRES} or newer")
+    cursor.execute(
+        "SELECT d.datname, pg_encoding_to_char(d.encoding), d.datistemplate, pg_is_in_recovery(), session_user,"
+        " r.rolsuper OR (r.rolcreaterole AND pg_has_role(d.datdba, 'USAGE'))"
+        " FROM pg_database d, pg_roles r WHERE d.datname = current_database() AND r.rolname = current_user"
+    )
+    dbname, encoding, template, standby, user, able = cursor.fetchone()
+    if standby:
+        raise StoreError(f"the server of database {dbname} is a read-only standby: run this on its primary")
+    if encoding != "UTF8":
+        raise StoreError(
+            f"database {dbname} is encoded in {encoding}; the store needs UTF8:"
+            " CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0"
+        )
+    if template:
+        raise StoreError(f"database {dbname} is a template of others: the store needs a database of its own")
+    if not able:
+        raise StoreError(
+            f"{user} may not set up a store in database {dbname}: it takes a superuser, or the owner of the database"
+            " with the right to create roles (CREATEROLE)"
+        )
+
+
+def _apply(cursor: Any, applied: int, digest: str) -> None:
+    """Make the roles and the schema, or bring them up to date from the number of migrations applied."""
+    try:
+        cursor.execute(script("roles"))
+    except psycopg2.errors.InsufficientPrivilege as error:
+        raise StoreError(
+            "the store's roles exist on this server and belong to another administrator, who can hand them on: GRANT"
+            f" store_owner, store_admin, store_user, store_reads_all, store_engine TO {cursor.connection.info.user}"
+            f" WITH ADMIN OPTION ({error.diag.message_primary})"
+        ) from error
+    if applied == 0:
+        cursor.execute("SELECT to_regnamespace('store') IS NOT NULL")
+        if cursor.fetchone()[0]:
+            raise StoreError("this database has a schema named store that is not a store's: choose another database")
+        cursor.execute("CREATE SCHEMA store AUTHORIZATION store_owner")
+    cursor.execute("SET LOCAL ROLE store_owner")
+    cursor.execute(script("version"))
+    for name in (*MIGRATIONS[applied:], *DEFINITIONS):
+        cursor.execute(script(name))
+    cursor.execute("INSERT INTO store.schema_version (version, digest) VALUES (%s, %s)", (len(MIGRATIONS), digest))
+    cursor.execute("RESET ROLE")
+
+
+def _installed(cursor: Any) -> tuple[int, str | None, bool]:
+    """Return a database's schema version, the digest of its scripts, and whether all of them could be done."""
     cursor.execute("SELECT to_regclass('store.schema_version')")
     if cursor.fetchone()[0] is None:
-        return 0, None
-    cursor.execute("SELECT version, digest FROM store.schema_version ORDER BY applied_at DESC LIMIT 1")
-    row = cursor.fetchone()
-    return (row[0], row[1]) if row else (0, None)
+        return 0, None, False
+    # As an object: earlier versions lack some columns.
+    cursor.execute("SELECT to_jsonb(v) FROM store.schema_version v ORDER BY applied_at DESC LIMIT 1")
+    found = (cursor.fetchone() or [{}])[0]
+    return found.get("version", 0), found.get("digest"), found.get("complete", False)
 
 
 def _check_role_name(name: str) -> None:

@@ -143,16 +143,16 @@ def external_server() -> Iterator[ExternalPostgres]:
 @contextmanager
 def fresh_database(server: Server) -> Iterator[StoreDatabase]:
     """Make a database like the server's own, and drop it at the end whatever is still connected."""
-    from store.sql import script
+    from store.protection import protect_database
 
     dbname = f"test_{next(_numbers)}"
     with closing(server.admin_conn("postgres")) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(f'CREATE DATABASE {dbname} TEMPLATE "{server.conn_info()["dbname"]}"')
-            with closing(server.admin_conn(dbname)) as inside, inside, inside.cursor() as settings:
+            with closing(server.admin_conn(dbname)) as inside:
                 # A copy has the template's tables but not its rights on the database.
-                settings.execute(script("database"))
+                assert protect_database(inside) == []
             database = StoreDatabase(server, dbname)
             try:
                 yield database

@@ -2,7 +2,7 @@
 
 CREATE OR REPLACE FUNCTION store.is_admin()
 RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT pg_has_role(session_user, 'store_admin', 'MEMBER')
+    SELECT pg_has_role(session_user, 'store_admin', 'USAGE')
 $$;
 
 -- The names under which the caller is granted access: the login, its groups, and '' when it reads all.
@@ -11,7 +11,7 @@ RETURNS text[] LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_cat
 BEGIN
     RETURN ARRAY(SELECT g.group_name FROM store.group_members g WHERE g.member = session_user::text)
         || session_user::text
-        || CASE WHEN pg_has_role(session_user, 'store_reads_all', 'MEMBER') OR store.is_admin()
+        || CASE WHEN pg_has_role(session_user, 'store_reads_all', 'USAGE') OR store.is_admin()
                 THEN ARRAY[''] ELSE ARRAY[]::text[] END;
 END
 $$;

@@ -1,10 +1,28 @@
--- Run by the superuser, outside the owner's rights: what concerns the whole database.
+-- What concerns the whole server or database, done as far as the administrator may. Each statement is tried by itself;
+-- the comment above it says what is so without it, and stands in the report when it cannot be done.
+
+-- name: only_users_connect
+-- Without it every login of the server may connect to this database and make temporary tables in it.
 DO $$
 BEGIN
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO store_user', current_database());
 END
-$$;
-REVOKE CREATE ON SCHEMA public FROM PUBLIC;
--- Containment of jsonb raises nothing that depends on the data. Marked so, it may use the index under row security.
-ALTER FUNCTION pg_catalog.jsonb_contains(jsonb, jsonb) LEAKPROOF;
+$$
+
+-- name: public_schema_closed
+-- Without it users may make tables and functions in the schema public.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC
+
+-- name: containment_uses_the_index
+-- Without it an equality filter looks through everything that its user may read, not through an index of the values.
+-- Containment of jsonb raises nothing that depends on the data.
+ALTER FUNCTION pg_catalog.jsonb_contains(jsonb, jsonb) LEAKPROOF
+
+-- name: sessions_are_seen
+-- Without it stable_time() may lag behind while others write, and reap() finds no session to end.
+GRANT pg_read_all_stats TO store_owner
+
+-- name: sessions_are_ended
+-- Without it reap() ends no session, and a transaction that stays open delays every listener until it ends.
+GRANT pg_signal_backend TO store_owner

@@ -103,6 +103,33 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_tem
     ORDER BY e.version
 $$;
 
+-- stable_time() for an owner who may not see when other sessions' transactions began. Each transaction gets its id
+-- before it stamps its clock, so a time read before an id was handed out is stable once no older id runs: at once where
+-- nothing else runs, else the last such time that was noted and has proved so.
+CREATE OR REPLACE FUNCTION store.proven_time()
+RETURNS timestamptz LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_stamping boolean := pg_current_xact_id_if_assigned() IS NOT NULL;
+    v_now timestamptz := clock_timestamp();
+    v_fence xid8 := pg_current_xact_id();
+    v_oldest xid8 := pg_snapshot_xmin(pg_current_snapshot());
+    v_proven timestamptz;
+    v store.stability;
+BEGIN
+    SELECT * INTO v FROM store.stability;
+    v_proven := CASE WHEN v_oldest >= v_fence AND NOT v_stamping THEN v_now
+                     WHEN v_oldest >= v.fence THEN greatest(v.at, v.proven) ELSE v.proven END;
+    PERFORM FROM store.stability FOR UPDATE SKIP LOCKED;
+    IF FOUND AND NOT v_stamping THEN
+        UPDATE store.stability s
+        SET proven = greatest(s.proven, v_proven),
+            fence = CASE WHEN v_oldest >= s.fence THEN v_fence ELSE s.fence END,
+            at = CASE WHEN v_oldest >= s.fence THEN v_now ELSE s.at END;
+    END IF;
+    RETURN v_proven;
+END
+$$;
+
 -- The newest transaction time whose answers can no longer change: no running transaction can still stamp an
 -- earlier one, because each stamps its clock after it began.
 CREATE OR REPLACE FUNCTION store.stable_time()
@@ -112,6 +139,9 @@ DECLARE
     v_now timestamptz := clock_timestamp();
     v_oldest timestamptz;
 BEGIN
+    IF NOT pg_has_role('pg_read_all_stats', 'USAGE') THEN
+        RETURN store.proven_time();
+    END IF;
     PERFORM pg_stat_clear_snapshot();
     SELECT min(a.xact_start) INTO v_oldest FROM pg_stat_activity a
     WHERE a.backend_xid IS NOT NULL AND a.datname = current_database() AND a.backend_type = 'client backend';

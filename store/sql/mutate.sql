@@ -79,7 +79,7 @@ BEGIN
     SELECT n INTO v_unknown FROM unnest(p_names) AS n
     WHERE NOT EXISTS (SELECT FROM store.groups g WHERE g.group_name = n)
       AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = n AND r.rolcanlogin AND NOT r.rolsuper
-                      AND pg_has_role(r.oid, 'store_user', 'MEMBER'))
+                      AND pg_has_role(r.oid, 'store_user', 'USAGE'))
     LIMIT 1;
     IF FOUND THEN
         PERFORM store.refuse('TS010', format('there is no user or group named %L', v_unknown),

@@ -115,8 +115,8 @@ SELECT count(*), coalesce(sum(h.version), 0)::bigint,
 FROM store.object_heads h
 
 -- name: users
-SELECT r.rolname, pg_has_role(r.oid, 'store_reads_all', 'MEMBER'), r.rolcanlogin FROM pg_roles r
-WHERE pg_has_role(r.oid, 'store_user', 'MEMBER') AND NOT r.rolsuper AND r.rolname <> 'store_user' ORDER BY r.rolname
+SELECT r.rolname, pg_has_role(r.oid, 'store_reads_all', 'USAGE'), r.rolcanlogin FROM pg_roles r
+WHERE pg_has_role(r.oid, 'store_user', 'USAGE') AND NOT r.rolsuper AND r.rolname <> 'store_user' ORDER BY r.rolname
 
 -- name: differences
 SELECT entity_id::text, type_name, problem FROM store.differences() ORDER BY entity_id

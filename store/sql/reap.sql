@@ -13,6 +13,9 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, store, 
 DECLARE
     v_holder record;
 BEGIN
+    IF NOT pg_has_role('pg_signal_backend', 'USAGE') THEN
+        RETURN;
+    END IF;
     PERFORM pg_stat_clear_snapshot();
     -- In a loop: as a condition beside the others, the planner might end a session before it looks at its age.
     FOR v_holder IN
@@ -21,7 +24,7 @@ BEGIN
         JOIN pg_roles r ON r.oid = a.usesysid
         CROSS JOIN store.limits l
         WHERE a.backend_type = 'client backend' AND a.backend_xid IS NOT NULL AND a.pid <> pg_backend_pid()
-          AND NOT r.rolsuper AND pg_has_role(r.oid, 'store_user', 'MEMBER')
+          AND NOT r.rolsuper AND pg_has_role(r.oid, 'store_user', 'USAGE')
           AND (clock_timestamp() - a.xact_start > l.longest_transaction
                OR a.state = 'idle in transaction' AND clock_timestamp() - a.state_change > l.idle_transaction)
     LOOP

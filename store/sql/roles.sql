@@ -14,5 +14,16 @@ BEGIN
     END LOOP;
 END
 $$;
--- stable_time() must see when other sessions' transactions began; reap() ends those that are too old.
-GRANT pg_read_all_stats, pg_signal_backend TO store_owner;
+-- Who is no superuser acts as the owner and administrator of what it sets up. PostgreSQL gives the maker of a role the
+-- right to do this.
+DO $$
+DECLARE
+    role_name text;
+BEGIN
+    FOREACH role_name IN ARRAY ARRAY['store_owner', 'store_admin'] LOOP
+        IF NOT pg_has_role(role_name, 'USAGE') THEN
+            EXECUTE format('GRANT %I TO CURRENT_USER', role_name);
+        END IF;
+    END LOOP;
+END
+$$;

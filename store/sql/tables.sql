@@ -1,5 +1,7 @@
 -- The log, the projection of it that `read` and `query` use, and their satellites.
 -- Everything belongs to store_owner; users reach it through row security and functions only.
+-- Text is compared and indexed by code point, whatever the database's locale: locales change with the system's library,
+-- and an index in an order that has changed finds no longer what is in it.
 
 CREATE SEQUENCE store.event_seq CACHE 1;
 CREATE SEQUENCE store.share_seq CACHE 1;
@@ -8,14 +10,14 @@ CREATE TABLE store.object_events (
     seq        bigint      NOT NULL UNIQUE,
     entity_id  uuid        NOT NULL,
     version    integer     NOT NULL CHECK (version > 0),
-    type_name  text        NOT NULL,
-    event_type text        NOT NULL
+    type_name  text COLLATE "C" NOT NULL,
+    event_type text COLLATE "C" NOT NULL
                CHECK (event_type IN ('CREATED', 'UPDATED', 'DELETED', 'STATE_CHANGE', 'CORRECTED')),
     tx_time    timestamptz NOT NULL,
     valid_from timestamptz NOT NULL,
     valid_to   timestamptz NOT NULL,
-    state      text,
-    updated_by text        NOT NULL,
+    state      text COLLATE "C",
+    updated_by text COLLATE "C" NOT NULL,
     changes    jsonb       NOT NULL CHECK (jsonb_typeof(changes) = 'object' AND NOT changes ? 'state'),
     meta       jsonb,
     PRIMARY KEY (entity_id, version),
@@ -31,12 +33,13 @@ CREATE INDEX object_events_by_time ON store.object_events USING brin (tx_time) W
 -- One row an entity: State(everything committed, folded_at) and what the write path needs to know.
 CREATE TABLE store.object_heads (
     entity_id    uuid           PRIMARY KEY,
-    type_name    text           NOT NULL,
-    owner        text           NOT NULL,
-    readers      text[]         NOT NULL DEFAULT '{}',
-    writers      text[]         NOT NULL DEFAULT '{}',
+    type_name    text COLLATE "C" NOT NULL,
+    owner        text COLLATE "C" NOT NULL,
+    readers      text[] COLLATE "C" NOT NULL DEFAULT '{}',
+    writers      text[] COLLATE "C" NOT NULL DEFAULT '{}',
     -- Everyone who may read. '' stands for those who read all: no role can have that name.
-    acl          text[]         NOT NULL GENERATED ALWAYS AS (array_append(readers || writers, owner) || ''::text) STORED,
+    acl          text[] COLLATE "C" NOT NULL
+                 GENERATED ALWAYS AS (array_append(readers || writers, owner) || ''::text) STORED,
     version      integer        NOT NULL,
     last_tx_time timestamptz    NOT NULL,
     state_since  timestamptz    NOT NULL,                 -- valid_from of the latest state change
@@ -44,12 +47,12 @@ CREATE TABLE store.object_heads (
     folded_at    timestamptz    NOT NULL,
     due          timestamptz    NOT NULL,                 -- the next valid time at which the state below changes
     present      boolean        NOT NULL,
-    event_type   text           NOT NULL,                 -- from here on: of the last event applied
+    event_type   text COLLATE "C" NOT NULL,                 -- from here on: of the last event applied
     tx_time      timestamptz    NOT NULL,
     valid_from   timestamptz    NOT NULL,
     valid_to     timestamptz    NOT NULL,
-    updated_by   text           NOT NULL,
-    state        text,
+    updated_by   text COLLATE "C" NOT NULL,
+    state        text COLLATE "C",
     data         jsonb          NOT NULL
 ) WITH (fillfactor = 85);
 
@@ -77,27 +80,27 @@ CREATE TABLE store.share_events (
     entity_id uuid        NOT NULL,
     version   integer     NOT NULL,                       -- the entity's version at the time
     tx_time   timestamptz NOT NULL,
-    action    text        NOT NULL CHECK (action IN ('SHARED', 'UNSHARED')),
-    access    text        NOT NULL CHECK (access IN ('READ', 'WRITE')),
-    principal text        NOT NULL,
-    grantor   text        NOT NULL
+    action    text COLLATE "C" NOT NULL CHECK (action IN ('SHARED', 'UNSHARED')),
+    access    text COLLATE "C" NOT NULL CHECK (access IN ('READ', 'WRITE')),
+    principal text COLLATE "C" NOT NULL,
+    grantor   text COLLATE "C" NOT NULL
 );
 CREATE INDEX share_events_by_entity ON store.share_events (entity_id, seq);
 
 -- The sets of fields with which entities of a type were created: which may lack a field that came later?
 -- Not unique: a second writer of a new set must not wait for the first one's transaction.
 CREATE TABLE store.type_shapes (
-    type_name text   NOT NULL,
-    fields    text[] NOT NULL
+    type_name text COLLATE "C" NOT NULL,
+    fields    text[] COLLATE "C" NOT NULL
 );
 CREATE INDEX type_shapes_by_type ON store.type_shapes (type_name, fields);
 
 CREATE TABLE store.groups (
-    group_name text PRIMARY KEY
+    group_name text COLLATE "C" PRIMARY KEY
 );
 CREATE TABLE store.group_members (
-    group_name text NOT NULL REFERENCES store.groups ON DELETE CASCADE,
-    member     text NOT NULL,
+    group_name text COLLATE "C" NOT NULL REFERENCES store.groups ON DELETE CASCADE,
+    member     text COLLATE "C" NOT NULL,
     PRIMARY KEY (member, group_name)
 );
 
@@ -108,8 +111,8 @@ CREATE TABLE store.transaction_clocks (
 );
 
 CREATE TABLE store.idempotency_keys (
-    username   text        NOT NULL,
-    key        text        NOT NULL CHECK (length(key) BETWEEN 1 AND 512),
+    username   text COLLATE "C" NOT NULL,
+    key        text COLLATE "C" NOT NULL CHECK (length(key) BETWEEN 1 AND 512),
     request    bytea       NOT NULL,
     entity_ids uuid[]      NOT NULL DEFAULT '{}',
     versions   integer[]   NOT NULL DEFAULT '{}',
@@ -118,8 +121,8 @@ CREATE TABLE store.idempotency_keys (
 );
 
 CREATE TABLE store.checkpoints (
-    username      text        NOT NULL,
-    subscriber_id text        NOT NULL CHECK (length(subscriber_id) BETWEEN 1 AND 512),
+    username      text COLLATE "C" NOT NULL,
+    subscriber_id text COLLATE "C" NOT NULL CHECK (length(subscriber_id) BETWEEN 1 AND 512),
     seq           bigint      NOT NULL,
     updated_at    timestamptz NOT NULL,
     PRIMARY KEY (username, subscriber_id)

@@ -27,6 +27,7 @@ TABLES = {
     "transaction_clocks": "tx_time",
     "type_shapes": "fields",
     "schema_version": "version",
+    "stability": "at",
     "workflow_outbox": "username",
     "limits": "idle_transaction",
 }

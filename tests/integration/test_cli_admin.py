@@ -144,7 +144,8 @@ def test_what_only_an_administrator_may_do_is_refused_to_users(store_db: StoreDa
         assert by_url(store_db, "alice").lines(*command)
         return
     line = by_url(store_db, "alice").fails(*command)
-    assert line == "Error: alice may not do that: it takes an administrator's login"
+    assert line.startswith("Error: alice may not ")
+    assert "it takes an administrator's login" in line or "it takes a superuser" in line
 
 
 CORRUPTIONS = {
