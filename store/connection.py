@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import sys
@@ -17,14 +16,15 @@ from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 from psycopg2.extensions import connection as Connection
 
 from store import errors
+from store.refusals import raise_store_error
 from store.sql import statements
 
 __all__ = [
     "Database",
     "PooledConnection",
     "Transaction",
+    "commit",
     "connect",
-    "raise_store_error",
     "run",
     "run_named",
 ]
@@ -74,10 +74,41 @@ def run(conn: Connection, text: str, params: Sequence[Any] = (), *, changing: bo
             cursor.execute(text, params or None)
             return cursor.fetchall() if cursor.description is not None else []
     except psycopg2.Error as error:
-        raise_store_error(error, changing=changing, lost=bool(conn.closed))
+        _raise(conn, error, changing)
     except ValueError as error:
         # psycopg2's way to say that a text holds a NUL or a lone surrogate, or that a time is not one of Python's.
         raise errors.StoreError(f"a value cannot be sent to PostgreSQL, or be read from it: {error}") from error
+
+
+def commit(conn: Connection) -> None:
+    """Commit the transaction that psycopg2 opened by itself.
+
+    Raises:
+        StoreError: It is not committed; or, where the connection was lost, perhaps not.
+    """
+    try:
+        conn.commit()
+    except psycopg2.Error as error:
+        _raise(conn, error, changing=True)
+
+
+def _raise(conn: Connection, error: psycopg2.Error, changing: bool) -> NoReturn:
+    lost = _ends_session(conn, error)
+    if lost:
+        conn.close()
+    # psycopg2 refuses a connection that is closed already: nothing was sent.
+    raise_store_error(error, changing=changing and not isinstance(error, psycopg2.InterfaceError), lost=lost)
+
+
+def _ends_session(conn: Connection, error: psycopg2.Error) -> bool:
+    """Say whether an error means that the server, or the way to it, is gone."""
+    if conn.closed or isinstance(error, psycopg2.InterfaceError):
+        return True
+    if error.pgcode is None:
+        # Not the server's words but libpq's: a socket broke. Where it could still read what the server said last, as
+        # after another session's crash, libpq takes the connection for a good one, and psycopg2 leaves it open.
+        return type(error) in (psycopg2.DatabaseError, psycopg2.OperationalError)
+    return error.diag.severity_nonlocalized in ("FATAL", "PANIC")
 
 
 def run_named(
@@ -312,67 +343,3 @@ def _alive(conn: PooledConnection) -> bool:
         except psycopg2.Error:
             return False
     return not conn.closed
-
-
-_ENTITY_ERRORS: dict[str, type[errors.StoreError]] = {
-    "TS001": errors.EntityNotFound,
-    "TS002": errors.AccessDenied,
-    "TS003": errors.VersionConflict,
-    "TS004": errors.TypeMismatch,
-    "TS006": errors.EntityDeleted,
-    "TS007": errors.IdempotencyMismatch,
-    "TS010": errors.UnknownPrincipal,
-    "TS011": errors.InvalidTransition,
-}
-_ADVICE = {
-    "TS003": "; read it again, redo the change and update",
-    "TS006": "; a change may not overlap a deleted range: bound it with valid_from= and valid_to=",
-    "TS011": ", where the object was read at another valid time: read it again",
-    "TS009": "; a transition may not lie in the future or before the latest change of state",
-}
-
-
-def raise_store_error(
-    error: psycopg2.Error, *, changing: bool, lost: bool = False, conninfo: dict[str, Any] | None = None
-) -> NoReturn:
-    """Raise the store's error for one of PostgreSQL's.
-
-    Args:
-        error: What psycopg2 raised.
-        changing: Whether the statement was one that changes the store.
-        lost: Whether the connection is gone.
-        conninfo: Where a connection was to be opened, when that failed.
-    """
-    code = error.pgcode or ""
-    message = (error.diag.message_primary or str(error)).strip()
-    if conninfo is not None:
-        raise errors.ConnectionLost(
-            f"cannot connect as {conninfo.get('user')!r} to {conninfo.get('dbname')!r} at {conninfo.get('host')}:"
-            f"{conninfo.get('port')}: {message}"
-        ) from error
-    if code.startswith("TS"):
-        message += _ADVICE.get(code, "")
-        kind = _ENTITY_ERRORS.get(code)
-        if kind is not None:
-            facts = json.loads(error.diag.message_detail or "{}")
-            known = kind.__init__.__kwdefaults__ or {}
-            raise kind(message, **{name: value for name, value in facts.items() if name in known}) from error
-        if code in ("TS005", "TS009"):
-            raise errors.InvalidRange(message) from error
-        raise errors.StoreError(message) from error
-    if lost or isinstance(error, psycopg2.InterfaceError):
-        if changing:
-            message += (
-                "; the change may have been committed or not: read the entity again, or repeat the call with the same"
-                " idempotency_key, which applies it once"
-            )
-        raise errors.ConnectionLost(f"the connection to the server was lost: {message}", ambiguous=changing) from error
-    if code in ("40001", "40P01", "55P03"):
-        raise errors.TransactionConflict(f"{message}: the transaction was undone, run it again") from error
-    if code == "23514" and error.diag.constraint_name == "valid_range":
-        raise errors.InvalidRange("the valid range is empty: valid_from must come before valid_to") from error
-    if code == "23514" and error.diag.constraint_name == "valid_years":
-        raise errors.InvalidRange("a valid time lies outside the years 1 to 9999") from error
-    if code == "42501":
-        raise errors.AccessDenied(message) from error
-    raise errors.StoreError(f"PostgreSQL refused the statement ({code or type(error).__name__}): {message}") from error

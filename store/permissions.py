@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from psycopg2.extensions import STATUS_READY
+from psycopg2.extensions import STATUS_READY, TRANSACTION_STATUS_IDLE
 from psycopg2.extensions import connection as Connection
 
-from store.connection import run
+from store.connection import commit, run
 from store.sql import statements
 from store.writing import require_entity_id
 
@@ -88,16 +88,18 @@ def list_shared_with(conn: Connection, entity_id: str) -> list[Grant]:
 
 def _call(conn: Connection, name: str, entity_id: str, *params: Any) -> list[tuple[Any, ...]]:
     """Run a statement at once: in its own transaction, unless the caller has one open on the connection."""
-    own_transaction = not conn.autocommit and conn.status == STATUS_READY
+    alone = conn.status == STATUS_READY and conn.info.transaction_status == TRANSACTION_STATUS_IDLE
+    own_transaction = alone and not conn.autocommit
+    changing = name != "grants_of" and alone and conn.autocommit  # else its COMMIT decides
     text = statements("queries")[name]
     for number in range(1, len(params) + 2):
         text = text.replace(f"${number}", "%s")
     try:
-        rows = run(conn, text, [require_entity_id(entity_id), *params], changing=name != "grants_of")
+        rows = run(conn, text, [require_entity_id(entity_id), *params], changing=changing)
     except BaseException:
         if own_transaction and not conn.closed:
             conn.rollback()
         raise
     if own_transaction:
-        conn.commit()
+        commit(conn)
     return rows

@@ -13,8 +13,9 @@ from typing import Any
 
 import psycopg2
 
-from store.connection import PooledConnection, connect, raise_store_error, run
+from store.connection import PooledConnection, connect, run
 from store.errors import StoreError
+from store.refusals import raise_store_error
 
 __all__ = ["CHANNEL", "Pinger", "Waiter"]
 

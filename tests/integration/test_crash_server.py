@@ -116,7 +116,7 @@ def test_server_ended_under_load_keeps_what_was_acknowledged_and_clients_go_on(
     assert torn == set()
     # An error that does not leave the outcome open means that nothing was stored.
     assert [failed[key] for key in failed if key in stored and not failed[key]["ambiguous"]] == []
-    assert {fact["error"] for fact in failed.values()} == {"ConnectionLost"}
+    assert [fact for fact in failed.values() if fact["error"] != "ConnectionLost"] == []
     ambiguous = [fact for fact in failed.values() if fact["ambiguous"]]
     assert not [fact for fact in ambiguous if "cannot connect" in fact["message"]]
     verify = children.run("-m", "store", "--data-dir", str(tmp_path / "data"), "verify")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
@@ -12,6 +15,8 @@ import pytest
 from store.client import StoreClient
 from store.errors import ConnectionLost
 from store.models import Trade
+from store.permissions import share_read
+from store.server import ObjectStoreServer
 from tests.fix_postgres import StoreDatabase
 from tests.waiting import wait_until
 
@@ -138,3 +143,37 @@ def test_write_many_of_several_statements_whose_session_ends_between_them_is_sur
     assert {own.entity_id for own in trades} == {None}
     with StoreClient(**store_db.login("alice")) as other:
         assert other.count(Trade) == 0
+
+
+def test_session_thrown_out_after_anothers_crash_is_a_lost_connection(tmp_path: Path) -> None:
+    """A session that PostgreSQL throws out is told why first: libpq reads that, and takes the session for alive."""
+    with ObjectStoreServer(tmp_path / "data") as server:
+        server.provision_user("alice", "alice_pw")
+        with StoreClient(user="alice", password="alice_pw", **server.conn_info()) as client:
+            own = trade()
+            client.write(own)
+            assert own.entity_id is not None
+            sharing = client.conn
+            with pytest.raises(ConnectionLost) as caught, client.transaction():
+                client.write(trade())
+                thrown_out = [client.conn.info.backend_pid, sharing.info.backend_pid]
+                for pid in thrown_out:
+                    os.kill(pid, signal.SIGQUIT)  # what the server sends to every session when one has crashed
+                wait_until(lambda: not any(map(psutil.pid_exists, thrown_out)))
+                client.write(trade())
+            assert not caught.value.ambiguous
+            for ambiguous in (True, False):  # at first it could have been sent, then the connection is closed
+                with pytest.raises(ConnectionLost) as caught:
+                    share_read(sharing, own.entity_id, "alice")
+                assert caught.value.ambiguous is ambiguous
+            own.quantity = 2
+
+            def updated() -> bool:
+                try:
+                    client.update(own)
+                except ConnectionLost:
+                    return False  # the server recovers
+                return True
+
+            wait_until(updated)
+            assert client.count(Trade) == 1

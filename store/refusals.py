@@ -1,0 +1,75 @@
+"""What PostgreSQL refuses, as the store's errors."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+import psycopg2
+
+from store import errors
+
+__all__ = ["raise_store_error"]
+
+_ENTITY_ERRORS: dict[str, type[errors.StoreError]] = {
+    "TS001": errors.EntityNotFound,
+    "TS002": errors.AccessDenied,
+    "TS003": errors.VersionConflict,
+    "TS004": errors.TypeMismatch,
+    "TS006": errors.EntityDeleted,
+    "TS007": errors.IdempotencyMismatch,
+    "TS010": errors.UnknownPrincipal,
+    "TS011": errors.InvalidTransition,
+}
+_ADVICE = {
+    "TS003": "; read it again, redo the change and update",
+    "TS006": "; a change may not overlap a deleted range: bound it with valid_from= and valid_to=",
+    "TS011": ", where the object was read at another valid time: read it again",
+    "TS009": "; a transition may not lie in the future or before the latest change of state",
+}
+
+
+def raise_store_error(
+    error: psycopg2.Error, *, changing: bool, lost: bool = False, conninfo: dict[str, Any] | None = None
+) -> NoReturn:
+    """Raise the store's error for one of PostgreSQL's.
+
+    Args:
+        error: What psycopg2 raised.
+        changing: Whether the statement was one that changes the store.
+        lost: Whether the connection is gone.
+        conninfo: Where a connection was to be opened, when that failed.
+    """
+    code = error.pgcode or ""
+    message = (error.diag.message_primary or str(error)).strip()
+    if conninfo is not None:
+        raise errors.ConnectionLost(
+            f"cannot connect as {conninfo.get('user')!r} to {conninfo.get('dbname')!r} at {conninfo.get('host')}:"
+            f"{conninfo.get('port')}: {message}"
+        ) from error
+    if code.startswith("TS"):
+        message += _ADVICE.get(code, "")
+        kind = _ENTITY_ERRORS.get(code)
+        if kind is not None:
+            facts = json.loads(error.diag.message_detail or "{}")
+            known = kind.__init__.__kwdefaults__ or {}
+            raise kind(message, **{name: value for name, value in facts.items() if name in known}) from error
+        if code in ("TS005", "TS009"):
+            raise errors.InvalidRange(message) from error
+        raise errors.StoreError(message) from error
+    if lost:
+        if changing:
+            message += (
+                "; the change may have been committed or not: read the entity again, or repeat the call with the same"
+                " idempotency_key, which applies it once"
+            )
+        raise errors.ConnectionLost(f"the connection to the server was lost: {message}", ambiguous=changing) from error
+    if code in ("40001", "40P01", "55P03"):
+        raise errors.TransactionConflict(f"{message}: the transaction was undone, run it again") from error
+    if code == "23514" and error.diag.constraint_name == "valid_range":
+        raise errors.InvalidRange("the valid range is empty: valid_from must come before valid_to") from error
+    if code == "23514" and error.diag.constraint_name == "valid_years":
+        raise errors.InvalidRange("a valid time lies outside the years 1 to 9999") from error
+    if code == "42501":
+        raise errors.AccessDenied(message) from error
+    raise errors.StoreError(f"PostgreSQL refused the statement ({code or type(error).__name__}): {message}") from error
