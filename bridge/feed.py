@@ -23,6 +23,7 @@ from bridge.schedule import DueChanges
 from bridge.type_mapping import FieldColumn, column_types, field_columns
 from store.base import record_schema
 from store.errors import nearest_names
+from store.log_reader import BEGINNING
 from store.scalars import ValueRefused
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Feed:
         columns: Iterable[str] | None = None,
         writer: RowWriter | None = None,
     ) -> None:
-        self.position = 0
+        self.position = BEGINNING
         self.due_changes = DueChanges()
         self.lock = threading.Lock()
         self._meter = Meter()
@@ -115,7 +116,7 @@ class Feed:
         """
         published = []
         sooner = False
-        new = [row for row in rows if row.seq > self.position]
+        new = [row for row in rows if row.position > self.position]
         for row in new:
             sooner = self.due_changes.note(row.metadata.entity_id, row.due) or sooner
             found = self._steer(row)
@@ -129,11 +130,11 @@ class Feed:
                     self._writer.write_row(*map(java_value, self._types.values(), cells))
                 self._publisher.write_cells(published)
                 published = []
-                self.position = row.seq
+                self.position = row.position
         if published:
             self._publisher.write_cells(published)
         if new:
-            self.position = new[-1].seq
+            self.position = new[-1].position
             self._meter.count(len(new), _age(new[-1]))
         return sooner
 

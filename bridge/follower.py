@@ -11,7 +11,7 @@ from bridge.feed import Feed
 from bridge.schedule import ScheduleWatcher
 from store.connection import PooledConnection, run_named
 from store.errors import StoreError
-from store.log_reader import LogReader, LogRow
+from store.log_reader import LogReader, LogRow, Position
 from store.subscriptions import Lag
 
 __all__ = ["Follower"]
@@ -37,13 +37,13 @@ class Follower:
         self._thread = threading.Thread(target=self._run, name="store-bridge", daemon=True)
 
     @property
-    def position(self) -> int:
+    def position(self) -> Position:
         """The place in the log up to which everything is delivered."""
         return self._reader.position
 
     def lag(self, conn: PooledConnection) -> Lag:
         """Return how far behind the newest committed event it is, asked on another connection."""
-        events, seconds = run_named(conn, "log_lag", [self.position, list(self._feeds)])[0]
+        events, seconds = run_named(conn, "log_lag", [*self.position, list(self._feeds)])[0]
         return Lag(int(events), float(seconds))
 
     def start(self) -> None:
@@ -81,7 +81,7 @@ class Follower:
                 return
             except Exception:
                 # Feeds take each event once, so what was delivered before the error does no harm when it comes again.
-                logger.exception("the bridge stumbles at position %d; trying again", self.position)
+                logger.exception("the bridge stumbles at position %d; trying again", self.position.seq)
                 self._stopping.wait(_RETRY_SECONDS)
 
     def _deliver(self, rows: list[LogRow]) -> None:
@@ -98,11 +98,11 @@ class Follower:
             if sooner:
                 self.schedule.wake()
         if self._subscriber_id is not None:
-            self._save_checkpoint(rows[-1].seq)
+            self._save_checkpoint(rows[-1].position.seq)
 
     def _save_checkpoint(self, position: int) -> None:
         assert self._subscriber_id is not None
         try:
-            run_named(self._reader.connect(), "save_checkpoint", [self._subscriber_id, position], changing=True)
+            self._reader.fetch("save_checkpoint", self._subscriber_id, position, changing=True)
         except StoreError as error:
             logger.warning("bridge %r keeps its old checkpoint: %s", self._subscriber_id, error)

@@ -199,7 +199,7 @@ class StoreBridge:
             feeds = list(self._feeds.values())
         with self._probe() as conn:
             end = run_named(conn, "watermark", [_NO_POSITION])[0][0]
-        while any(follower.position < end or follower.schedule.overdue(moment) for follower in followers):
+        while any(follower.position.seq < end or follower.schedule.overdue(moment) for follower in followers):
             for follower in followers:
                 follower.check()
             if deadline is not None and time.monotonic() >= deadline:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copyreg
 import json
 import re
+import uuid
 from abc import ABCMeta
 from collections.abc import Mapping, MutableMapping
 from datetime import datetime
@@ -12,13 +13,13 @@ from typing import Any, ClassVar, NamedTuple, TypeVar, get_type_hints
 from weakref import WeakValueDictionary
 
 from store.columns import REGISTRY
-from store.errors import InvalidValue, RegistryError, shown
+from store.errors import InvalidValue, RegistryError, StoreError, shown
 from store.records import FieldSpec, RecordSchema, record_schema
 from store.registry import METADATA_NAMES
 from store.state_machine import check_attachment
 from store.values import Json, ValueRefused, codec
 
-__all__ = ["FieldSpec", "Metadata", "RecordSchema", "Storable", "record_schema", "types_by_name"]
+__all__ = ["FieldSpec", "Metadata", "RecordSchema", "Storable", "record_schema", "require_entity_id", "types_by_name"]
 
 S = TypeVar("S", bound="Storable")
 
@@ -50,6 +51,18 @@ class Metadata(NamedTuple):
     valid_to: datetime | None
     state: str | None
     event_type: str
+
+
+def require_entity_id(entity_id: object) -> str:
+    """Return an entity's id in its canonical form.
+
+    Raises:
+        StoreError: It is not one.
+    """
+    try:
+        return str(uuid.UUID(entity_id if isinstance(entity_id, str) else str(entity_id)))
+    except ValueError:
+        raise StoreError(f"{shown(entity_id)} is not an entity id: pass what write() returned") from None
 
 
 def _field_names(cls: type) -> tuple[str, ...]:

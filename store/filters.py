@@ -13,11 +13,11 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, Union
 from uuid import UUID
 
-from store.base import FieldSpec, RecordSchema
+from store.base import FieldSpec, RecordSchema, require_entity_id
 from store.connection import Database
 from store.errors import InvalidFilter, RegistryError, StoreError, nearest_names, shown
 from store.scalars import ValueRefused, require_text
-from store.writing import require_entity_id, require_instant
+from store.writing import require_instant
 
 if TYPE_CHECKING:
     from reactive.expr import Expr

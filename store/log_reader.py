@@ -1,4 +1,4 @@
-"""Reading the log in commit-safe order: every event the user may see, once, by `seq`, none overtaken.
+"""Reading the log in commit-safe order: every event the user may see, by its place in the stream, none overtaken.
 
 Sequence values are handed out before their transactions commit, so the log read by `seq > last` alone skips events that
 commit late. The reader therefore takes the sequence's last value S and then a fresh transaction id X. Once no
@@ -9,37 +9,60 @@ from __future__ import annotations
 
 import json
 import logging
+import random
+import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from store.base import Metadata
 from store.connection import PooledConnection, connect, run, run_named
-from store.errors import ConnectionLost, StoreError
+from store.errors import StoreError
 from store.wakeup import CHANNEL, Waiter
 
-__all__ = ["LogReader", "LogRow", "read_between"]
+__all__ = ["BEGINNING", "LogReader", "LogRow", "Position", "read_between"]
 
 logger = logging.getLogger(__name__)
 
 BATCH = 2_000
 FIRST_RETRY, LAST_RETRY = 0.05, 5.0  # seconds
 FIRST_FENCE_WAIT, LAST_FENCE_WAIT = 0.0005, 0.05  # seconds
+# Hints that bring nothing may be forged: the more of them in a row, the longer until the next look (seconds).
+FIRST_PAUSE, LAST_PAUSE = 0.001, 0.02
+STALL_SECONDS = 5.0  # how often a stalled reader says so
+
+
+class Position(NamedTuple):
+    """How far the stream is read; positions compare as the stream goes.
+
+    Attributes:
+        seq: Everything up to this place is read.
+        backfilled: Of the history that comes into view at the next place, the events up to this one are read.
+    """
+
+    seq: int
+    backfilled: int = 0
+
+
+BEGINNING = Position(0)
 
 
 class LogRow(NamedTuple):
     """One event of the log.
 
     Attributes:
-        seq: Its place in the log.
+        seq: Its number in the log.
         type_name: The entity's type.
-        metadata: The event's metadata; `state` is the one that a read showed just after it.
-        changes: The changed fields in JSON form.
+        metadata: The event's metadata. Where data was asked for, `state` is the one that a read showed just after the
+            event, else the one that the event left.
+        changes: The changed fields in JSON form; empty where data was not asked for.
         data: All fields as a read showed them just after the event; None where it showed nothing, or where data was
             not asked for.
         due: When what a read shows of the entity next changes by itself, counted from its newest event on: a scheduled
             change begins, a bounded one ends.
+        granted_at: The place at which this event of the past came into the user's view; 0 for one at its own place.
     """
 
     seq: int
@@ -48,12 +71,21 @@ class LogRow(NamedTuple):
     changes: dict[str, Any]
     data: dict[str, Any] | None
     due: datetime | None = None
+    granted_at: int = 0
+
+    @property
+    def position(self) -> Position:
+        """The position of a reader that has read the stream up to this row."""
+        return Position(self.granted_at - 1, self.seq) if self.granted_at else Position(self.seq)
 
 
 def read_between(
     conn: PooledConnection, after: int, upto: int, types: Sequence[str] | None, limit: int, *, data: bool
 ) -> list[LogRow]:
-    """Return the first events of the log in (after, upto], all of whose transactions are over."""
+    """Return the first events of the log in (after, upto], all of whose transactions are over.
+
+    Each stands at its own place, whenever it came into the user's view.
+    """
     return [
         LogRow(
             row[0],
@@ -73,7 +105,7 @@ class LogReader:
     Args:
         conninfo: Keyword arguments of `psycopg2.connect`.
         types: Type names to read; None reads all.
-        data: Whether rows carry `data`.
+        data: Whether rows carry `changes` and `data`.
         poll_seconds: How long to wait for a hint before looking anyway.
     """
 
@@ -86,16 +118,21 @@ class LogReader:
         poll_seconds: float = 1.0,
     ) -> None:
         """Read nothing yet; the position is the log's beginning."""
-        self.position = 0
+        self.position = BEGINNING
         self._conninfo = conninfo
         self._types = None if types is None else list(types)
         self._data = data
         self._poll_seconds = poll_seconds
         self._conn: PooledConnection | None = None
+        self._lock = threading.RLock()  # the connection also serves `lag`, from other threads
         self._target = 0
         self._fence: str | None = None
+        self._fence_since = 0.0
+        self._next_report = STALL_SECONDS
+        self._vain_hints = 0
         self._waiter = Waiter()
         self.stopped = False
+        self._closed = False
 
     def connect(self) -> PooledConnection:
         """Return the reader's connection, opened first where there is none.
@@ -103,11 +140,29 @@ class LogReader:
         Raises:
             ConnectionLost: The server cannot be reached, or refused the login.
         """
-        if self._conn is None or self._conn.closed:
-            self._conn = connect(self._conninfo)
-            self._fence = None
-            run(self._conn, f"LISTEN {CHANNEL}")
-        return self._conn
+        with self._lock:
+            if self._closed:
+                raise StoreError("this reader of the log is closed")
+            if self._conn is None or self._conn.closed:
+                self._conn = connect(self._conninfo)
+                self._conn.notifies = deque(maxlen=1)  # type: ignore[assignment]  # however many come, one is enough
+                self._forget_fence()
+                run(self._conn, f"LISTEN {CHANNEL}")
+            return self._conn
+
+    @property
+    def waits(self) -> bool:
+        """Whether something was committed that cannot be read safely yet."""
+        return self._fence is not None
+
+    def fetch(self, name: str, *params: Any, changing: bool = False) -> list[tuple[Any, ...]]:
+        """Run a statement of `queries.sql` on the reader's connection; from any thread.
+
+        Raises:
+            StoreError: The database refused it, or cannot be reached.
+        """
+        with self._lock:
+            return run_named(self.connect(), name, params, changing=changing)
 
     def seek_end(self, seconds: float = 30.0) -> None:
         """Move the position to the log's end: behind every event that commits after this call returns.
@@ -119,21 +174,18 @@ class LogReader:
             ConnectionLost: The server cannot be reached, or refused the login.
             StoreError: Some transaction stayed open all that time.
         """
-        conn = self.connect()
-        end, fence = run_named(conn, "watermark", [-1])[0]
+        end, fence = self.fetch("watermark", -1)[0]
         deadline = time.monotonic() + seconds
         wait = FIRST_FENCE_WAIT
-        while not run_named(conn, "fence_passed", [fence])[0][0]:
+        while not self.fetch("fence_passed", fence)[0][0]:
             if time.monotonic() > deadline:
-                raise StoreError(
-                    f"a transaction that changes the store has been open for {seconds:g} s: end it, then start again"
-                )
+                raise StoreError(f"{self._holder()} keeps the end of the log open for {seconds:g} s: end it, try again")
             self._waiter.wait(None, wait)
             wait = min(wait * 2, LAST_FENCE_WAIT)
-        self.position = end
+        self.position = Position(end)
 
-    def read(self, limit: int = BATCH) -> tuple[list[LogRow], int] | None:
-        """Read the next rows after the position, without moving it.
+    def read(self, limit: int = BATCH) -> tuple[list[LogRow], Position] | None:
+        """Read the next rows after the position, without moving it: at most `limit`, and about 8 MB.
 
         Returns:
             The rows and the position after them (beyond the last row where others' events follow); None when
@@ -142,23 +194,46 @@ class LogReader:
         Raises:
             ConnectionLost: The connection broke; call again to open a new one.
         """
-        conn = self.connect()
-        if self._fence is None and self._target <= self.position:
-            self._target, self._fence = run_named(conn, "watermark", [self.position])[0]
+        self.connect()
+        if self._fence is None and self._target <= self.position.seq:
+            self._target, self._fence = self.fetch("watermark", self.position.seq)[0]
             if self._fence is None:
+                # Only a server that crashed, or was restored, can have forgotten numbers: they will come again.
+                self.position = min(self.position, Position(self._target))
                 return None
+            self._fence_since, self._next_report = time.monotonic(), STALL_SECONDS
         if self._fence is not None:
-            if not run_named(conn, "fence_passed", [self._fence])[0][0]:
+            if not self.fetch("fence_passed", self._fence)[0][0]:
+                self._report_stall()
                 return None
             self._fence = None
-        rows = read_between(conn, self.position, self._target, self._types, limit, data=self._data)
-        return rows, rows[-1].seq if len(rows) == limit else self._target
+        *found, end = self.fetch("read_stream", *self.position, self._target, self._types, limit, self._data)
+        rows = [
+            LogRow(
+                row[0],
+                row[11],
+                Metadata(*row[2:11]),
+                {} if row[12] is None else json.loads(row[12]),
+                None if row[13] is None else json.loads(row[13]),
+                row[14],
+                row[1],
+            )
+            for row in found
+        ]
+        return rows, Position(*end[:2])
 
-    def follow(self, *, until_idle: bool = False) -> Iterator[list[LogRow]]:
+    def lag(self) -> tuple[int, float]:
+        """Return how many events lie behind the position, and the age of the oldest in seconds; from any thread."""
+        events, seconds = self.fetch("log_lag", *self.position, self._types)[0]
+        self._waiter.wake()  # a hint may have come in together with the answer
+        return events, seconds
+
+    def follow(self, *, until_idle: bool = False, empty: bool = False) -> Iterator[list[LogRow]]:
         """Yield batch after batch until `stop`. The position moves once the consumer asks for the next batch.
 
         Args:
             until_idle: End instead of waiting when all that was committed has been read.
+            empty: Yield an empty batch where the position moves past what the user may not see.
         """
         retry, fence_wait = FIRST_RETRY, FIRST_FENCE_WAIT
         while not self.stopped:
@@ -169,22 +244,22 @@ class LogReader:
                     if self._fence is None:
                         if until_idle:
                             return
-                        self._waiter.wait(self._conn, self._poll_seconds)
+                        self._await_hint()
                     else:
                         self._waiter.wait(None, fence_wait)
                         fence_wait = min(fence_wait * 2, LAST_FENCE_WAIT)
                     continue
-            except ConnectionLost as error:
+            except StoreError as error:
                 if self.stopped:
                     return
-                logger.warning("reading the log stops at position %d: %s; trying again", self.position, error)
+                logger.warning("reading the log stops at position %d: %s; trying again", self.position.seq, error)
                 self._drop_connection()
-                self._waiter.wait(None, retry)
+                self._waiter.wait(None, retry * random.uniform(0.5, 1.0))  # not all listeners at the same moment
                 retry = min(retry * 2, LAST_RETRY)
                 continue
-            fence_wait = FIRST_FENCE_WAIT
+            fence_wait, self._vain_hints = FIRST_FENCE_WAIT, 0
             rows, position = found
-            if rows:
+            if rows or empty:
                 yield rows
             self.position = position
 
@@ -193,15 +268,50 @@ class LogReader:
         self.stopped = True
         self._waiter.wake()
 
+    def pause(self, seconds: float) -> None:
+        """Wait for a time, or until `stop`."""
+        self._waiter.wait(None, seconds)
+
     def close(self) -> None:
         """Close the connection; not while another thread follows."""
         self.stop()
-        self._drop_connection()
+        with self._lock:
+            self._closed = True
+            self._drop_connection()
         self._waiter.close()
 
+    def _await_hint(self) -> None:
+        if not self._waiter.wait(self._conn, self._poll_seconds, self._lock):
+            return
+        if self._vain_hints:
+            self._waiter.wait(None, min(FIRST_PAUSE * 2**self._vain_hints, LAST_PAUSE))
+        self._vain_hints = min(self._vain_hints + 1, 10)
+
+    def _report_stall(self) -> None:
+        """Say what a stalled reader waits for, and have it ended once it has lasted too long."""
+        waited = time.monotonic() - self._fence_since
+        if waited < self._next_report:
+            return
+        self._next_report = waited + STALL_SECONDS
+        logger.warning("no event can be read for %.0f s now: %s is open", waited, self._holder())
+        for username, age in self.fetch("reap", changing=True):
+            logger.warning("a transaction of %r was ended: it was %s old and held up all readers", username, age)
+
+    def _holder(self) -> str:
+        rows = self.fetch("held_back_by")
+        if not rows or rows[0][0] is None:
+            return "a transaction"  # of whom, this server does not tell
+        username, process, seconds = rows[0]
+        where = "prepared" if process is None else f"process {process}"
+        return f"a transaction of {username!r} ({where}, {seconds:.0f} s old)"
+
     def _drop_connection(self) -> None:
-        if self._conn is not None:
-            self._conn.close()
-        self._conn = None
+        with self._lock:
+            if self._conn is not None:
+                self._conn.close()
+            self._conn = None
+            self._forget_fence()
+
+    def _forget_fence(self) -> None:
         self._fence = None
-        self._target = self.position
+        self._target = self.position.seq

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from psycopg2.extensions import STATUS_READY, TRANSACTION_STATUS_IDLE
 from psycopg2.extensions import connection as Connection
 
+from store.base import require_entity_id
 from store.connection import commit, run
 from store.sql import statements
-from store.writing import require_entity_id
 
 __all__ = [
     "Grant",

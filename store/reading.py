@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
-from store.base import Metadata, RecordSchema, Storable, record_schema, types_by_name
+from store.base import Metadata, RecordSchema, Storable, record_schema, require_entity_id, types_by_name
 from store.connection import Database
 from store.errors import EntityNotFound, RegistryError, StoreError, TypeMismatch, shown
-from store.writing import require_entity_id, require_instant
+from store.writing import require_instant
 
 __all__ = ["Change", "Point", "as_of", "audit", "build", "diff", "history", "read", "require_class"]
 

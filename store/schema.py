@@ -17,7 +17,7 @@ from store.sql import script
 __all__ = ["bootstrap_schema", "disable_user", "enable_user", "provision_user"]
 
 # Applied once each, in this order; never edited after a release.
-MIGRATIONS = ("tables", "outbox", "limits", "stability")
+MIGRATIONS = ("tables", "outbox", "limits", "stability", "places")
 # Applied whenever their text changes.
 DEFINITIONS = (
     "casing",
@@ -28,6 +28,7 @@ DEFINITIONS = (
     "append",
     "workflows",
     "log",
+    "stream",
     "replay",
     "share",
     "reap",

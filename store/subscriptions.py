@@ -11,21 +11,30 @@ from typing import NamedTuple
 
 from typing_extensions import Self
 
-from store.connection import run_named
+from store.checkpoint import Checkpoint, require_subscriber_id
 from store.conninfo import conninfo
-from store.errors import StoreError
-from store.events import Callback, ChangeEvent, EventBus
-from store.log_reader import LogReader, LogRow
+from store.errors import StoreError, shown
+from store.events import Callback, ChangeEvent, ErrorCallback, EventBus, name_of
+from store.log_reader import LogReader, LogRow, Position
 
-__all__ = ["Callback", "ChangeEvent", "EventBus", "Lag", "LogReader", "LogRow", "SubscriptionListener"]
+__all__ = ["Callback", "ChangeEvent", "ErrorCallback", "EventBus", "Lag", "LogReader", "LogRow", "SubscriptionListener"]
 
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_EVENTS = 100
+# A checkpoint moves past so much of what its user may not see, even where no event is delivered.
+CHECKPOINT_PLACES = 50_000
+LOOK_SECONDS = 0.1
+RETRY_SECONDS = 1.0
 
 
 class Lag(NamedTuple):
-    """How far a listener is behind: events not yet delivered, and the age of the oldest of them in seconds."""
+    """How far a listener is behind.
+
+    Attributes:
+        events: How many committed events its callbacks have not had yet.
+        seconds: For how long the oldest of them has been committed, 0.0 where there is none.
+    """
 
     events: int
     seconds: float
@@ -35,11 +44,17 @@ class SubscriptionListener:
     """Feeds a bus with the events of every process, in commit-safe order, each at least once.
 
     With a `subscriber_id` the listener keeps a checkpoint in the database, moved only after the callbacks returned:
-    after a crash or a restart it goes on where it was, and may repeat the last events (at most 100). The first start
-    of a `subscriber_id` begins at the events committed from then on, or at the log's beginning if asked.
-    Without one, every start begins at the events committed from then on.
+    after a crash or a restart it goes on where it was, and repeats at most the last 100 events. The first start of a
+    `subscriber_id` begins at the events committed from then on, or at the log's beginning if asked. A second listener
+    with the same user and `subscriber_id` takes over, and the first one stops. Without a `subscriber_id`, every start
+    begins at the events committed from then on.
 
-    The listener sees what its user may read. It reconnects by itself. A slow callback slows only its own listener.
+    The listener sees what its user may read. An entity that comes into view later, because it is shared with the user
+    or with one of its groups, or because the user joins a group, arrives with its history first, marked as `backfill`;
+    one that is withdrawn arrives no more.
+
+    A callback that raises is reported (see `EventBus`); the event counts as delivered and the next one follows. The
+    listener reconnects by itself. A slow callback slows only its own listener.
 
     Args:
         event_bus: The bus to feed; callbacks run in the listener's thread.
@@ -48,7 +63,7 @@ class SubscriptionListener:
         dbname: The database.
         user: The user's login.
         password: The user's password.
-        subscriber_id: The name of the checkpoint; None keeps none.
+        subscriber_id: The name of the checkpoint, for this user; None keeps none.
         types: Type names or classes to deliver; None delivers all.
         from_beginning: Where a listener without checkpoint begins: at the log's beginning, or at its end.
         poll_seconds: How long a lost hint can delay an event.
@@ -78,14 +93,27 @@ class SubscriptionListener:
         sslrootcert: str | os.PathLike[str] | None = None,
     ) -> None:
         """Connect nothing before `start`."""
+        if isinstance(types, (str, type)):
+            raise StoreError(f"types takes a list: write types=[{types!r}]")
+        self._types = None if types is None else [name_of(item) for item in types]
+        if self._types == []:
+            raise StoreError("types is empty, so that nothing would be delivered: leave it out to have all types")
+        if not poll_seconds > 0:
+            raise StoreError(f"poll_seconds takes a number of seconds above 0, not {shown(poll_seconds)}")
         self._bus = event_bus
         self._conninfo = conninfo(user, password, host, port, dbname, sslmode, sslrootcert)
-        self._subscriber_id = subscriber_id
+        self._subscriber_id = None if subscriber_id is None else require_subscriber_id(subscriber_id)
         self._from_beginning = from_beginning
         self._poll_seconds = poll_seconds
-        self._types = None if types is None else [t if isinstance(t, str) else t.type_name() for t in types]  # type: ignore[attr-defined]
+        self._starting = threading.Lock()
         self._reader: LogReader | None = None
         self._thread: threading.Thread | None = None
+        self._process = os.getpid()
+
+    @property
+    def running(self) -> bool:
+        """Whether the listener delivers: from `start` until it is stopped, or another one takes over."""
+        return self._thread is not None and self._thread.is_alive() and self._process == os.getpid()
 
     def start(self) -> Self:
         """Begin to deliver. Every event that commits after this call returns is delivered.
@@ -94,38 +122,52 @@ class SubscriptionListener:
             ConnectionLost: The server cannot be reached, or refused the login.
             StoreError: The listener runs already.
         """
-        if self._thread is not None:
-            raise StoreError("this listener runs already")
-        reader = LogReader(self._conninfo, types=self._types, poll_seconds=self._poll_seconds)
-        try:
-            reader.position = self._first_position(reader)
-        except BaseException:
-            reader.close()
-            raise
-        self._reader = reader
-        name = f"store-listener-{self._subscriber_id or self._conninfo['user']}"
-        self._thread = threading.Thread(target=self._deliver, args=(reader,), name=name, daemon=True)
-        self._thread.start()
+        with self._starting:
+            if self.running:
+                assert self._reader is not None
+                if not self._reader.stopped:
+                    raise StoreError("this listener runs already")
+                self.stop()
+            if self.running:
+                raise StoreError("this listener is just stopping: a callback that stopped it cannot start it again")
+            reader = LogReader(self._conninfo, types=self._types, poll_seconds=self._poll_seconds)
+            try:
+                checkpoint = Checkpoint(reader, self._subscriber_id)
+                if not self._from_beginning and not checkpoint.exists():
+                    reader.seek_end()
+                reader.position = checkpoint.claim(reader.position)
+            except BaseException:
+                reader.close()
+                raise
+            self._reader, self._process = reader, os.getpid()
+            name = f"store-listener-{self._subscriber_id or self._conninfo['user']}"
+            self._thread = threading.Thread(target=self._run, args=(reader, checkpoint), name=name, daemon=True)
+            self._thread.start()
         return self
 
     def stop(self, timeout: float | None = 10.0) -> None:
-        """End after the event that is being delivered, and keep the checkpoint.
+        """End after the event that is being delivered, and keep the checkpoint. A listener can be started again.
+
+        Called by a callback, it returns at once and the listener ends when the callback has returned.
 
         Args:
             timeout: Seconds to wait for a callback to return; None waits as long as it takes.
 
         Raises:
-            StoreError: A callback did not return in time. The thread ends when it does.
+            StoreError: A callback did not return in time. The listener ends when it does.
         """
         thread, reader = self._thread, self._reader
         if thread is None or reader is None:
             return
-        reader.stop()
-        if thread is not threading.current_thread():
+        if (
+            self._process == os.getpid()
+        ):  # in a forked child there is no such thread, and the connection is the parent's
+            reader.stop()
+            if thread is threading.current_thread():
+                return
             thread.join(timeout)
             if thread.is_alive():
-                raise StoreError(f"a callback did not return within {timeout} s; the listener stops when it does")
-            reader.close()
+                raise StoreError(f"a callback did not return within {timeout} s; the listener ends when it does")
         self._thread = self._reader = None
 
     def lag(self) -> Lag:
@@ -133,15 +175,12 @@ class SubscriptionListener:
 
         Raises:
             StoreError: The listener does not run.
+            ConnectionLost: The server cannot be reached.
         """
-        if self._reader is None:
+        reader = self._reader
+        if reader is None or not self.running:
             raise StoreError("this listener does not run: call start()")
-        probe = LogReader(self._conninfo)
-        try:
-            events, seconds = run_named(probe.connect(), "log_lag", [self._reader.position, self._types])[0]
-        finally:
-            probe.close()
-        return Lag(int(events), float(seconds))
+        return Lag(*reader.lag())
 
     def __enter__(self) -> Self:
         return self.start()
@@ -149,44 +188,60 @@ class SubscriptionListener:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
 
-    def _first_position(self, reader: LogReader) -> int:
-        if self._subscriber_id is not None:
-            rows = run_named(reader.connect(), "read_checkpoint", [self._subscriber_id])
-            if rows:
-                return int(rows[0][0])
-        if not self._from_beginning:
-            reader.seek_end()
-        self._save(reader, reader.position)
-        return reader.position
-
-    def _deliver(self, reader: LogReader) -> None:
-        for rows in reader.follow():
-            for number, row in enumerate(rows, start=1):
-                if reader.stopped:
-                    self._save(reader, reader.position)
-                    return
-                meta = row.metadata
-                self._bus.emit(
-                    ChangeEvent(
-                        meta.entity_id,
-                        meta.version,
-                        meta.event_type,
-                        row.type_name,
-                        meta.updated_by,
-                        meta.state,
-                        meta.tx_time,
-                        meta.valid_from,
-                    )
-                )
-                reader.position = row.seq
-                if number % CHECKPOINT_EVENTS == 0 or number == len(rows):
-                    self._save(reader, row.seq)
-
-    def _save(self, reader: LogReader, position: int) -> None:
-        """Move the checkpoint; where the server is away, the events since the last one will come again."""
-        if self._subscriber_id is None:
-            return
+    def _run(self, reader: LogReader, checkpoint: Checkpoint) -> None:
         try:
-            run_named(reader.connect(), "save_checkpoint", [self._subscriber_id, position], changing=True)
-        except StoreError as error:
-            logger.warning("subscriber %r keeps its old checkpoint: %s", self._subscriber_id, error)
+            while not reader.stopped:
+                try:
+                    if not self._deliver(reader, checkpoint):
+                        return
+                except Exception:
+                    logger.exception("the listener stumbles at position %d; trying again", reader.position.seq)
+                    reader.pause(RETRY_SECONDS)
+        finally:
+            reader.close()
+
+    def _deliver(self, reader: LogReader, checkpoint: Checkpoint) -> bool:
+        """Deliver until the listener is stopped; return False when another one has taken over."""
+        for rows in reader.follow(empty=True):
+            for number, row in enumerate(rows, start=1):
+                if reader.stopped or not self._emit(reader, row):
+                    break
+                reader.position = row.position
+                if number % CHECKPOINT_EVENTS == 0 and not self._move(checkpoint, row.position):
+                    return False
+            due = rows or reader.position.seq - checkpoint.saved.seq > CHECKPOINT_PLACES
+            if due and not self._move(checkpoint, reader.position):
+                return False
+            if reader.stopped:
+                break
+        return self._move(checkpoint, reader.position)
+
+    def _emit(self, reader: LogReader, row: LogRow) -> bool:
+        """Deliver one event; return False if the listener was stopped before all its callbacks had returned."""
+        meta = row.metadata
+        event = ChangeEvent(
+            meta.entity_id,
+            meta.version,
+            meta.event_type,
+            row.type_name,
+            meta.updated_by,
+            meta.state,
+            meta.tx_time,
+            meta.valid_from,
+            row.granted_at > 0,
+        )
+        try:
+            self._bus.emit(event)
+        except BaseException:  # sys.exit() in a callback, say: this thread is not the callback's to end
+            logger.exception("a callback tried to end the listener on %s of %s", event.event_type, event.entity_id)
+        # Another thread may have been first: the checkpoint must not pass an event whose callbacks still run.
+        while not self._bus.await_settled(event, LOOK_SECONDS):
+            if reader.stopped:
+                return False
+        return True
+
+    def _move(self, checkpoint: Checkpoint, position: Position) -> bool:
+        if checkpoint.move(position):
+            return True
+        logger.error("another listener has taken over subscriber %r: this one ends", self._subscriber_id)
+        return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 import psycopg2
@@ -22,6 +23,8 @@ __all__ = ["CHANNEL", "Pinger", "Waiter"]
 CHANNEL = "store_events"
 # A writer in full flight sends at most one hint in this time (seconds); the first after a pause goes at once.
 SHORTEST_GAP = 0.002
+# Where the server cannot be reached, it is asked less and less often, at the least once in this time (seconds).
+LONGEST_GAP = 1.0
 
 
 class Pinger:
@@ -57,6 +60,7 @@ class Pinger:
 
     def _send(self) -> None:
         conn: PooledConnection | None = None
+        gap = SHORTEST_GAP
         while True:
             self._wanted.wait()
             self._wanted.clear()
@@ -65,11 +69,13 @@ class Pinger:
                     conn = connect(self._conninfo)
                     run(conn, "SET synchronous_commit = off")
                 run(conn, f"NOTIFY {CHANNEL}")
+                gap = SHORTEST_GAP
             except StoreError:
                 if conn is not None:
                     conn.close()
                 conn = None
-            if self._closed.wait(SHORTEST_GAP) and not self._wanted.is_set():
+                gap = min(gap * 2, LONGEST_GAP)
+            if self._closed.wait(gap) and not self._wanted.is_set():
                 break
         if conn is not None:
             conn.close()
@@ -82,9 +88,21 @@ class Waiter:
         """Open the channel between threads."""
         self._read_end, self._write_end = os.pipe()
         os.set_blocking(self._write_end, False)
+        self._closing = threading.Lock()  # a number that was closed may be another file's by now
+        self._closed = False
 
-    def wait(self, conn: PooledConnection | None, seconds: float) -> None:
-        """Return when a hint has come, at the latest after `seconds`. Without a connection, only time and `wake` count.
+    def wait(
+        self, conn: PooledConnection | None, seconds: float, lock: AbstractContextManager[Any] | None = None
+    ) -> bool:
+        """Wait until a hint comes, at most for `seconds`. Without a connection, only time and `wake` count.
+
+        Args:
+            conn: The connection that listens.
+            seconds: The longest time to wait.
+            lock: What the connection is used under.
+
+        Returns:
+            Whether a hint came.
 
         Raises:
             ConnectionLost: The server closed the connection.
@@ -94,26 +112,33 @@ class Waiter:
         if conn is not None:
             if conn.notifies:
                 conn.notifies.clear()
-                return
+                return True
             poller.register(conn.fileno(), select.POLLIN)
         ready = [number for number, _ in poller.poll(seconds * 1000)]
         if self._read_end in ready:
             os.read(self._read_end, 4096)
-        if conn is not None and conn.fileno() in ready:
+        if conn is None or conn.closed or conn.fileno() not in ready:
+            return False
+        with lock or nullcontext():
             try:
                 conn.poll()
             except psycopg2.Error as error:
                 raise_store_error(error, changing=False, lost=True)
+            hinted = bool(conn.notifies)
             conn.notifies.clear()
+        return hinted
 
     def wake(self) -> None:
         """End a `wait` that is under way, or the next one."""
-        try:
-            os.write(self._write_end, b".")
-        except (BlockingIOError, OSError):
-            return
+        with self._closing:
+            if not self._closed:
+                with suppress(BlockingIOError):  # full: there is more than enough to wake up by
+                    os.write(self._write_end, b".")
 
     def close(self) -> None:
-        """Release the channel between threads."""
-        os.close(self._read_end)
-        os.close(self._write_end)
+        """Release the channel between threads; not while another thread waits."""
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                os.close(self._read_end)
+                os.close(self._write_end)

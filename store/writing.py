@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from store.errors import InvalidRange, InvalidValue, StoreError, nearest_names, 
 from store.events import ChangeEvent
 from store.scalars import SCALARS, ValueRefused, require_text
 
-__all__ = ["Append", "Writer", "changed_fields", "require_entity_id", "require_instant"]
+__all__ = ["Append", "Writer", "changed_fields", "require_instant"]
 
 # One statement carries at most this many objects; a larger batch is several of them in one transaction.
 CHUNK = 20_000
@@ -191,18 +190,6 @@ def changed_fields(obj: Storable, fields: Iterable[str] | None) -> dict[str, Any
     stored = obj._stored or {}
     before = stored if stored.keys() >= encoded.keys() else schema.encode(schema.decode(stored))
     return {name: value for name, value in encoded.items() if not _same(before[name], value)}
-
-
-def require_entity_id(entity_id: object) -> str:
-    """Return an entity's id in its canonical form.
-
-    Raises:
-        StoreError: It is not one.
-    """
-    try:
-        return str(uuid.UUID(entity_id if isinstance(entity_id, str) else str(entity_id)))
-    except ValueError:
-        raise StoreError(f"{shown(entity_id)} is not an entity id: pass what write() returned") from None
 
 
 def require_written(obj: Storable) -> str:

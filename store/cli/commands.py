@@ -207,7 +207,12 @@ def diff(target: Target, entity_id: str, a: Point, b: Point) -> None:
 def tail(target: Target, types: tuple[str, ...], from_beginning: bool, once: bool) -> None:
     """Print events as they are committed, until Ctrl-C."""
     # Ctrl-C is how this command ends, not an error.
-    with suppress(KeyboardInterrupt), target.login() as login, closing(LogReader(login, types=types or None)) as reader:
+    wanted = types or None
+    with (
+        suppress(KeyboardInterrupt),
+        target.login() as login,
+        closing(LogReader(login, types=wanted, data=True)) as reader,
+    ):
         reader.connect()
         if not from_beginning:
             reader.seek_end()

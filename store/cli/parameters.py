@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import click
 
+from store.base import require_entity_id
 from store.errors import StoreError
-from store.writing import require_entity_id
 
 __all__ = ["Point", "parse_entity", "parse_instant", "parse_point"]
 

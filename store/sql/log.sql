@@ -149,20 +149,7 @@ BEGIN
 END
 $$;
 
--- First half of a safe read of the log: the last sequence value handed out, and a transaction id newer than that
--- of every transaction which may have taken a value up to it. Once no transaction older than `fence` runs, all
--- events up to `seq` are visible. No fence where nothing is new.
-CREATE OR REPLACE FUNCTION store.watermark(p_after bigint, OUT seq bigint, OUT fence xid8)
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
-BEGIN
-    SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END INTO seq FROM store.event_seq s;
-    IF seq > p_after THEN
-        fence := pg_current_xact_id();
-    END IF;
-END
-$$;
-
--- Second half: the events in (p_after, p_upto] that the caller may see, by seq.
+-- The events in (p_after, p_upto] that the caller may see now, by seq.
 -- data, when asked for, is State(tx_time, tx_time): what a read returned just after the event, null if nothing.
 -- due: when what a read returns of the entity next changes by itself, counted from its newest event on.
 -- The planner cannot know how few rows a batch takes, and would read the whole log for each.
@@ -186,16 +173,6 @@ SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off AS $$
     WHERE e.seq > p_after AND e.seq <= p_upto AND (p_types IS NULL OR e.type_name = ANY (p_types))
       AND h.acl && (SELECT store.principals())
     ORDER BY e.seq LIMIT p_limit
-$$;
-
--- Moves the caller's own checkpoint. It never moves back.
-CREATE OR REPLACE FUNCTION store.save_checkpoint(p_subscriber text, p_seq bigint)
-RETURNS void
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
-    INSERT INTO store.checkpoints AS c (username, subscriber_id, seq, updated_at)
-    VALUES (session_user, p_subscriber, p_seq, clock_timestamp())
-    ON CONFLICT (username, subscriber_id)
-    DO UPDATE SET seq = excluded.seq, updated_at = excluded.updated_at WHERE excluded.seq > c.seq
 $$;
 
 -- Who changed what, when: each event with its fields' new values and what was known of them just before, and each

@@ -40,6 +40,14 @@ SELECT seq, fence::text FROM store.watermark($1::bigint)
 -- name: fence_passed
 SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::xid8
 
+-- name: held_back_by
+SELECT username, process, seconds FROM store.held_back_by()
+
+-- name: read_stream
+SELECT seq, backfill, entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type,
+       type_name, changes, data, due
+FROM store.read_stream($1::bigint, $2::bigint, $3::bigint, $4::text[], $5::integer, $6::boolean)
+
 -- name: read_log
 SELECT seq, entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, type_name,
        changes::text, data::text, due
@@ -63,9 +71,6 @@ FROM store.objects_at($1::text, $2::text[]::uuid[], $3::timestamptz)
 SELECT entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, data::text
 FROM store.objects_as_of($1::text, $2::timestamptz, $2::timestamptz)
 
--- name: read_checkpoint
-SELECT seq FROM store.checkpoints WHERE username = session_user AND subscriber_id = $1::text
-
 -- name: save_checkpoint
 SELECT store.save_checkpoint($1::text, $2::bigint)
 
@@ -73,8 +78,16 @@ SELECT store.save_checkpoint($1::text, $2::bigint)
 SELECT username, age FROM store.reap()
 
 -- name: log_lag
-SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(tx_time)), 0)::float
-FROM store.object_events WHERE seq > $1::bigint AND ($2::text[] IS NULL OR type_name = ANY ($2::text[]))
+SELECT events, seconds FROM store.log_lag($1::bigint, $2::bigint, $3::text[])
+
+-- name: has_checkpoint
+SELECT EXISTS (SELECT FROM store.checkpoints WHERE username = session_user AND subscriber_id = $1::text)
+
+-- name: claim_checkpoint
+SELECT seq, backfilled, term FROM store.claim_checkpoint($1::text, $2::bigint)
+
+-- name: move_checkpoint
+SELECT store.move_checkpoint($1::text, $2::integer, $3::bigint, $4::bigint)
 
 -- name: lacking_fields
 SELECT store.lacking_fields($1::text, $2::text[])

@@ -31,9 +31,10 @@ $$;
 
 CREATE OR REPLACE FUNCTION store.record_share(p_head store.object_heads, p_action text, p_access text, p_principal text)
 RETURNS void LANGUAGE sql VOLATILE AS $$
-    INSERT INTO store.share_events (seq, entity_id, version, tx_time, action, access, principal, grantor)
+    INSERT INTO store.share_events (seq, entity_id, version, tx_time, action, access, principal, grantor, place)
     VALUES (nextval('store.share_seq'), p_head.entity_id, p_head.version,
-            greatest(clock_timestamp(), p_head.last_tx_time), p_action, p_access, p_principal, session_user);
+            greatest(clock_timestamp(), p_head.last_tx_time), p_action, p_access, p_principal, session_user,
+            nextval('store.event_seq'));
     UPDATE store.object_heads h
     SET readers = ARRAY(SELECT g.principal FROM store.current_grants(h.entity_id) g WHERE g.access = 'READ' ORDER BY 1),
         writers = ARRAY(SELECT g.principal FROM store.current_grants(h.entity_id) g WHERE g.access = 'WRITE' ORDER BY 1)

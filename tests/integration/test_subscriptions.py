@@ -89,7 +89,7 @@ def test_bus_after_off_calls_no_more_and_refuses_what_was_never_on() -> None:
     with pytest.raises(StoreError, match="not registered"):
         bus.off("Trade", seen.append)
     with pytest.raises(StoreError, match="not registered"):
-        bus.off_entity("x", seen.append)
+        bus.off_entity("01890000-0000-7000-8000-000000000000", seen.append)
     with pytest.raises(StoreError, match="cannot be called"):
         bus.on_all("not a function")  # type: ignore[arg-type]
 

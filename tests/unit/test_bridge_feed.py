@@ -73,7 +73,7 @@ def test_feed_rows_given_again_are_passed_over() -> None:
     feed.deliver(rows)
     feed.deliver([*rows, event(5, AAPL, version=3)])
     assert recorder.shown("Version") == [(1,), (2,), (3,)]
-    assert feed.position == 5
+    assert feed.position.seq == 5
 
 
 def test_feed_absent_object_is_an_event_with_null_fields_and_not_live() -> None:
