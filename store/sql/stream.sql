@@ -38,19 +38,18 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_tem
           SELECT g.group_name, coalesce(g.place, 0) FROM store.group_members g WHERE g.member = session_user::text) n
 $$;
 
--- Whether one of these names had access to an entity at a place of the stream.
+-- Those of the names that had access to an entity at a place of the stream.
 CREATE OR REPLACE FUNCTION store.granted_at(p_entity uuid, p_place bigint, p_names text[], p_since bigint[])
-RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT EXISTS (
-        SELECT FROM unnest(p_names, p_since) AS n (name, since)
-        CROSS JOIN (VALUES ('READ'), ('WRITE')) AS a (access)
-        CROSS JOIN LATERAL (
-            SELECT s.action FROM store.share_events s
-            WHERE s.entity_id = p_entity AND s.principal = n.name AND s.access = a.access
-              AND coalesce(s.place, 0) <= p_place
-            ORDER BY s.seq DESC LIMIT 1
-        ) g
-        WHERE n.since <= p_place AND g.action = 'SHARED')
+RETURNS SETOF text LANGUAGE sql STABLE AS $$
+    SELECT n.name FROM unnest(p_names, p_since) AS n (name, since)
+    CROSS JOIN (VALUES ('READ'), ('WRITE')) AS a (access)
+    CROSS JOIN LATERAL (
+        SELECT s.action FROM store.share_events s
+        WHERE s.entity_id = p_entity AND s.principal = n.name AND s.access = a.access
+          AND coalesce(s.place, 0) <= p_place
+        ORDER BY s.seq DESC LIMIT 1
+    ) g
+    WHERE n.since <= p_place AND g.action = 'SHARED'
 $$;
 
 -- The first place behind p_after at which something may come into the caller's view; null for none up to p_upto.
@@ -69,30 +68,53 @@ $$;
 
 -- The entities that came into the caller's view at p_place, and are in it now.
 CREATE OR REPLACE FUNCTION store.granted_by(p_place bigint, p_names text[], p_since bigint[])
-RETURNS SETOF uuid LANGUAGE sql STABLE AS $$
-    SELECT h.entity_id
-    FROM unnest(p_names, p_since) AS n (name, since)
-    JOIN store.share_events s ON s.principal = n.name AND s.action = 'SHARED' AND s.place = p_place
-    JOIN store.object_heads h ON h.entity_id = s.entity_id
-    WHERE n.since < p_place AND h.acl && p_names
-      AND h.owner <> session_user AND NOT store.granted_at(h.entity_id, p_place - 1, p_names, p_since)
-    UNION ALL
-    SELECT h.entity_id
-    FROM store.group_members g JOIN store.object_heads h ON h.acl && ARRAY[g.group_name]
-    WHERE g.member = session_user::text AND g.place = p_place
-      AND h.owner <> session_user AND NOT store.granted_at(h.entity_id, p_place - 1, p_names, p_since)
+RETURNS SETOF uuid LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_entity uuid;
+    v_group text;
+BEGIN
+    SELECT s.entity_id INTO v_entity FROM store.share_events s
+    WHERE s.principal = ANY (p_names) AND s.place = p_place AND s.action = 'SHARED';
+    IF FOUND THEN
+        RETURN QUERY
+        SELECT h.entity_id FROM store.object_heads h
+        WHERE h.entity_id = v_entity AND h.acl && p_names AND h.owner <> session_user
+          AND NOT EXISTS (SELECT FROM store.granted_at(v_entity, p_place - 1, p_names, p_since));
+        RETURN;
+    END IF;
+    SELECT g.group_name INTO v_group FROM store.group_members g
+    WHERE g.member = session_user::text AND g.place = p_place;
+    RETURN QUERY
+    WITH granted AS MATERIALIZED (
+        SELECT h.entity_id, h.owner FROM store.object_heads h WHERE h.acl && ARRAY[v_group]
+    )
+    SELECT c.entity_id FROM granted c
+    WHERE c.owner <> session_user
+      AND NOT EXISTS (SELECT FROM store.granted_at(c.entity_id, p_place - 1, p_names, p_since));
+END
 $$;
 
 -- The events before p_place, and after p_after, of the entities that came into view there, by seq.
 CREATE OR REPLACE FUNCTION store.granted_history(
     p_place bigint, p_after bigint, p_types text[], p_limit integer, p_names text[], p_since bigint[])
 RETURNS TABLE (entity_id uuid, version integer)
-LANGUAGE sql STABLE SET enable_hashjoin = on SET enable_mergejoin = on SET enable_sort = on AS $$
-    SELECT e.entity_id, e.version
-    FROM store.granted_by(p_place, p_names, p_since) AS g (entity_id)
-    JOIN store.object_events e ON e.entity_id = g.entity_id
-    WHERE e.seq > p_after AND e.seq < p_place AND (p_types IS NULL OR e.type_name = ANY (p_types))
-    ORDER BY e.seq LIMIT p_limit
+LANGUAGE plpgsql STABLE SET enable_hashjoin = on SET enable_mergejoin = on SET enable_sort = on AS $$
+DECLARE
+    v_entities uuid[] := ARRAY(SELECT store.granted_by(p_place, p_names, p_since));
+BEGIN
+    IF cardinality(v_entities) = 1 THEN
+        RETURN QUERY
+        SELECT e.entity_id, e.version FROM store.object_events e
+        WHERE e.entity_id = v_entities[1] AND e.seq > p_after AND e.seq < p_place
+          AND (p_types IS NULL OR e.type_name = ANY (p_types))
+        ORDER BY e.version LIMIT p_limit;
+    ELSIF cardinality(v_entities) > 1 THEN
+        RETURN QUERY
+        SELECT e.entity_id, e.version FROM store.object_events e JOIN unnest(v_entities) AS v (id) ON e.entity_id = v.id
+        WHERE e.seq > p_after AND e.seq < p_place AND (p_types IS NULL OR e.type_name = ANY (p_types))
+        ORDER BY e.seq LIMIT p_limit;
+    END IF;
+END
 $$;
 
 -- What a read showed just after an event, State(tx_time, tx_time): no row if nothing.
@@ -166,7 +188,7 @@ BEGIN
                 WHERE e.seq > v_at AND e.seq <= coalesce(v_grant, v_upto)
                   AND (p_types IS NULL OR e.type_name = ANY (p_types)) AND h.acl && v_principals
                   AND (v_me.reads_all OR h.owner = session_user
-                       OR store.granted_at(e.entity_id, e.seq, v_me.names, v_me.since))
+                       OR EXISTS (SELECT FROM store.granted_at(e.entity_id, e.seq, v_me.names, v_me.since)))
                 ORDER BY e.seq LIMIT p_limit - v_rows
             LOOP
                 v_rows := v_rows + 1;
