@@ -21,6 +21,7 @@ from store.events import ChangeEvent, EventBus
 from store.query import Filters, QueryResult
 from store.reading import Change, Point
 from store.transitions import Transitions
+from store.users import change_own_password
 from store.wakeup import Pinger
 from store.writing import Append, Writer, changed_fields
 
@@ -76,9 +77,9 @@ class StoreClient:
         for name, names in (("readers", readers), ("writers", writers)):
             if isinstance(names, str):
                 raise StoreError(f"{name} takes a list of names: write {name}=[{names!r}]")
-        settings = conninfo(user, password, host, port, dbname, sslmode, sslrootcert)
-        self._database = Database(settings)
-        self._pinger = Pinger(settings)
+        self._login = conninfo(user, password, host, port, dbname, sslmode, sslrootcert)
+        self._database = Database(self._login)
+        self._pinger = Pinger(self._login)
         self._bus = event_bus
         self._writer = Writer(self._database, readers, writers, self._announce)
         self._transitions = Transitions(self._database, self._writer)
@@ -211,11 +212,7 @@ class StoreClient:
             obj: An object at the entity's newest version.
             valid_from: From when on it is gone; the time of recording when None.
             valid_to: Until when; for good when None.
-            idempotency_key: A name for this call, as for `update`.
-
-        Raises:
-            VersionConflict: The entity has a newer version.
-            EntityDeleted: It is deleted in that range already.
+            idempotency_key: A name for this call, as for `update`, which raises the same errors.
         """
         self._writer.append([Append(obj, "DELETED", {}, None, valid_from, valid_to)], idempotency_key)
 
@@ -328,7 +325,7 @@ class StoreClient:
         tx_time: datetime | None = None,
         valid_time: datetime | None = None,
     ) -> QueryResult[T]:
-        """Return the objects of a class whose current state passes a filter.
+        """Return the objects of a class whose state passes a filter.
 
         Args:
             cls: The class.
@@ -361,11 +358,7 @@ class StoreClient:
         return [row[0] for row in self._database.fetch("list_types")]
 
     def stable_time(self) -> datetime:
-        """Return the newest transaction time whose answers can no longer change.
-
-        An as-of read at a `tx_time` up to it gives the same answer for ever: no change still under way can be
-        recorded with an earlier time.
-        """
+        """Return the newest transaction time whose answers can no longer change: no earlier one is still under way."""
         found: datetime = self._database.fetch("stable_time")[0][0]
         return found
 
@@ -380,6 +373,12 @@ class StoreClient:
         if self._conn is None or self._conn.closed:
             self._conn = self._database.connect()
         return self._conn
+
+    def change_password(self, password: str) -> None:
+        """Set the user's own password; this client goes on with it, others need it from their next connection on."""
+        with self._database.connection() as conn:
+            change_own_password(conn, password)
+        self._login["password"] = password
 
     def close(self) -> None:
         """Close the client's connections; hints to listeners are sent first."""

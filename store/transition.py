@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -37,7 +37,7 @@ class Transition:
         on_exit: Tier 2, the same arguments: after the commit, best effort, before `on_enter`.
         on_enter: Tier 2, the same arguments: after the commit, best effort.
         start_workflow: Tier 3: a module-level function of the entity id, run durably by the workflow engine.
-        allowed_by: User names that may take the edge, None for everybody who may write.
+        allowed_by: Users and groups that may take the edge, None for everybody who may write.
 
     Raises:
         StateMachineError: An argument is not what it must be.
@@ -88,9 +88,9 @@ class Transition:
         """Return the edge alone; hooks and guards make no short text."""
         return f"Transition({self.from_state!r}, {self.to_state!r})"
 
-    def permits(self, user: str) -> bool:
-        """Return whether a user may take the edge as far as `allowed_by` goes."""
-        return self.allowed_by is None or user in self.allowed_by
+    def permits(self, user: str, groups: Collection[str] = ()) -> bool:
+        """Return whether a user who is a member of some groups may take the edge as far as `allowed_by` goes."""
+        return self.allowed_by is None or user in self.allowed_by or not set(self.allowed_by).isdisjoint(groups)
 
 
 def _import_problems(target: Callable[..., Any]) -> list[str]:

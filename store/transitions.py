@@ -44,7 +44,9 @@ class Transitions:
             raise InvalidTransition(
                 f"{name} has no state machine: set {name}._state_machine to a StateMachine class", to_state=to_state
             )
-        edge: Transition = machine.check_transition(obj, to_state, self._database.user)
+        user = self._database.user
+        groups = () if machine.edge(obj.state, to_state).permits(user) else self._groups()
+        edge: Transition = machine.check_transition(obj, to_state, user, groups)
         engine = None if edge.start_workflow is None else _engine_of(type(obj), edge)
         change = Append(
             obj, "STATE_CHANGE", changed_fields(obj, None), to_state, valid_from, starts_workflow=engine is not None
@@ -62,6 +64,10 @@ class Transitions:
             made = self._writer.append([change], key)
             if made and edge.action is not None:
                 edge.action(obj, edge.from_state, to_state)
+
+    def _groups(self) -> list[str]:
+        """Return the names besides the login under which the user has access: its groups, as they are now."""
+        return list(self._database.fetch("principals")[0][0])
 
 
 def _engine_of(cls: type[Storable], edge: Transition) -> WorkflowStarter:

@@ -12,9 +12,10 @@ import click
 
 from store import models, schema
 from store.base import record_schema, types_by_name
+from store.cli.administration import groups, password, trail, users
 from store.cli.parameters import Point, parse_entity, parse_instant, parse_point
 from store.cli.rendering import Count, assignments, cell, counted, note
-from store.cli.target import NEW_PASSWORD, PASSWORD, Target, ask_password
+from store.cli.target import PASSWORD, Target
 from store.connection import PooledConnection, run_named
 from store.errors import EntityNotFound, StoreError, nearest_names
 from store.log_reader import LogReader, LogRow
@@ -59,53 +60,6 @@ def init(target: Target) -> None:
         dbname = conn.info.dbname
     place = f" in {target.data_dir}" if target.data_dir is not None else ""
     target.out.line(f"the store in database {dbname}{place} is ready", database=dbname, data_dir=target.data_dir)
-
-
-@commands.group(invoke_without_command=True)
-@click.pass_context
-def users(context: click.Context) -> None:
-    """List the users; add, disable and enable them."""
-    if context.invoked_subcommand is None:
-        target: Target = context.obj
-        with target.administer() as conn:
-            target.out.rows(["user", "reads_all", "enabled"], run_named(conn, "users"))
-
-
-@users.command()
-@click.argument("name")
-@click.option("--reads-all", is_flag=True, help="May read every entity: a bridge, an auditor.")
-@click.pass_obj
-def add(target: Target, name: str, reads_all: bool) -> None:
-    """Add a user, or set an existing one's password.
-
-    An existing user who read all goes on doing so only with --reads-all.
-    """
-    with target.administer() as conn:
-        password = ask_password(NEW_PASSWORD, f"New password of {name}", confirm=True)
-        if password is None:
-            raise click.UsageError(f"set {NEW_PASSWORD}, or run this on a terminal to be asked for the password")
-        schema.provision_user(conn, name, password, reads_all=reads_all)
-    target.out.line(f"user {name} is ready", user=name, reads_all=reads_all, enabled=True)
-
-
-@users.command()
-@click.argument("name")
-@click.pass_obj
-def disable(target: Target, name: str) -> None:
-    """Refuse a user's login and end its sessions; what it wrote stays."""
-    with target.administer() as conn:
-        schema.disable_user(conn, name)
-    target.out.line(f"user {name} can no longer log in", user=name, enabled=False)
-
-
-@users.command()
-@click.argument("name")
-@click.pass_obj
-def enable(target: Target, name: str) -> None:
-    """Let a disabled user log in again."""
-    with target.administer() as conn:
-        schema.enable_user(conn, name)
-    target.out.line(f"user {name} can log in again", user=name, enabled=True)
 
 
 @commands.command()
@@ -256,6 +210,10 @@ def stats(target: Target) -> None:
         present = sum(entities for _, entities, _ in run_named(conn, "type_counts"))
         figures = [present, *run_named(conn, "figures")[0]]
     target.out.rows(["figure", "value"], [(name, Count(value)) for name, value in zip(FIGURES, figures, strict=True)])
+
+
+for command in (users, groups, trail, password):
+    commands.add_command(command)
 
 
 def _show_objects(target: Target, type_name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

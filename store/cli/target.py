@@ -14,10 +14,11 @@ import psycopg2
 from psycopg2.extensions import parse_dsn
 
 from store.cli.rendering import Printer
+from store.cluster import SUPERUSER
 from store.connection import PooledConnection, connect
 from store.conninfo import conninfo
 from store.errors import AccessDenied, StoreError
-from store.server import SUPERUSER, ObjectStoreServer
+from store.server import ObjectStoreServer
 
 __all__ = ["NEW_PASSWORD", "PASSWORD", "Target", "ask_password"]
 

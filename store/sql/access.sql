@@ -5,22 +5,27 @@ RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT pg_has_role(session_user, 'store_admin', 'USAGE')
 $$;
 
--- The names under which the caller is granted access: the login, its groups, and '' when it reads all.
-CREATE OR REPLACE FUNCTION store.principals()
-RETURNS text[] LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
-BEGIN
-    RETURN ARRAY(SELECT g.group_name FROM store.group_members g WHERE g.member = session_user::text)
-        || session_user::text
-        || CASE WHEN pg_has_role(session_user, 'store_reads_all', 'USAGE') OR store.is_admin()
-                THEN ARRAY[''] ELSE ARRAY[]::text[] END;
-END
-$$;
-
 -- Raises one of the store's errors: TSnnn, with the facts as a JSON object in DETAIL.
 CREATE OR REPLACE FUNCTION store.refuse(p_code text, p_message text, p_facts jsonb)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION USING ERRCODE = p_code, MESSAGE = p_message, DETAIL = p_facts::text;
+END
+$$;
+
+-- The names under which the caller is granted access: the login, its groups, and '' when it reads all.
+CREATE OR REPLACE FUNCTION store.principals()
+RETURNS text[] LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+BEGIN
+    -- Roles belong to the whole cluster, groups to this database: a login made from another one may have a group's name.
+    IF EXISTS (SELECT FROM store.groups g WHERE g.group_name = session_user) THEN
+        PERFORM store.refuse('TS002', format('the login %I has the name of a group of this store: it gets no access',
+                                             session_user), '{}');
+    END IF;
+    RETURN ARRAY(SELECT g.group_name FROM store.group_members g WHERE g.member = session_user::text)
+        || session_user::text
+        || CASE WHEN pg_has_role(session_user, 'store_reads_all', 'USAGE') OR store.is_admin()
+                THEN ARRAY[''] ELSE ARRAY[]::text[] END;
 END
 $$;
 

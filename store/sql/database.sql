@@ -26,3 +26,8 @@ GRANT pg_read_all_stats TO store_owner
 -- name: sessions_are_ended
 -- Without it reap() ends no session, and a transaction that stays open delays every listener until it ends.
 GRANT pg_signal_backend TO store_owner
+
+-- name: users_are_bounded
+-- Without it a user's sorts may fill the server's disk, and what its sessions print may fill the server's log.
+-- PostgreSQL takes these from each login, where provision_user() sets them; here it shows whether that can be.
+ALTER ROLE store_user SET temp_file_limit = '2GB'; ALTER ROLE store_user SET log_min_messages = 'fatal'

@@ -25,9 +25,9 @@ DROP POLICY IF EXISTS own ON store.checkpoints;
 CREATE POLICY own ON store.checkpoints FOR SELECT TO store_user USING (username = session_user);
 
 REVOKE ALL ON SCHEMA store FROM PUBLIC;
-REVOKE ALL ON ALL TABLES IN SCHEMA store FROM PUBLIC, store_user, store_engine;
-REVOKE ALL ON ALL SEQUENCES IN SCHEMA store FROM PUBLIC, store_user, store_engine;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA store FROM PUBLIC, store_user, store_engine;
+REVOKE ALL ON ALL TABLES IN SCHEMA store FROM PUBLIC, store_user, store_admin, store_engine;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA store FROM PUBLIC, store_user, store_admin, store_engine;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA store FROM PUBLIC, store_user, store_admin, store_engine;
 
 GRANT USAGE ON SCHEMA store TO store_user, store_engine;
 GRANT SELECT ON store.object_heads, store.object_events, store.share_events, store.checkpoints TO store_user;
@@ -58,6 +58,16 @@ GRANT EXECUTE ON FUNCTION
     store.share(uuid, text, text),
     store.unshare(uuid, text, text[]),
     store.grants_of(uuid),
-    store.reap()
+    store.reap(),
+    store.administration()
 TO store_user;
 GRANT EXECUTE ON FUNCTION store.outbox_pending(integer, bigint), store.outbox_done(uuid, integer) TO store_engine;
+GRANT EXECUTE ON FUNCTION
+    store.create_group(text, text[]),
+    store.add_members(text, text[]),
+    store.remove_members(text, text[]),
+    store.drop_group(text),
+    store.list_groups(),
+    store.differences(),
+    store.rebuild()
+TO store_admin;

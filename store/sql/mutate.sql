@@ -76,6 +76,8 @@ RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v_unknown text;
 BEGIN
+    -- A group that is granted something must not be dropped meanwhile.
+    PERFORM FROM store.groups g WHERE g.group_name = ANY (p_names) ORDER BY g.group_name FOR KEY SHARE;
     SELECT n INTO v_unknown FROM unnest(p_names) AS n
     WHERE NOT EXISTS (SELECT FROM store.groups g WHERE g.group_name = n)
       AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = n AND r.rolcanlogin AND NOT r.rolsuper

@@ -128,8 +128,32 @@ SELECT count(*), coalesce(sum(h.version), 0)::bigint,
 FROM store.object_heads h
 
 -- name: users
-SELECT r.rolname, pg_has_role(r.oid, 'store_reads_all', 'USAGE'), r.rolcanlogin FROM pg_roles r
-WHERE pg_has_role(r.oid, 'store_user', 'USAGE') AND NOT r.rolsuper AND r.rolname <> 'store_user' ORDER BY r.rolname
+SELECT r.rolname, pg_has_role(r.oid, 'store_reads_all', 'USAGE'), pg_has_role(r.oid, 'store_admin', 'USAGE'),
+       r.rolcanlogin
+FROM pg_roles r
+WHERE pg_has_role(r.oid, 'store_user', 'USAGE') AND NOT r.rolsuper AND NOT starts_with(r.rolname, 'store_')
+ORDER BY r.rolname
+
+-- name: principals
+SELECT store.principals()
+
+-- name: create_group
+SELECT store.create_group($1::text, $2::text[])
+
+-- name: drop_group
+SELECT store.drop_group($1::text)
+
+-- name: add_members
+SELECT store.add_members($1::text, $2::text[])
+
+-- name: remove_members
+SELECT store.remove_members($1::text, $2::text[])
+
+-- name: list_groups
+SELECT group_name, members FROM store.list_groups()
+
+-- name: administration
+SELECT at, actor, action, subject, detail FROM store.administration()
 
 -- name: differences
 SELECT entity_id::text, type_name, problem FROM store.differences() ORDER BY entity_id

@@ -27,3 +27,5 @@ BEGIN
     END LOOP;
 END
 $$;
+-- An administrator is a user too.
+GRANT store_user TO store_admin;

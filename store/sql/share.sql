@@ -51,8 +51,8 @@ DECLARE
     v_grantor text;
 BEGIN
     PERFORM pg_current_xact_id();
-    v := store.lock_shareable(p_entity);
     PERFORM store.require_principals(ARRAY[p_principal]);
+    v := store.lock_shareable(p_entity);
     IF p_principal = v.owner THEN
         PERFORM store.refuse('TS008', format('%L owns %s: there is nothing to share', p_principal, p_entity),
                              jsonb_build_object('value', p_principal));

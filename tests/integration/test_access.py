@@ -30,6 +30,7 @@ TABLES = {
     "stability": "at",
     "workflow_outbox": "username",
     "limits": "idle_transaction",
+    "admin_events": "actor",
 }
 
 

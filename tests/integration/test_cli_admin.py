@@ -73,10 +73,14 @@ def test_users_are_added_listed_disabled_and_enabled_again(desk: Path) -> None:
     assert owner.lines("users", "add", "dora", STORE_NEW_PASSWORD="dora_pw") == ["user dora is ready"]
     assert dora.lines("ls") == ["type  entities  events"]
     head, *lines = owner.lines("users")
-    assert head.split() == ["user", "reads_all", "enabled"]
-    assert lines[:3] == ["alice  false      true", "bob    false      true", "dora   false      true"]
+    assert head.split() == ["user", "reads_all", "admin", "enabled"]
+    assert lines[:3] == [
+        "alice  false      false  true",
+        "bob    false      false  true",
+        "dora   false      false  true",
+    ]
     assert owner.lines("users", "disable", "dora") == ["user dora can no longer log in"]
-    assert {"user": "dora", "reads_all": False, "enabled": False} in owner.records("users")
+    assert {"user": "dora", "reads_all": False, "admin": False, "enabled": False} in owner.records("users")
     assert 'role "dora" is not permitted to log in' in dora.fails("ls")
     assert "user 'dora' is disabled" in owner.fails("users", "add", "dora", STORE_NEW_PASSWORD="new")
     assert owner.lines("users", "enable", "dora") == ["user dora can log in again"]
@@ -85,14 +89,42 @@ def test_users_are_added_listed_disabled_and_enabled_again(desk: Path) -> None:
 
 def test_users_add_again_sets_the_password_and_what_the_user_reads(desk: Path) -> None:
     owner, bob = by_directory(desk), by_directory(desk, "bob")
-    with_all = {"user": "bob", "reads_all": True, "enabled": True}
+    with_all = {"user": "bob", "reads_all": True, "admin": False, "enabled": True}
     assert owner.records("users", "add", "bob", "--reads-all", STORE_NEW_PASSWORD="new") == [with_all]
     assert with_all in owner.records("users")
     assert "password authentication failed" in bob.fails("ls")
     assert bob.lines("ls", STORE_PASSWORD="new")
     owner.lines("users", "add", "bob", STORE_NEW_PASSWORD="bob_pw")
-    assert {"user": "bob", "reads_all": False, "enabled": True} in owner.records("users")
+    assert {"user": "bob", "reads_all": False, "admin": False, "enabled": True} in owner.records("users")
     assert bob.lines("ls")
+
+
+def test_users_password_sets_it_and_keeps_what_the_user_reads(desk: Path) -> None:
+    owner, ira = by_directory(desk), by_directory(desk, "ira")
+    owner.lines("users", "add", "ira", "--reads-all", STORE_NEW_PASSWORD="first")
+    assert owner.lines("users", "password", "ira", STORE_NEW_PASSWORD="ira_pw") == ["user ira has a new password"]
+    assert {"user": "ira", "reads_all": True, "admin": False, "enabled": True} in owner.records("users")
+    assert ira.lines("password", STORE_NEW_PASSWORD="mine") == ["user ira has a new password"]
+    assert "password authentication failed" in ira.fails("ls")
+    assert ira.lines("ls", STORE_PASSWORD="mine")
+    assert "no user named 'gus'" in owner.fails("users", "password", "gus", STORE_NEW_PASSWORD="x")
+
+
+def test_groups_are_looked_after_by_an_administrator_s_own_login(desk: Path) -> None:
+    by_directory(desk).lines("users", "add", "ada", "--admin", STORE_NEW_PASSWORD="ada_pw")
+    ada = by_directory(desk, "ada")
+    assert ada.lines("groups", "add", "rates", "bob", "alice") == ["group rates is ready"]
+    assert ada.lines("groups", "leave", "rates", "bob") == ["bob no longer in group rates"]
+    assert ada.lines("groups", "join", "rates", "bob") == ["bob in group rates"]
+    assert ada.lines("groups", "add", "empty") == ["group empty is ready"]
+    assert ada.lines("groups") == ["group  members", "empty", "rates  alice, bob"]
+    assert {"group": "rates", "members": ["alice", "bob"]} in ada.records("groups")
+    assert "'nobody'" in ada.fails("groups", "join", "rates", "nobody")
+    assert "name of a user" in ada.fails("groups", "add", "bob")
+    assert ada.lines("groups", "drop", "empty") == ["group empty is gone; 0 entities were shared with it"]
+    dropped = ada.records("trail")[-1]
+    assert (dropped["actor"], dropped["action"], dropped["subject"]) == ("ada", "GROUP_DROPPED", "empty")
+    assert ada.lines("verify")
 
 
 def test_users_disable_ends_the_user_s_sessions_for_good(desk: Path) -> None:
@@ -137,7 +169,20 @@ def test_login_on_a_terminal_asks_for_the_password(desk: Path) -> None:
     assert "alice_pw" not in screen
 
 
-@pytest.mark.parametrize("command", [["users"], ["users", "disable", "bob"], ["verify"], ["rebuild"], ["init"]])
+ADMINISTRATION = [
+    ["users"],
+    ["users", "disable", "bob"],
+    ["groups"],
+    ["groups", "add", "mine"],
+    ["groups", "join", "rates", "alice"],
+    ["trail"],
+    ["verify"],
+    ["rebuild"],
+    ["init"],
+]
+
+
+@pytest.mark.parametrize("command", ADMINISTRATION)
 def test_what_only_an_administrator_may_do_is_refused_to_users(store_db: StoreDatabase, command: list[str]) -> None:
     if command == ["users"]:
         # Everybody may list roles in PostgreSQL; there is nothing to refuse.

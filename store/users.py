@@ -1,0 +1,239 @@
+"""The users of a store, from provisioning to disabling: PostgreSQL logins, looked after by whoever set the store up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import psycopg2
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import encrypt_password
+
+from store.connection import run
+from store.errors import StoreError, UnknownPrincipal, shown
+from store.sql import statements
+
+__all__ = [
+    "User",
+    "change_own_password",
+    "change_password",
+    "check_name",
+    "disable_user",
+    "enable_user",
+    "list_users",
+    "provision_user",
+    "verifier",
+]
+
+MAX_NAME_BYTES = 63
+CONNECTIONS_PER_USER = 64
+# Nobody but a superuser can set these: what a user's sorts may take of the disk, and that it cannot fill the log.
+BOUNDS = {"temp_file_limit": "2GB", "log_min_messages": "fatal"}
+# A session may set these anew: they end what was forgotten, not what is meant.
+DEFAULTS = {"statement_timeout": "10min", "idle_in_transaction_session_timeout": "5min"}
+
+
+class User(NamedTuple):
+    """A user of the store.
+
+    Attributes:
+        name: The login.
+        reads_all: Whether it sees every entity.
+        admin: Whether it is an administrator: it sees and changes every entity, and looks after groups.
+        enabled: Whether it may log in.
+    """
+
+    name: str
+    reads_all: bool
+    admin: bool
+    enabled: bool
+
+
+def provision_user(
+    admin_conn: Connection, name: str, password: str, *, reads_all: bool = False, admin: bool = False
+) -> None:
+    """Create a login for a user of the store, or set an existing one's password.
+
+    The password leaves this process only as a SCRAM verifier, so that no server log can show it.
+
+    Args:
+        admin_conn: A connection of whoever set the store up.
+        name: Any PostgreSQL role name of 1 to 63 bytes of UTF-8 that does not begin with `pg_` or `store_`.
+        password: The user's password, not empty.
+        reads_all: Whether the user sees every entity (a bridge, an auditor). Such a user still writes only its own.
+        admin: Whether the user is an administrator of the store, who sees and changes every entity and looks after
+            groups. What it does stands under its own name. It cannot make users: that takes a superuser.
+
+    Raises:
+        StoreError: The name or the password cannot be used, the name belongs to a group or to a role that is not the
+            store's, or the user is disabled.
+    """
+    check_name(name, "a user's name")
+    secret = verifier(admin_conn, name, password)
+    role = sql.Identifier(name)
+    with _changing(admin_conn) as cursor:
+        cursor.execute(
+            "SELECT pg_has_role(oid, 'store_user', 'USAGE') AND NOT rolsuper, rolcanlogin,"
+            # Only a superuser may so much as mention some of these.
+            " concat(CASE WHEN rolcreatedb THEN 'NOCREATEDB ' END, CASE WHEN rolcreaterole THEN 'NOCREATEROLE ' END,"
+            " CASE WHEN rolreplication THEN 'NOREPLICATION ' END, CASE WHEN rolbypassrls THEN 'NOBYPASSRLS ' END)"
+            " FROM pg_roles WHERE rolname = %s",
+            (name,),
+        )
+        row = cursor.fetchone()
+        if row is None:
+            cursor.execute("SELECT 1 FROM store.groups WHERE group_name = %s", (name,))
+            if cursor.fetchone():
+                raise StoreError(f"{name!r} is the name of a group: choose another name for the user")
+            cursor.execute(sql.SQL("CREATE ROLE {} LOGIN NOINHERIT").format(role))
+        elif not row[0]:
+            raise StoreError(f"the role {name!r} exists and is not a user of the store: choose another name")
+        elif not row[1]:
+            raise StoreError(f"user {name!r} is disabled: enable_user() lets it log in again")
+        cursor.execute(
+            sql.SQL("ALTER ROLE {} LOGIN INHERIT {} CONNECTION LIMIT {} PASSWORD {}").format(
+                role, sql.SQL(row[2] if row else ""), sql.Literal(CONNECTIONS_PER_USER), sql.Literal(secret)
+            )
+        )
+        _set(cursor, role, DEFAULTS)
+        _set(cursor, role, BOUNDS)
+        cursor.execute(sql.SQL("GRANT store_user TO {}").format(role))
+        for group, member in (("store_reads_all", reads_all), ("store_admin", admin)):
+            verb = sql.SQL("GRANT {} TO {}" if member else "REVOKE {} FROM {}")
+            cursor.execute(verb.format(sql.Identifier(group), role))
+        kind = [word for word, given in (("reads all", reads_all), ("administrator", admin)) if given]
+        _record(cursor, "USER_ADDED" if row is None else "USER_CHANGED", name, ", ".join(kind) or None)
+
+
+def change_password(admin_conn: Connection, name: str, password: str) -> None:
+    """Set a user's password; what the user may do stays. See `StoreClient.change_password` for one's own.
+
+    Sessions that are open go on: to end them, disable the user and enable it again.
+
+    Raises:
+        UnknownPrincipal: There is no such user.
+        StoreError: The password cannot be used.
+    """
+    with _changing(admin_conn) as cursor:
+        _require_user(cursor, name)
+        secret = verifier(admin_conn, name, password)
+        cursor.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(secret)))
+        _record(cursor, "USER_CHANGED", name, "password")
+
+
+def change_own_password(conn: Connection, password: str) -> None:
+    """Set the password of a connection's own login. A `StoreClient` does it with `change_password`.
+
+    Raises:
+        StoreError: The password cannot be used.
+    """
+    secret = verifier(conn, str(conn.info.user), password)
+    with conn:
+        run(conn, "ALTER ROLE CURRENT_USER PASSWORD %s", [secret], changing=True)
+
+
+def disable_user(admin_conn: Connection, name: str) -> None:
+    """Refuse a user's login and end its sessions. What the user wrote and shared stays.
+
+    Raises:
+        UnknownPrincipal: There is no such user.
+    """
+    _allow_login(admin_conn, name, False)
+    # Only now: a client whose session ends comes back at once.
+    with admin_conn, admin_conn.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (name,))
+
+
+def enable_user(admin_conn: Connection, name: str) -> None:
+    """Let a disabled user log in again, with the password it had.
+
+    Raises:
+        UnknownPrincipal: There is no such user.
+    """
+    _allow_login(admin_conn, name, True)
+
+
+def list_users(conn: Connection) -> list[User]:
+    """Return the users, by name."""
+    return [User(*row) for row in run(conn, statements("queries")["users"])]
+
+
+def check_name(name: str, what: str) -> None:
+    """Refuse what cannot be the name of a user or a group, before any statement is built.
+
+    Raises:
+        StoreError: The name is none of 1 to 63 bytes of UTF-8, holds a NUL character, or is reserved.
+    """
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise StoreError(f"{shown(name)} cannot be {what}: it is a text, not empty and without NUL characters")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise StoreError(f"{shown(name)} cannot be {what}: it holds half a surrogate pair") from None
+    if size > MAX_NAME_BYTES:
+        raise StoreError(f"{shown(name)} is {size} bytes long; {what} has at most {MAX_NAME_BYTES}")
+    if name.startswith(("pg_", "store_")) or name in {"public", "none"}:
+        raise StoreError(f"{name!r} is reserved: choose a name that does not begin with pg_ or store_")
+
+
+def verifier(conn: Connection, name: str, password: str) -> str:
+    """Return what a server keeps instead of a password (SCRAM-SHA-256, RFC 5802): it cannot be logged in with.
+
+    Raises:
+        StoreError: The password is empty, or cannot be sent.
+    """
+    if not isinstance(password, str) or not password or "\0" in password:
+        raise StoreError(f"user {name!r} needs a password that is not empty and holds no NUL character")
+    try:
+        return str(encrypt_password(password, name, conn, "scram-sha-256"))
+    except UnicodeEncodeError:
+        raise StoreError(f"the password of user {name!r} holds half a surrogate pair") from None
+
+
+@contextmanager
+def _changing(admin_conn: Connection) -> Iterator[Any]:
+    """Open a transaction in which no other one changes users or groups; commit what is open before it."""
+    admin_conn.commit()
+    with admin_conn, admin_conn.cursor() as cursor:
+        # Behind the lock, the transaction must see what the one before it did.
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('store roles'))")
+        yield cursor
+
+
+def _set(cursor: Any, role: sql.Identifier, settings: dict[str, str]) -> None:
+    """Set what holds for a role's sessions, as far as the administrator may."""
+    for setting, value in settings.items():
+        cursor.execute("SAVEPOINT setting")
+        try:
+            cursor.execute(
+                sql.SQL("ALTER ROLE {} SET {} = {}").format(role, sql.Identifier(setting), sql.Literal(value))
+            )
+        except psycopg2.errors.InsufficientPrivilege:
+            cursor.execute("ROLLBACK TO SAVEPOINT setting")
+        cursor.execute("RELEASE SAVEPOINT setting")
+
+
+def _require_user(cursor: Any, name: str) -> None:
+    check_name(name, "a user's name")
+    cursor.execute(
+        "SELECT FROM pg_roles WHERE rolname = %s AND NOT rolsuper AND NOT starts_with(rolname, 'store_')"
+        " AND pg_has_role(oid, 'store_user', 'USAGE')",
+        (name,),
+    )
+    if cursor.fetchone() is None:
+        raise UnknownPrincipal(f"there is no user named {name!r}", principal=name)
+
+
+def _allow_login(admin_conn: Connection, name: str, allowed: bool) -> None:
+    with _changing(admin_conn) as cursor:
+        _require_user(cursor, name)
+        verb = sql.SQL("ALTER ROLE {} LOGIN" if allowed else "ALTER ROLE {} NOLOGIN")
+        cursor.execute(verb.format(sql.Identifier(name)))
+        _record(cursor, "USER_ENABLED" if allowed else "USER_DISABLED", name, None)
+
+
+def _record(cursor: Any, action: str, subject: str, detail: str | None) -> None:
+    cursor.execute("SELECT store.record_administration(%s, %s, %s)", (action, subject, detail))
