@@ -27,7 +27,8 @@ from server.access_key import default_key_file
 from server.embedded import DEFAULT_PORT, DeephavenServer
 from server.errors import PriceFileError, ServerError
 from server.market_data import MarketSimulator, SimulatedMarket
-from server.price_history import ReplayedMarket, read_prices
+from server.price_files import read_prices
+from server.price_history import ReplayedMarket
 from server.risk_book import RISK_COLUMNS, RiskBook
 from server.shutdown import stop_requested
 from server.terminal import Shown, last_rows, open_console, rendered

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["KeyFileError", "PortInUse", "PriceFileError", "ServerError"]
+__all__ = ["KeyFileError", "PortInUse", "PriceFileError", "ServerError", "TlsFileError", "WriterClosed"]
 
 
 class ServerError(Exception):
     """Base of every error of the server package; the message says what to do."""
+
+
+class WriterClosed(ServerError):
+    """Rows for a table that takes no more."""
 
 
 class PortInUse(ServerError, OSError):
@@ -41,16 +45,32 @@ class KeyFileError(ServerError, PermissionError):
         self.path = path
 
 
+class TlsFileError(ServerError, ValueError):
+    """A certificate or a private key with which no server can speak TLS.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, path: Path, problem: str) -> None:
+        """Name the file and what is wrong with it."""
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+
+
 class PriceFileError(ServerError, ValueError):
     """A price history that cannot be read.
 
     Attributes:
         path: The file.
-        line: The line at fault, counted from 1; None when the file as a whole is.
+        line: The line of a text file at fault, counted from 1; None when there is none, or the file as a whole is.
+        row: The row of another file at fault, counted from 1; None likewise.
     """
 
-    def __init__(self, path: Path, problem: str, line: int | None = None) -> None:
+    def __init__(self, path: Path, problem: str, line: int | None = None, *, row: int | None = None) -> None:
         """Name the place and what is wrong there."""
-        super().__init__(f"{path}{'' if line is None else f', line {line}'}: {problem}")
+        place = f", line {line}" if line is not None else f", row {row}" if row is not None else ""
+        super().__init__(f"{path}{place}: {problem}")
         self.path = path
         self.line = line
+        self.row = row

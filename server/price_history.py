@@ -1,49 +1,153 @@
-"""Real price histories from CSV files, read strictly: a value that cannot be right is an error with its line."""
+"""Recorded prices and their replay, as steps for a desk that reprices and as ticks for the published tables."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import math
-import zlib
-from collections.abc import Iterator, Sequence
-from datetime import datetime, timezone
-from pathlib import Path
-from typing import NamedTuple, TextIO
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from functools import cached_property
+from itertools import pairwise
+from typing import TypeAlias
 
-from server.errors import PriceFileError
+import numpy as np
+from numpy.typing import NDArray
+
 from server.market_data import PriceStep
+from server.ticks import Ticks
 
-__all__ = ["PriceHistory", "ReplayedMarket", "read_prices"]
+__all__ = ["PriceHistory", "RecordedTicks", "ReplayedMarket"]
 
-# In order of preference, where a file has several.
-_TIME_COLUMNS = ("timestamp", "date")
-_SYMBOL_COLUMNS = ("symbol", "ticker")
-_PRICE_COLUMNS = ("price", "close")
+Floats: TypeAlias = NDArray[np.float64]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_DAY = 86_400_000_000_000  # nanoseconds
 _CALENDAR_YEAR = 365.25 * 86_400  # seconds
 
 
-class PriceHistory(NamedTuple):
-    """A price history in order of time.
+@dataclass(frozen=True)
+class PriceHistory:
+    """A price history in order of time; arrays of one length, NaN where a value is not known.
 
     Attributes:
-        steps: One for each moment, oldest first.
-        rows: How many prices there are in all.
+        symbols: Every symbol, sorted.
+        symbol: Places in `symbols`.
+        time: Nanoseconds since 1970.
+        price: The price, or the close of a bar.
+        bid: The best bid.
+        ask: The best ask.
+        volume: How many shares were traded in the row.
     """
 
-    steps: list[PriceStep]
-    rows: int
+    symbols: tuple[str, ...]
+    symbol: NDArray[np.int32]
+    time: NDArray[np.int64]
+    price: Floats
+    bid: Floats
+    ask: Floats
+    volume: Floats
 
     @property
-    def symbols(self) -> list[str]:
-        """Every symbol, sorted."""
-        return sorted({symbol for step in self.steps for symbol, _ in step.prices})
+    def rows(self) -> int:
+        """How many prices there are in all."""
+        return len(self.price)
+
+    @cached_property
+    def steps(self) -> list[PriceStep]:
+        """The prices of each moment, oldest first."""
+        starts = [0, *(np.flatnonzero(np.diff(self.time)) + 1).tolist(), self.rows]
+        return [
+            PriceStep(
+                _EPOCH + timedelta(microseconds=int(self.time[first]) // 1000),
+                [
+                    (self.symbols[place], price)
+                    for place, price in zip(
+                        self.symbol[first:end].tolist(), self.price[first:end].tolist(), strict=True
+                    )
+                ],
+            )
+            for first, end in pairwise(starts)
+        ]
 
     @property
     def last(self) -> dict[str, float]:
         """The last price of each symbol."""
-        return {symbol: price for step in self.steps for symbol, price in step.prices}
+        return {
+            self.symbols[place]: price for place, price in zip(self.symbol.tolist(), self.price.tolist(), strict=True)
+        }
+
+    def ticks(self) -> Ticks:
+        """Return the whole history as ticks.
+
+        A session is a day of UTC: the last close is the last price of the symbol on an earlier day, its first price
+        where there is none, and volume adds up within the day.
+        """
+        order = np.argsort(self.symbol, kind="stable")
+        symbol, day, price = self.symbol[order], self.time[order] // _DAY, self.price[order]
+        rows = np.arange(self.rows)
+        of_symbol = np.r_[True, symbol[1:] != symbol[:-1]]
+        of_day = of_symbol | np.r_[True, day[1:] != day[:-1]]
+        session = np.maximum.accumulate(np.where(of_day, rows, 0))
+        close = np.where(of_symbol, price, np.r_[np.nan, price[:-1]])[session]
+        traded = np.nan_to_num(self.volume[order])
+        total = np.cumsum(traded)
+        volume = np.where(np.isnan(self.volume[order]), np.nan, total - (total - traded)[session])
+        back = np.empty(self.rows, dtype=np.intp)
+        back[order] = rows
+        close, volume = close[back], volume[back]
+        change = self.price - close
+        return Ticks(self.symbol, self.time, self.price, self.bid, self.ask, volume, change, 100 * change / close)
+
+
+class RecordedTicks:
+    """A price history as ticks, at a multiple of the speed at which it happened.
+
+    Args:
+        history: What to play.
+        speed: How many seconds of the history pass in a second. By default a typical step between two moments takes a
+            second, and less where it took less.
+
+    Attributes:
+        symbols: Those of the history.
+        first_prices: The first price of each symbol.
+        start: The time of the first price.
+        speed: As given or chosen.
+
+    Example:
+        >>> RecordedTicks(read_prices(Path("daily.csv"))).speed  # a day a second
+        86400.0
+    """
+
+    def __init__(self, history: PriceHistory, speed: float | None = None) -> None:
+        self.symbols = history.symbols
+        self.start = int(history.time[0])
+        self.first_prices = np.empty(len(history.symbols))
+        self.first_prices[history.symbol[::-1]] = history.price[::-1]
+        gaps = np.diff(np.unique(history.time)) / 1e9
+        self.speed = speed or (max(1.0, float(np.median(gaps))) if len(gaps) else 1.0)
+        self._ticks = history.ticks()
+        self._taken = 0
+
+    @property
+    def ticks_per_second(self) -> float:
+        """How many ticks come in a second, on average."""
+        span = (int(self._ticks.time[-1]) - self.start) / 1e9 / self.speed
+        return len(self._ticks) / max(span, 1.0)
+
+    def due(self, elapsed: float) -> int:
+        """Return how many ticks there should have been after so many seconds; one more at the end, to be told of it."""
+        now = self.time(elapsed)
+        due = int(np.searchsorted(self._ticks.time, now, side="right"))
+        return due + 1 if due == len(self._ticks) else due
+
+    def time(self, elapsed: float) -> int:
+        """Return the history's time after so many seconds, which stops at its end."""
+        return min(self.start + round(elapsed * self.speed * 1e9), int(self._ticks.time[-1]))
+
+    def take(self, count: int) -> Ticks:
+        """Return the next ticks, as many as asked for or fewer; none at the end."""
+        first = self._taken
+        self._taken = min(first + count, len(self._ticks))
+        return self._ticks[first : self._taken]
 
 
 class ReplayedMarket:
@@ -86,107 +190,3 @@ class ReplayedMarket:
             self._next += 1
             self.rows_played += len(step.prices)
             yield step
-
-
-def read_prices(path: Path) -> PriceHistory:
-    """Read a `.csv` or `.csv.gz` with a time, a symbol and a price in each line.
-
-    The columns are called timestamp or date, symbol or ticker, price or close, in any case and order; others are
-    ignored. Times are ISO 8601; those without an offset are taken as UTC.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its prices in order of time; lines of the same time stay in the order of the file.
-
-    Raises:
-        PriceFileError: The file is missing, empty or no CSV, lacks a column, or a line is wrong.
-
-    Example:
-        >>> read_prices(Path("prices.csv")).last["AAPL"]
-        430.47
-    """
-    try:
-        with _open_text(path) as file:
-            return _read(path, file)
-    except FileNotFoundError:
-        raise PriceFileError(path, "there is no such file") from None
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise PriceFileError(path, f"cannot be read: {error}") from error
-
-
-def _open_text(path: Path) -> TextIO:
-    name = path.name.lower()
-    if name.endswith(".csv.gz"):
-        return io.TextIOWrapper(gzip.open(path, "rb"), encoding="utf-8-sig", newline="")
-    if name.endswith(".csv"):
-        return open(path, encoding="utf-8-sig", newline="")
-    raise PriceFileError(path, "is neither a .csv nor a .csv.gz file")
-
-
-def _read(path: Path, file: TextIO) -> PriceHistory:
-    lines = csv.reader(file)
-    try:
-        header = next(lines, None)
-        if header is None:
-            raise PriceFileError(path, "is empty: a header line with a date, a symbol and a price column is needed")
-        time_column = _find(path, header, _TIME_COLUMNS)
-        symbol_column = _find(path, header, _SYMBOL_COLUMNS)
-        price_column = _find(path, header, _PRICE_COLUMNS)
-        steps: dict[datetime, PriceStep] = {}
-        rows = 0
-        for line, fields in _filled(lines):
-            if len(fields) <= max(time_column, symbol_column, price_column):
-                raise PriceFileError(path, f"{len(fields)} fields where the header has {len(header)}", line)
-            time = _time(path, line, fields[time_column])
-            symbol = fields[symbol_column].strip()
-            if not symbol:
-                raise PriceFileError(path, f"the {header[symbol_column]} is empty", line)
-            price = _price(path, line, header[price_column], fields[price_column])
-            steps.setdefault(time, PriceStep(time, [])).prices.append((symbol, price))
-            rows += 1
-    except csv.Error as error:
-        raise PriceFileError(path, f"is no CSV: {error}", lines.line_num) from error
-    if not rows:
-        raise PriceFileError(path, "has a header but no prices")
-    return PriceHistory([steps[time] for time in sorted(steps)], rows)
-
-
-def _filled(lines: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
-    # The reader knows how many lines of the file it has read, quoted line breaks included.
-    for fields in lines:
-        if any(field.strip() for field in fields):
-            yield lines.line_num, fields  # type: ignore[attr-defined]
-
-
-def _find(path: Path, header: Sequence[str], names: Sequence[str]) -> int:
-    columns = [column.strip().lower() for column in header]
-    for name in names:
-        if name in columns:
-            return columns.index(name)
-    wanted = " or ".join(repr(name) for name in names)
-    found = ", ".join(repr(column) for column in header) or "nothing"
-    raise PriceFileError(path, f"has no column {wanted}: it has {found}", 1)
-
-
-def _time(path: Path, line: int, text: str) -> datetime:
-    text = text.strip()
-    try:
-        # Python 3.10 reads the offset only as +00:00.
-        time = datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text)
-    except ValueError:
-        raise PriceFileError(
-            path, f"{text!r} is no date: write 2013-03-01 or 2013-03-01T16:00:00+00:00", line
-        ) from None
-    return time if time.tzinfo is not None else time.replace(tzinfo=timezone.utc)
-
-
-def _price(path: Path, line: int, column: str, text: str) -> float:
-    try:
-        price = float(text)
-    except ValueError:
-        raise PriceFileError(path, f"the {column} {text!r} is no number", line) from None
-    if not (math.isfinite(price) and price > 0):
-        raise PriceFileError(path, f"the {column} {text.strip()} is not a positive number", line)
-    return price

@@ -152,7 +152,7 @@ def test_demo_price_history_is_played_to_its_last_close(demo: Demo) -> None:
     ("arguments", "message"),
     [
         (["--prices", "none.csv"], "none.csv: there is no such file"),
-        (["--prices", "README.md"], "neither a .csv nor a .csv.gz"),
+        (["--prices", "README.md"], "neither a .csv nor a .csv.gz nor a .parquet"),
         (["--seconds", "0"], "argument --seconds: invalid"),
         (["--seconds", "many"], "argument --seconds: invalid"),
     ],

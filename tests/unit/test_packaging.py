@@ -39,13 +39,13 @@ BROUGHT_BY = {
 }
 # Imported inside functions, for callers who have them: `to_pandas()` is of no use to a program without pandas.
 OPTIONAL = {"store": {"numpy", "pandas", "pyarrow", "pgserver"}, "reactive": {"numpy", "pyarrow"}, "server": {"jpy"}}
-# Brought, and pinned to its own version, by the requirement named.
+# Brought, and pinned to its own version, by each of the requirements named.
 BROUGHT_ALONG = {
-    "deephaven": "deephaven-server",
-    "deephaven_internal": "deephaven-server",
-    "jpy": "deephaven-server",
-    "pandas": "pydeephaven",
-    "pyarrow": "pydeephaven",
+    "deephaven": {"deephaven-server"},
+    "deephaven_internal": {"deephaven-server"},
+    "jpy": {"deephaven-server"},
+    "pandas": {"deephaven-server", "pydeephaven"},
+    "pyarrow": {"deephaven-server", "pydeephaven"},
 }
 
 
@@ -173,8 +173,9 @@ def test_package_imports_only_what_its_requirements_name(package: str) -> None:
         foreign = imported_names(path) - sys.stdlib_module_names - set(PACKAGES) - OPTIONAL.get(package, set())
         for name in foreign:
             brought = {
-                canonicalize_name(BROUGHT_ALONG.get(name, distribution))
+                canonicalize_name(requirement)
                 for distribution in distributions.get(name, [name])
+                for requirement in BROUGHT_ALONG.get(name, {distribution})
             }
             if not brought & allowed:
                 undeclared[f"{path.relative_to(ROOT)}: {name}"] = sorted(brought)

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import gzip
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from server.errors import PriceFileError
-from server.market_data import PriceStep
-from server.price_history import PriceHistory, ReplayedMarket, read_prices
+from server.price_files import read_prices
+from server.price_history import PriceHistory, ReplayedMarket
 
 
 def written(folder: Path, text: str, name: str = "prices.csv") -> Path:
@@ -32,7 +33,7 @@ def test_read_prices_lines_out_of_order_come_in_order_of_time(tmp_path: Path) ->
     assert [step.time.day for step in history.steps] == [1, 2]
     assert history.steps[1].prices == [("B", 5.5), ("A", 3.5)]
     assert history.last == {"A": 3.5, "B": 5.5}
-    assert (history.rows, history.symbols) == (3, ["A", "B"])
+    assert (history.rows, history.symbols) == (3, ("A", "B"))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,8 @@ def test_read_prices_missing_file_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("prices.parquet", b"PAR1", "neither a .csv nor a .csv.gz"),
+        ("prices.json", b"[]", "neither a .csv nor a .csv.gz nor a .parquet file"),
+        ("prices.parquet", b"PAR1", "cannot be read"),
         ("prices.csv", b"\xff\xfe\x00", "cannot be read"),
         ("prices.csv.gz", b"date,symbol,price\n", "cannot be read"),
         ("prices.csv.gz", gzip.compress(b"date,symbol,price\n2013-03-01,A,1\n")[:-10], "cannot be read"),
@@ -115,9 +117,18 @@ def test_read_prices_folder_is_refused(tmp_path: Path) -> None:
 
 
 def history(days: int) -> PriceHistory:
+    day = np.arange(days).repeat(2)
     start = datetime(2024, 1, 1, tzinfo=timezone.utc)
-    steps = [PriceStep(start + timedelta(days=day), [("A", 1.0 + day), ("B", 2.0 + day)]) for day in range(days)]
-    return PriceHistory(steps, 2 * days)
+    unknown = np.full(2 * days, np.nan)
+    return PriceHistory(
+        ("A", "B"),
+        np.tile(np.array([0, 1], dtype=np.int32), days),
+        int(start.timestamp()) * 10**9 + day * 86_400 * 10**9,
+        np.tile([1.0, 2.0], days) + day,
+        unknown,
+        unknown,
+        unknown,
+    )
 
 
 def test_replayed_market_plays_each_step_once_when_it_is_due() -> None:
