@@ -7,6 +7,7 @@ starts nothing.
 from __future__ import annotations
 
 import errno
+import ipaddress
 import re
 import socket
 import sys
@@ -15,18 +16,19 @@ from typing import Any, TextIO
 
 from server.access_key import load_or_create_key
 from server.errors import PortInUse, ServerError
+from server.tls import check_tls_files
 
-__all__ = ["AUTH_TYPE", "DEFAULT_PORT", "DeephavenServer"]
+__all__ = ["ANONYMOUS", "AUTH_TYPE", "DEFAULT_PORT", "DeephavenServer", "is_loopback"]
 
 DEFAULT_PORT = 10000
 AUTH_TYPE = "io.deephaven.authentication.psk.PskAuthenticationHandler"
+ANONYMOUS = "io.deephaven.auth.AnonymousAuthenticationHandler"
 
 # Each throttle holds a change back by up to a second unless it is set; with growing snapshots ticking listeners fail.
 _PROPERTIES = {
     "PeriodicUpdateGraph.targetCycleDurationMillis": "100",
     "barrage.minUpdateInterval": "100",
     "BarrageMessageProducer.subscriptionGrowthEnabled": "false",
-    "AuthHandlers": AUTH_TYPE,
     "deephaven.quiet": "true",
     # How long the end of the process waits for connected clients; ten seconds unless it is set.
     "shutdown.timeoutMs": "1000",
@@ -37,6 +39,19 @@ _JAVA_ADVICE = (
 )
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether only programs of this machine can reach an address.
+
+    Example:
+        >>> is_loopback("127.0.0.1"), is_loopback("0.0.0.0")
+        (True, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class DeephavenServer:
     """Deephaven in this process, for holders of a pre-shared key only.
 
@@ -45,6 +60,13 @@ class DeephavenServer:
         port: The port, 0 for any free one.
         heap: The JVM's largest heap, as `2g` or `512m`; a quarter of the memory by default.
         key_file: Where the key is kept; this user's own file by default.
+        anonymous: Let everyone in who can reach the address, without a key; on loopback addresses only.
+        tls_cert: A PEM file with the server's certificate, and those that lead to its root; the server then speaks TLS
+            only.
+        tls_key: A PEM file with the certificate's private key, not encrypted.
+
+    Raises:
+        ServerError: An argument cannot be.
 
     Example:
         >>> DeephavenServer(port=0).host
@@ -60,29 +82,43 @@ class DeephavenServer:
         port: int = DEFAULT_PORT,
         heap: str | None = None,
         key_file: Path | None = None,
+        anonymous: bool = False,
+        tls_cert: Path | None = None,
+        tls_key: Path | None = None,
     ) -> None:
         if not 0 <= port <= 65535:
             raise ServerError(f"port {port} is not between 0 and 65535")
         if heap is not None and not re.fullmatch(r"[1-9][0-9]*[kmgKMG]", heap):
             raise ServerError(f"heap {heap!r} is not a size: write 2g or 512m")
+        if anonymous and not is_loopback(host):
+            raise ServerError(
+                f"without a key the server would let everyone on the network run code on this machine: "
+                f"{host} is no loopback address; leave out anonymous or listen on 127.0.0.1"
+            )
+        if (tls_cert is None) != (tls_key is None):
+            raise ServerError("TLS needs both files, the certificate and its private key")
         self.host = host
         self.port = port
         self.key = ""
+        self.anonymous = anonymous
+        self.tls = tls_cert is not None
         # Deephaven copies what goes through sys.stdout into every browser's console; what may show the key goes here.
         self.terminal: TextIO = sys.stdout
         self._heap = heap
         self._key_file = key_file
+        self._tls_files = (tls_cert, tls_key) if tls_cert is not None and tls_key is not None else None
 
     @property
     def url(self) -> str:
         """The address of the web IDE, without the key."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{self.port}/"
+        scheme = "https" if self.tls else "http"
+        return f"{scheme}://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{self.port}/"
 
     @property
     def login_url(self) -> str:
-        """The address that opens the web IDE for whoever has it: it carries the key."""
-        return f"{self.url}?psk={self.key}"
+        """The address that opens the web IDE for whoever has it: it carries the key, if there is one."""
+        return self.url if self.anonymous else f"{self.url}?psk={self.key}"
 
     def start(self) -> DeephavenServer:
         """Start the JVM and the server; call it in the main thread.
@@ -94,13 +130,17 @@ class DeephavenServer:
             ServerError: This process has a server already, or Java is missing or not a JDK.
             PortInUse: Another program has the port.
             KeyFileError: The key file cannot be trusted.
+            TlsFileError: The certificate or its key cannot be used.
 
         Example:
             >>> server = DeephavenServer(port=0).start()
         """
         if DeephavenServer._running is not None:
             raise ServerError(f"this process runs a Deephaven server already, at {DeephavenServer._running.url}")
-        self.key = load_or_create_key(self._key_file)
+        if not self.anonymous:
+            self.key = load_or_create_key(self._key_file)
+        if self._tls_files is not None:
+            check_tls_files(*self._tls_files)
         _check_port(self.host, self.port)
         self._start_jvm()
         self._start_server()
@@ -115,7 +155,15 @@ class DeephavenServer:
         # Python keeps the signals (-Xrs). Deephaven's own defaults add a file of compiler directives that is empty of
         # directives and announces itself on standard output.
         arguments = ["-Xrs", "-XX:+UnlockDiagnosticVMOptions", f"-XX:VMOptionsFile={vm_options}"]
-        extra = [f"-D{name}={value}" for name, value in _PROPERTIES.items()]
+        properties = _PROPERTIES | {"AuthHandlers": ANONYMOUS if self.anonymous else AUTH_TYPE}
+        if self._tls_files is not None:
+            certificate, key = self._tls_files
+            properties |= {
+                "ssl.identity.type": "privatekey",
+                "ssl.identity.certChainPath": str(certificate.resolve()),
+                "ssl.identity.privateKeyPath": str(key.resolve()),
+            }
+        extra = [f"-D{name}={value}" for name, value in properties.items()]
         try:
             start_jvm(default_jvm_args=arguments, jvm_args=extra + ([f"-Xmx{self._heap}"] if self._heap else []))
         except ImportError as error:
@@ -137,7 +185,8 @@ class DeephavenServer:
 
         system = jpy.get_type("java.lang.System")
         # Read by the constructor and gone before start() records every system property in a table.
-        system.setProperty("authentication.psk", self.key)
+        if not self.anonymous:
+            system.setProperty("authentication.psk", self.key)
         try:
             server = Server(host=self.host, port=self.port)
         finally:

@@ -1,0 +1,130 @@
+"""Running the market data server from a terminal: what it says, and how it ends."""
+
+from __future__ import annotations
+
+import atexit
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from threading import Event
+from types import FrameType
+
+from rich.console import Console
+
+from server.access_key import default_key_file
+from server.embedded import DeephavenServer, is_loopback
+from server.errors import PriceFileError, ServerError, TlsFileError
+from server.market_columns import TABLE_NOTES
+from server.market_server import MarketServer
+from server.options import MarketOptions, read_options
+from server.shutdown import stop_requested
+from server.terminal import open_console
+
+__all__ = ["main"]
+
+_LOOK_SECONDS = 0.2
+
+
+def main(given: Sequence[str] | None = None, program: str = "app.py") -> int:
+    """Run the server until it is told to stop; with -i, return once it runs.
+
+    Args:
+        given: The arguments; those of the process by default.
+        program: What the help calls the program.
+
+    Returns:
+        The exit status: 0, 1 for a server that does not start or stay up, 2 for an option or a file that cannot be.
+    """
+    options = read_options(given, program)
+    # Deephaven shows what goes through sys.stdout to every browser; the key must not, so this console is older than it.
+    console = open_console(sys.stdout)
+    try:
+        market = MarketServer(options)
+    except ServerError as error:
+        return _refused(program, error, 2)
+    with stop_requested() as stop:
+        try:
+            begin = time.monotonic()
+            with console.status("Starting Deephaven"):
+                market.start()
+            console.print(f"Deephaven is up after {time.monotonic() - begin:.1f} s", highlight=False)
+        except (TlsFileError, PriceFileError) as error:
+            return _refused(program, error, 2)
+        except ServerError as error:
+            return _refused(program, error, 1)
+        console.print(_guide(market), soft_wrap=True, markup=False)
+        atexit.register(market.stop)
+        if not sys.flags.interactive:
+            return _wait(console, market, options, stop)
+    signal.signal(signal.SIGTERM, _leave)
+    return 0
+
+
+def _wait(console: Console, market: MarketServer, options: MarketOptions, stop: Event) -> int:
+    """Wait for a signal, the end of the time or of the feed."""
+    feed = market.feed
+    assert feed is not None
+    end = None if options.seconds is None else time.monotonic() + options.seconds
+    finish_told = False
+    while not stop.is_set():
+        if feed.failure is not None:
+            print(f"the market data has ended: {feed.failure}", file=sys.stderr)
+            market.stop()
+            return 1
+        if feed.finished.is_set() and not finish_told:
+            console.print(f"Played all {feed.ticks:,d} ticks; the tables stay until you press Ctrl-C")
+            finish_told = True
+        if end is not None and time.monotonic() >= end:
+            break
+        stop.wait(_LOOK_SECONDS)
+    market.stop()
+    console.print(f"\n{'Stopped' if stop.is_set() else 'Done'} after {feed.ticks:,d} ticks.")
+    return 0
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def _refused(program: str, error: ServerError, status: int) -> int:
+    print(f"{program}: {error}", file=sys.stderr)
+    return status
+
+
+def _guide(market: MarketServer) -> str:
+    """Return what a person should know: where to look, what is there, and who else could."""
+    server = market.deephaven
+    names = "\n".join(f"    {name:<18} {TABLE_NOTES[name]}" for name in market.tables)
+    kept = (
+        ""
+        if server.anonymous
+        else f"""
+         The address carries your key, also kept in
+         {market.options.key_file or default_key_file()}"""
+    )
+    return f"""
+  Open   {server.login_url}{kept}
+{_warnings(server)}
+  "Panels" at the top right of the page lists the tables:
+{names}
+"""
+
+
+def _warnings(server: DeephavenServer) -> str:
+    warnings = []
+    if server.anonymous:
+        warnings.append("There is no key: every program and every user of this machine can run code as you.")
+    else:
+        warnings.append("Whoever has the key can run code as you, and sees everything that the server sees.")
+    if not is_loopback(server.host):
+        warnings.append(f"It listens on {server.host}: everyone on the network can try to get in.")
+        if not server.tls:
+            warnings.append("Without TLS the key travels in clear text: anybody on the way can read it.")
+    return (
+        "".join(
+            f"\n  {'WARNING' if not is_loopback(server.host) or server.anonymous else 'Note'}   {text}"
+            for text in warnings
+        )
+        + "\n"
+    )

@@ -1,0 +1,93 @@
+"""The published market tables, and the writers that feed them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from server.column_catalog import column_catalog
+from server.column_writer import ColumnWriter
+from server.desk import BOOKS, Desk
+from server.market_columns import MARKET_COLUMNS, column_types
+
+if TYPE_CHECKING:
+    from deephaven.table import Table
+
+__all__ = ["LEADERS", "MarketWriters", "market_tables"]
+
+LEADERS = 20  # rows of top_movers and volume_leaders
+
+
+class MarketWriters:
+    """The four streams that the market tables derive from.
+
+    Create it in the main thread, or inside Deephaven's execution context.
+
+    Args:
+        symbols: All symbols that can tick.
+        desk: Whose positions are shown.
+    """
+
+    def __init__(self, symbols: Sequence[str], desk: Desk) -> None:
+        self.prices = ColumnWriter("prices", column_types("prices_raw"), {"Symbol": symbols})
+        self.risk = ColumnWriter("risk", column_types("risk_raw"), {"Symbol": symbols})
+        self.positions = ColumnWriter(
+            "positions",
+            column_types("positions_live"),
+            {"Book": BOOKS, "Symbol": desk.contracts, "Currency": desk.currencies, "Underlying": symbols},
+        )
+        self.fx = ColumnWriter("fx", column_types("fx_live"), {"Currency": desk.currencies})
+
+    @property
+    def all(self) -> tuple[ColumnWriter, ...]:
+        """Every writer."""
+        return (self.prices, self.risk, self.positions, self.fx)
+
+    def close(self) -> None:
+        """Take no more rows."""
+        for writer in self.all:
+            writer.close()
+
+
+def market_tables(writers: MarketWriters, kept_rows: int | None) -> dict[str, Table]:
+    """Return the published tables by name.
+
+    Args:
+        writers: What they derive from.
+        kept_rows: How many rows prices_raw and risk_raw keep; None keeps all, for as long as the heap lasts.
+    """
+    from deephaven import agg
+
+    prices_live = writers.prices.blink.last_by("Symbol")
+    risk_live = writers.risk.blink.last_by("Symbol")
+    shown = [column.name for column in MARKET_COLUMNS["prices_live"]]
+    return {
+        "prices_raw": _raw(writers.prices, kept_rows),
+        "prices_live": prices_live,
+        "top_movers": prices_live.update_view("Move = abs(ChangePct)")
+        .sort_descending("Move")
+        .head(LEADERS)
+        .view(shown),
+        "volume_leaders": prices_live.sort_descending("Volume").head(LEADERS),
+        "risk_raw": _raw(writers.risk, kept_rows),
+        "risk_live": risk_live,
+        "portfolio_summary": risk_live.agg_by(
+            [
+                agg.sum_(["TotalMV = MarketValue", "TotalPnL = UnrealizedPnL", "TotalDelta = Delta"]),
+                agg.avg(["AvgGamma = Gamma", "AvgTheta = Theta", "AvgVega = Vega"]),
+                agg.count_("NumPositions"),
+            ]
+        ),
+        "positions_live": writers.positions.blink.last_by(["Book", "Symbol", "Currency"]),
+        "fx_live": writers.fx.blink.last_by("Currency"),
+        "column_catalog": column_catalog(),
+    }
+
+
+def _raw(writer: ColumnWriter, kept_rows: int | None) -> Table:
+    from deephaven.stream import blink_to_append_only
+    from deephaven.table_factory import ring_table
+
+    if kept_rows is None:
+        return blink_to_append_only(writer.blink)
+    return ring_table(writer.blink, kept_rows)

@@ -1,0 +1,41 @@
+"""The certificate and the private key of a server that speaks TLS, checked before a JVM starts for them."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from server.errors import TlsFileError
+
+__all__ = ["check_tls_files"]
+
+
+def check_tls_files(certificate: Path, key: Path) -> None:
+    """Check that two files are a certificate and the private key that belongs to it.
+
+    Args:
+        certificate: A PEM file with the certificate first.
+        key: A PEM file, not encrypted.
+
+    Raises:
+        TlsFileError: One of them is missing, no PEM or encrypted, or the two do not belong together.
+    """
+    for path, begin, what in (
+        (certificate, "CERTIFICATE-----", "certificate"),
+        (key, "PRIVATE KEY-----", "private key"),
+    ):
+        try:
+            content = path.read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError) as error:
+            raise TlsFileError(path, f"the {what} cannot be read: {error}") from error
+        if begin not in content:
+            raise TlsFileError(path, f"holds no {what} in PEM form: a line -----BEGIN ... {begin} is missing")
+        if "ENCRYPTED" in content:
+            raise TlsFileError(
+                path, "is encrypted: write it decrypted, with mode 0600 (openssl pkey -in FILE -out NEW)"
+            )
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except ssl.SSLError as error:
+        problem = error.reason or str(error)
+        raise TlsFileError(key, f"does not belong to {certificate}, or one of them is damaged ({problem})") from error
