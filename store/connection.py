@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NoReturn
+from weakref import WeakSet
 
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_INERROR
@@ -155,6 +156,8 @@ class Database:
         self._size = size
         self._transaction: ContextVar[Transaction | None] = ContextVar("store transaction", default=None)
         self._inherited: list[PooledConnection] = []
+        # The classes known to fit what is published of their types. Weak: a class that is gone does not linger.
+        self.agreed: WeakSet[type] = WeakSet()
         self._reset()
 
     def _reset(self) -> None:

@@ -7,8 +7,10 @@ engine can carry an error between processes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
+
+from store.wording import nearest_names, shown
 
 __all__ = [
     "AccessDenied",
@@ -18,11 +20,14 @@ __all__ = [
     "EntityNotFound",
     "GuardFailure",
     "IdempotencyMismatch",
+    "IncompatiblePublication",
     "InvalidFilter",
     "InvalidRange",
     "InvalidTransition",
     "InvalidValue",
+    "NotPublished",
     "RegistryError",
+    "SchemaDrift",
     "StateMachineError",
     "StoreError",
     "TransactionConflict",
@@ -34,42 +39,6 @@ __all__ = [
     "nearest_names",
     "shown",
 ]
-
-
-def nearest_names(name: str, known: Iterable[str], limit: int = 3) -> tuple[str, ...]:
-    """Return the known names closest to a misspelt one, the closest first.
-
-    Args:
-        name: What was written.
-        known: The valid names.
-        limit: The most names to return.
-
-    Returns:
-        At most `limit` names, none when nothing is close.
-
-    Example:
-        >>> nearest_names("pirce", ["price", "quantity"])
-        ('price',)
-    """
-    from difflib import get_close_matches  # here: only an error needs it, and every import of the store would pay
-
-    return tuple(get_close_matches(name, list(known), n=limit, cutoff=0.6))
-
-
-def shown(value: object, limit: int = 80) -> str:
-    """Return a value as a message shows it: its repr, cut to `limit` characters, and its class.
-
-    Example:
-        >>> shown("x")
-        "'x' (str)"
-    """
-    try:
-        text = repr(value[: limit + 1] if isinstance(value, (str, bytes)) else value)
-    except Exception as error:  # a hostile or broken __repr__ must not hide the error being reported
-        text = f"<repr failed: {type(error).__name__}>"
-    if len(text) > limit:
-        text = text[: limit - 3] + "..."
-    return f"{text} ({type(value).__name__})"
 
 
 class Violation(NamedTuple):
@@ -138,6 +107,21 @@ class RegistryError(StoreError, TypeError):
 
 class InvalidValue(RegistryError, ValueError):
     """A value that its column does not allow or that the store cannot hold (NaN, a naive datetime, a NUL character)."""
+
+
+class NotPublished(RegistryError):
+    """A type that this store does not take, as it is not published, or no longer."""
+
+
+class SchemaDrift(RegistryError):
+    """A class that does not fit what is published of its type; each difference is in `violations`."""
+
+
+class IncompatiblePublication(RegistryError):
+    """A class that cannot be published: stored data could not be read with it, or would be lost.
+
+    Each reason is in `violations`, with the way out.
+    """
 
 
 class VersionConflict(StoreError):

@@ -116,7 +116,7 @@ def run(
     valid_time: datetime | None,
 ) -> QueryResult[T]:
     """Run a query. See `StoreClient.query`."""
-    schema = require_class(cls)
+    schema = require_class(cls, database)
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise InvalidFilter(f"limit is a positive number of objects, or None for all, not {shown(limit)}")
     condition = compile_filters(database, schema, filters)
@@ -186,7 +186,7 @@ def count(
     database: Database, cls: type[Storable], filters: Filters, tx_time: datetime | None, valid_time: datetime | None
 ) -> int:
     """Count the objects of a query. See `StoreClient.count`."""
-    schema = require_class(cls)
+    schema = require_class(cls, database)
     condition = compile_filters(database, schema, filters)
     relation, params = _relation(schema, tx_time, valid_time)
     rows = database.fetch_text(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from store.base import Metadata, RecordSchema, Storable, record_schema, require_entity_id, types_by_name
 from store.connection import Database
+from store.drift import require_agreement
 from store.errors import EntityNotFound, RegistryError, StoreError, TypeMismatch, shown
 from store.writing import require_instant
 
@@ -29,7 +30,7 @@ class Change(NamedTuple):
 
 def read(database: Database, cls: type[T], entity_id: str) -> T | None:
     """Return an entity as it is now, None when it is not there."""
-    schema = require_class(cls)
+    schema = require_class(cls, database)
     rows = database.fetch("read_head", require_entity_id(entity_id))
     if not rows:
         return None
@@ -44,7 +45,7 @@ def as_of(
     database: Database, cls: type[T], entity_id: str, tx_time: datetime | None, valid_time: datetime | None
 ) -> T | None:
     """Return State(tx_time, valid_time); a missing valid_time is the tx_time, a missing tx_time is now."""
-    schema = require_class(cls)
+    schema = require_class(cls, database)
     known, valid = require_instant("tx_time", tx_time), require_instant("valid_time", valid_time)
     rows = database.fetch("read_as_of", require_entity_id(entity_id), known, valid if valid is not None else known)
     if not rows:
@@ -56,7 +57,7 @@ def as_of(
 
 def history(database: Database, cls: type[T], entity_id: str) -> list[T]:
     """Return one object an event, oldest first."""
-    schema = require_class(cls)
+    schema = require_class(cls, database)
     objects = []
     for *columns, type_name in database.fetch("read_history", require_entity_id(entity_id)):
         _require_type(schema, type_name, entity_id)
@@ -108,15 +109,23 @@ def build(cls: type[T], schema: RecordSchema[T], columns: Sequence[Any]) -> T:
     return obj
 
 
-def require_class(cls: type[T]) -> RecordSchema[T]:
+def require_class(cls: type[T], database: Database | None = None) -> RecordSchema[T]:
     """Return the schema of a class that the store can hold.
+
+    Args:
+        cls: The class.
+        database: Where it shall be used: it must fit what is published there.
 
     Raises:
         StoreError: It is not one.
+        SchemaDrift: It does not fit.
     """
     if not (isinstance(cls, type) and issubclass(cls, Storable) and cls is not Storable):
         raise StoreError(f"pass a Storable class first, not {shown(cls)}")
-    return record_schema(cls)
+    schema = record_schema(cls)
+    if database is not None:
+        require_agreement(database, cls)
+    return schema
 
 
 def _at(database: Database, cls: type[T], entity_id: str, point: Point) -> T | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import psycopg2
@@ -20,6 +21,9 @@ _ENTITY_ERRORS: dict[str, type[errors.StoreError]] = {
     "TS007": errors.IdempotencyMismatch,
     "TS010": errors.UnknownPrincipal,
     "TS011": errors.InvalidTransition,
+    "TS021": errors.NotPublished,
+    "TS022": errors.InvalidTransition,
+    "TS023": errors.TransitionNotPermitted,
 }
 _ADVICE = {
     "TS003": "; read it again, redo the change and update",
@@ -50,8 +54,10 @@ def raise_store_error(
     if code.startswith("TS"):
         message += _ADVICE.get(code, "")
         kind = _ENTITY_ERRORS.get(code)
+        facts = json.loads(error.diag.message_detail or "{}") if kind is not None or code == "TS020" else {}
+        if code == "TS020":
+            raise _unpublished_value(message, facts) from error
         if kind is not None:
-            facts = json.loads(error.diag.message_detail or "{}")
             known = kind.__init__.__kwdefaults__ or {}
             raise kind(message, **{name: value for name, value in facts.items() if name in known}) from error
         if code in ("TS005", "TS009"):
@@ -73,3 +79,12 @@ def raise_store_error(
     if code == "42501":
         raise errors.AccessDenied(message) from error
     raise errors.StoreError(f"PostgreSQL refused the statement ({code or type(error).__name__}): {message}") from error
+
+
+def _unpublished_value(message: str, facts: Mapping[str, Any]) -> errors.InvalidValue:
+    """Return the error of a field that is not as its type is published."""
+    if facts["item"] is not None:
+        message = f"object {facts['item']}, counted from 0: {message}"
+    text = f"{message} (as published in this database, whatever the class here says)"
+    violation = errors.Violation(facts["field"], facts["rule"], facts["expected"], facts.get("value"), text)
+    return errors.InvalidValue(text, type_name=facts["type_name"], violations=[violation])

@@ -10,22 +10,36 @@ from psycopg2.extensions import connection as Connection
 
 from store.errors import StoreError
 from store.protection import Shortfall, lock_setup, protect
+from store.publishing import publish, retire, set_governed
 from store.sql import script
 from store.users import change_password, disable_user, enable_user, list_users, provision_user
 
-__all__ = ["bootstrap_schema", "change_password", "disable_user", "enable_user", "list_users", "provision_user"]
+__all__ = [
+    "bootstrap_schema",
+    "change_password",
+    "disable_user",
+    "enable_user",
+    "list_users",
+    "provision_user",
+    "publish",
+    "retire",
+    "set_governed",
+]
 
 # Applied once each, in this order; never edited after a release.
-MIGRATIONS = ("tables", "outbox", "limits", "stability", "places", "administration")
+MIGRATIONS = ("tables", "outbox", "limits", "stability", "places", "administration", "published")
 # Applied whenever their text changes.
 DEFINITIONS = (
     "casing",
     "access",
     "fold",
+    "values",
+    "govern",
     "mutate",
     "create",
     "append",
     "workflows",
+    "publish",
     "log",
     "stream",
     "replay",

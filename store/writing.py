@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from store.base import Metadata, RecordSchema, Storable, record_schema
 from store.connection import Database
+from store.drift import require_agreement
 from store.errors import InvalidRange, InvalidValue, StoreError, nearest_names, shown
 from store.events import ChangeEvent
 from store.scalars import SCALARS, ValueRefused, require_text
@@ -63,6 +64,7 @@ class Writer:
         key: str | None = None,
     ) -> list[str]:
         """Write new entities, all or none, and return their ids."""
+        self._require_agreement(objects)
         items, stored = [], []
         end = require_instant("valid_to", valid_to)
         for number, (obj, start) in enumerate(zip(objects, valid_from, strict=True)):
@@ -100,6 +102,7 @@ class Writer:
         Returns:
             False when an earlier call with the same key appended them.
         """
+        self._require_agreement([change.obj for change in appends])
         items = []
         for change in appends:
             obj = change.obj
@@ -125,6 +128,12 @@ class Writer:
         rows = self._send("append_events", items, (), key)
         self._finish(objects, rows, None)
         return not rows[0][13]
+
+    def _require_agreement(self, objects: Iterable[Storable]) -> None:
+        """Refuse objects whose class is not the one that is published."""
+        for cls in {type(obj) for obj in objects}:
+            if issubclass(cls, Storable):  # what is none is refused, with its place, as it is encoded
+                require_agreement(self._database, cls)
 
     def _send(
         self, statement: str, items: list[dict[str, Any]], params: tuple[Any, ...], key: str | None

@@ -10,7 +10,7 @@ RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
                 THEN false
                 WHEN p_event = 'STATE_CHANGE'
                 THEN p_left IS NOT DISTINCT FROM (h).state AND p_from <= p_at AND p_from >= (h).state_since
-                     AND NOT (h).deleted && tstzrange(p_from, p_to)
+                     AND p_to = 'infinity' AND NOT (h).deleted && tstzrange(p_from, p_to)
                 WHEN p_event IN ('UPDATED', 'DELETED')
                 THEN NOT (h).deleted && tstzrange(p_from, p_to)
                 ELSE false END
@@ -111,6 +111,10 @@ BEGIN
         PERFORM store.refuse('TS011', format('%s %s is in the state %s, not in %s', v.type_name, v.entity_id,
                                              v.actual_state, v.from_state),
                              jsonb_build_object('from_state', v.actual_state, 'to_state', v.state));
+    ELSIF v.valid_to <> 'infinity' THEN
+        PERFORM store.refuse('TS005', format('a state change of %s cannot end by itself, at %s', v.entity_id,
+                                             v.valid_to),
+                             jsonb_build_object('entity_id', v.entity_id, 'valid_to', v.valid_to));
     ELSE
         PERFORM store.refuse('TS009', format('a state change of %s cannot take effect at %s', v.entity_id,
                                              v.valid_from),
@@ -172,7 +176,7 @@ RETURNS SETOF store.change LANGUAGE plpgsql AS $$
 DECLARE
     v_event text := p_item->>'event_type';
     v_changes jsonb := p_item->'changes';
-    v_state text := p_item->>'state';
+    v_state text := CASE WHEN p_item->>'event_type' = 'STATE_CHANGE' THEN p_item->>'state' END;
     v_at timestamptz := greatest(p_clock, h.last_tx_time + interval '1 microsecond');
     v_from timestamptz := coalesce((p_item->>'valid_from')::timestamptz, v_at);
     v_to timestamptz := coalesce((p_item->>'valid_to')::timestamptz, 'infinity');
@@ -183,13 +187,15 @@ BEGIN
                                 p_item->>'from_state', v_from, v_to, v_at) THEN
         PERFORM store.check_appends(p_items, p_principals, p_admin, p_clock);
     END IF;
+    PERFORM store.check_events(p_items, p_principals);
     v_event := store.logged_as(v_event, v_from, v_at);
     SELECT * INTO a FROM store.advanced(h, v_event, v_changes, v_state, v_from, v_to, v_at, v_user);
     INSERT INTO store.object_events (seq, entity_id, version, type_name, event_type, tx_time, valid_from, valid_to,
                                      state, updated_by, changes)
     VALUES (nextval('store.event_seq'), h.entity_id, h.version + 1, h.type_name, v_event, v_at, v_from, v_to, v_state,
             v_user, v_changes);
-    IF v_event = 'STATE_CHANGE' AND (p_item->>'workflow')::boolean THEN
+    IF v_event = 'STATE_CHANGE' AND store.starts_workflow(h.type_name, h.state, v_state,
+                                                          (p_item->>'workflow')::boolean) THEN
         INSERT INTO store.workflow_outbox (entity_id, version, type_name, from_state, to_state, username, created_at)
         VALUES (h.entity_id, h.version + 1, h.type_name, h.state, v_state, v_user, v_at);
     END IF;
@@ -220,7 +226,7 @@ BEGIN
         WITH item AS MATERIALIZED (
             SELECT nextval('store.event_seq') AS seq, i.n, i.entity_id, i.type_name, h.version + 1 AS version,
                    t.at, r.valid_from AS starts, r.valid_to AS ends, l.event, h.state AS old_state,
-                   i.state AS new_state, i.workflow, i.changes, a.*
+                   s.state AS new_state, i.workflow, i.changes, a.*
             FROM ROWS FROM (jsonb_to_recordset(p_items) AS (entity_id uuid, type_name text, event_type text,
                                                             changes jsonb, state text, workflow boolean,
                                                             valid_from timestamptz, valid_to timestamptz))
@@ -231,7 +237,8 @@ BEGIN
             CROSS JOIN LATERAL (SELECT coalesce(i.valid_from, t.at) AS valid_from,
                                        coalesce(i.valid_to, 'infinity') AS valid_to) r
             CROSS JOIN LATERAL (SELECT store.logged_as(i.event_type, r.valid_from, t.at) AS event) l
-            CROSS JOIN LATERAL store.advanced(h, l.event, i.changes, i.state, r.valid_from, r.valid_to, t.at,
+            CROSS JOIN LATERAL (SELECT CASE WHEN i.event_type = 'STATE_CHANGE' THEN i.state END AS state) s
+            CROSS JOIN LATERAL store.advanced(h, l.event, i.changes, s.state, r.valid_from, r.valid_to, t.at,
                                               session_user::text) a
         ), logged AS (
             INSERT INTO store.object_events (seq, entity_id, version, type_name, event_type, tx_time, valid_from,
@@ -243,7 +250,8 @@ BEGIN
             INSERT INTO store.workflow_outbox (entity_id, version, type_name, from_state, to_state, username,
                                                created_at)
             SELECT i.entity_id, i.version, i.type_name, i.old_state, i.new_state, session_user, i.at
-            FROM item i WHERE i.event = 'STATE_CHANGE' AND i.workflow
+            FROM item i
+            WHERE i.event = 'STATE_CHANGE' AND store.starts_workflow(i.type_name, i.old_state, i.new_state, i.workflow)
         ), projected AS (
             UPDATE store.object_heads x
             SET version = i.version, last_tx_time = i.at, folded_at = i.at, state_since = i.state_since,
@@ -297,6 +305,7 @@ BEGIN
         v_clock := store.transaction_clock(p_shared_clock);
     END IF;
     PERFORM store.check_appends(p_items, v_principals, v_admin, v_clock);
+    PERFORM store.check_events(p_items, v_principals);
     RETURN QUERY SELECT * FROM store.log_appends(p_items, v_clock);
 END
 $$;

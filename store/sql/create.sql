@@ -80,6 +80,7 @@ BEGIN
     IF cardinality(p_readers) + cardinality(p_writers) > 0 THEN
         PERFORM store.require_principals(p_readers || p_writers);
     END IF;
+    PERFORM store.check_creations(p_items);
     -- The objects of one call and type come from one class, with the same fields.
     PERFORM store.note_shape(f.type_name, f.data)
     FROM (SELECT DISTINCT ON (i.type_name) i.type_name, i.data
@@ -105,6 +106,7 @@ SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     PERFORM pg_current_xact_id();
     IF p_key IS NULL AND jsonb_array_length(p_items) = 1 AND cardinality(p_readers) + cardinality(p_writers) = 0 THEN
+        PERFORM store.check_creations(p_items);
         RETURN NEXT store.log_creation(p_items->0, p_readers, p_writers, store.transaction_clock(p_shared_clock));
     ELSIF p_key IS NULL THEN
         RETURN QUERY SELECT * FROM store.make_objects(p_items, p_readers, p_writers, p_shared_clock);

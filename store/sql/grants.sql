@@ -59,8 +59,16 @@ GRANT EXECUTE ON FUNCTION
     store.unshare(uuid, text, text[]),
     store.grants_of(uuid),
     store.reap(),
-    store.administration()
+    store.administration(),
+    store.publication(text)
 TO store_user;
+GRANT EXECUTE ON FUNCTION
+    store.publish(text, jsonb),
+    store.lock_publications(),
+    store.retire(text),
+    store.set_governed(boolean),
+    store.breaches(text, text[], jsonb)
+TO store_admin;
 GRANT EXECUTE ON FUNCTION store.outbox_pending(integer, bigint), store.outbox_done(uuid, integer) TO store_engine;
 GRANT EXECUTE ON FUNCTION
     store.create_group(text, text[]),

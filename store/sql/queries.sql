@@ -92,6 +92,9 @@ SELECT store.move_checkpoint($1::text, $2::integer, $3::bigint, $4::bigint)
 -- name: lacking_fields
 SELECT store.lacking_fields($1::text, $2::text[])
 
+-- name: publication
+SELECT revision, document::text, earlier::text FROM store.publication($1::text)
+
 -- name: share
 SELECT store.share($1::uuid, $2::text, $3::text)
 

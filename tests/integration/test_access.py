@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import datetime, timezone
 
 import psycopg2
@@ -29,6 +30,11 @@ TABLES = {
     "schema_version": "version",
     "stability": "at",
     "workflow_outbox": "username",
+    "publications": "document",
+    "published_types": "fields",
+    "published_fields": "field",
+    "published_edges": "allowed_by",
+    "governance": "governed",
     "limits": "idle_transaction",
     "admin_events": "actor",
 }
@@ -185,8 +191,8 @@ def test_user_who_reads_all_sees_everything_and_changes_only_its_own(store_db: S
     "statement", ["INSERT INTO {} DEFAULT VALUES", "UPDATE {} SET {} = NULL", "DELETE FROM {}", "TRUNCATE {}"]
 )
 def test_tables_refuse_direct_changes_by_users(module_store_db: StoreDatabase, table: str, statement: str) -> None:
-    cursor = module_store_db.connect("bob").cursor()
-    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+    refused = pytest.raises(psycopg2.errors.InsufficientPrivilege)
+    with closing(module_store_db.connect("bob")) as conn, conn.cursor() as cursor, refused:
         cursor.execute(statement.format(f"store.{table}", TABLES[table]))
 
 
