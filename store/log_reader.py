@@ -164,7 +164,7 @@ class LogReader:
         with self._lock:
             return run_named(self.connect(), name, params, changing=changing)
 
-    def seek_end(self, seconds: float = 30.0) -> None:
+    def seek_end(self, seconds: float = 45.0) -> None:
         """Move the position to the log's end: behind every event that commits after this call returns.
 
         Args:
@@ -175,11 +175,13 @@ class LogReader:
             StoreError: Some transaction stayed open all that time.
         """
         end, fence = self.fetch("watermark", -1)[0]
+        self._begin_wait()
         deadline = time.monotonic() + seconds
         wait = FIRST_FENCE_WAIT
         while not self.fetch("fence_passed", fence)[0][0]:
             if time.monotonic() > deadline:
                 raise StoreError(f"{self._holder()} keeps the end of the log open for {seconds:g} s: end it, try again")
+            self._report_stall()
             self._waiter.wait(None, wait)
             wait = min(wait * 2, LAST_FENCE_WAIT)
         self.position = Position(end)
@@ -201,7 +203,7 @@ class LogReader:
                 # Only a server that crashed, or was restored, can have forgotten numbers: they will come again.
                 self.position = min(self.position, Position(self._target))
                 return None
-            self._fence_since, self._next_report = time.monotonic(), STALL_SECONDS
+            self._begin_wait()
         if self._fence is not None:
             if not self.fetch("fence_passed", self._fence)[0][0]:
                 self._report_stall()
@@ -286,6 +288,9 @@ class LogReader:
         if self._vain_hints:
             self._waiter.wait(None, min(FIRST_PAUSE * 2**self._vain_hints, LAST_PAUSE))
         self._vain_hints = min(self._vain_hints + 1, 10)
+
+    def _begin_wait(self) -> None:
+        self._fence_since, self._next_report = time.monotonic(), STALL_SECONDS
 
     def _report_stall(self) -> None:
         """Say what a stalled reader waits for, and have it ended once it has lasted too long."""

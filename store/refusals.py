@@ -10,7 +10,9 @@ import psycopg2
 
 from store import errors
 
-__all__ = ["raise_store_error"]
+__all__ = ["LARGEST_OBJECT", "raise_store_error"]
+
+LARGEST_OBJECT = "4 MiB"  # as the tables' constraint `object_size` says
 
 _ENTITY_ERRORS: dict[str, type[errors.StoreError]] = {
     "TS001": errors.EntityNotFound,
@@ -76,6 +78,15 @@ def raise_store_error(
         raise errors.InvalidRange("the valid range is empty: valid_from must come before valid_to") from error
     if code == "23514" and error.diag.constraint_name == "valid_years":
         raise errors.InvalidRange("a valid time lies outside the years 1 to 9999") from error
+    if code == "23514" and error.diag.constraint_name == "object_size":
+        raise errors.InvalidValue(
+            f"an object takes at most {LARGEST_OBJECT}, in PostgreSQL's form of JSON: store what is larger as"
+            " several objects, or elsewhere"
+        ) from error
+    if code == "54000":
+        raise errors.StoreError(
+            f"too much for one call ({message}): write fewer or smaller objects at a time"
+        ) from error
     if code == "42501":
         raise errors.AccessDenied(message) from error
     raise errors.StoreError(f"PostgreSQL refused the statement ({code or type(error).__name__}): {message}") from error

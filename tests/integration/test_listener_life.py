@@ -1,0 +1,397 @@
+"""A listener's life: started, stopped, taken over, disturbed, and never stopped by what a callback does."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from store.errors import StoreError
+from store.events import ChangeEvent, EventBus
+from store.models import Trade
+from store.subscriptions import SubscriptionListener
+from tests.fix_postgres import StoreDatabase
+from tests.integration.deals import Deal
+from tests.waiting import wait_until
+
+
+def trade(quantity: int = 100) -> Trade:
+    return Trade(symbol="AAPL", quantity=quantity, price=150.0, side="BUY")
+
+
+class Listening:
+    """A listener on a bus of its own, and the events that it delivered."""
+
+    def __init__(self, store: StoreDatabase, user: str, **options: Any) -> None:
+        self.bus = EventBus()
+        self.events: list[ChangeEvent] = []
+        self.bus.on_all(self.events.append)
+        self.listener = SubscriptionListener(self.bus, **store.login(user), **options)
+
+    def entities(self) -> list[str]:
+        return [event.entity_id for event in self.events]
+
+    def wait_for(self, entities: list[str]) -> None:
+        wait_until(lambda: len(self.events) >= len(entities), message=lambda: str(self.entities()))
+        assert self.entities() == entities
+
+
+@pytest.fixture
+def listen(store_db: StoreDatabase) -> Iterator[Callable[..., Listening]]:
+    """Make listeners of alice, or of another user; they are stopped at the end."""
+    made: list[Listening] = []
+
+    def make(user: str = "alice", **options: Any) -> Listening:
+        made.append(Listening(store_db, user, **options))
+        return made[-1]
+
+    yield make
+    for listening in made:
+        listening.listener.stop()
+
+
+def checkpoint(store_db: StoreDatabase) -> int:
+    with store_db.admin() as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT seq FROM store.checkpoints")
+        [(seq,)] = cursor.fetchall()
+        return int(seq)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"types": "Trade"}, r"write types=\['Trade'\]"),
+        ({"types": Trade}, "takes a list"),
+        ({"types": []}, "types is empty"),
+        ({"types": [3]}, "neither a type name nor a Storable class"),
+        ({"subscriber_id": ""}, "1 to 512 characters"),
+        ({"subscriber_id": "x" * 513}, "1 to 512 characters"),
+        ({"subscriber_id": "a\0b"}, "NUL"),
+        ({"subscriber_id": 7}, "not 7 "),
+        ({"poll_seconds": 0}, "above 0"),
+        ({"poll_seconds": float("nan")}, "above 0"),
+    ],
+)
+def test_listener_asked_for_what_cannot_be_is_refused_when_made(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(StoreError, match=message):
+        SubscriptionListener(EventBus(), "h", 1, "d", "u", "p", **options)
+
+
+def test_listener_stopped_before_start_twice_and_started_again_delivers(
+    store_db: StoreDatabase, listen: Callable[..., Listening]
+) -> None:
+    alice, made = store_db.client(), listen(subscriber_id="again")
+    made.listener.stop()
+    assert not made.listener.running
+    made.listener.start()
+    assert made.listener.running
+    with pytest.raises(StoreError, match="runs already"):
+        made.listener.start()
+    first = alice.write(trade())
+    made.wait_for([first])
+    made.listener.stop()
+    made.listener.stop()
+    assert not made.listener.running
+    with pytest.raises(StoreError, match="does not run"):
+        made.listener.lag()
+    missed = alice.write(trade())
+    made.listener.start()
+    made.wait_for([first, missed])
+
+
+def test_listener_stopped_by_its_callback_ends_after_it_and_can_be_started_again(
+    store_db: StoreDatabase, listen: Callable[..., Listening]
+) -> None:
+    alice, made = store_db.client(), listen(subscriber_id="self-made")
+    failures: list[str] = []
+
+    def stop(event: ChangeEvent) -> None:
+        made.bus.off_all(stop)
+        made.listener.stop()
+        made.listener.stop()
+        try:
+            made.listener.start()
+        except StoreError as error:
+            failures.append(str(error))
+
+    made.bus.on_all(stop)
+    made.listener.start()
+    ids = alice.write_many([trade() for _ in range(3)])
+    wait_until(lambda: not made.listener.running)
+    made.wait_for(ids[:1])
+    assert len(failures) == 1
+    assert "just stopping" in failures[0]
+    made.listener.start()
+    made.wait_for(ids)
+
+
+def test_listener_whose_callback_does_not_return_says_so_and_ends_later(
+    store_db: StoreDatabase, listen: Callable[..., Listening]
+) -> None:
+    alice, made, go_on = store_db.client(), listen(), threading.Event()
+    made.bus.on_all(lambda event: go_on.wait(30))
+    made.listener.start()
+    entity = alice.write(trade())
+    made.wait_for([entity])
+    with pytest.raises(StoreError, match=r"did not return within 0\.05 s"):
+        made.listener.stop(timeout=0.05)
+    go_on.set()
+    made.listener.stop()
+    assert not made.listener.running
+
+
+def test_second_listener_of_a_subscriber_takes_over_and_the_first_ends(
+    store_db: StoreDatabase, listen: Callable[..., Listening], caplog: pytest.LogCaptureFixture
+) -> None:
+    alice = store_db.client()
+    old, new, others = (listen(subscriber_id="risk"), listen(subscriber_id="risk"), listen("bob", subscriber_id="risk"))
+    for made in (old, others, new):
+        made.listener.start()
+    first = alice.write(trade())
+    wait_until(lambda: not old.listener.running)
+    assert "another listener has taken over subscriber 'risk'" in caplog.text
+    second = alice.write(trade())
+    new.wait_for([first, second])
+    assert old.entities() == [first]  # both deliver until the old one learns of it at its checkpoint
+    assert others.listener.running
+    with pytest.raises(StoreError, match="does not run"):
+        old.listener.lag()
+    assert checkpoint_of(store_db, "alice") > checkpoint_of(store_db, "bob")
+
+
+def checkpoint_of(store_db: StoreDatabase, user: str) -> int:
+    with store_db.admin() as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT seq FROM store.checkpoints WHERE username = %s", (user,))
+        [(seq,)] = cursor.fetchall()
+        return int(seq)
+
+
+def test_old_listener_that_was_slow_cannot_move_the_new_ones_checkpoint(
+    store_db: StoreDatabase, listen: Callable[..., Listening]
+) -> None:
+    alice, go_on = store_db.client(), threading.Event()
+    old, new = listen(subscriber_id="risk"), listen(subscriber_id="risk")
+    old.bus.on_all(lambda event: go_on.wait(30))
+    old.listener.start()
+    ids = alice.write_many([trade() for _ in range(3)])
+    wait_until(lambda: old.events)
+    new.bus.on_all(lambda event: new.listener.stop())
+    new.listener.start()
+    wait_until(lambda: not new.listener.running)
+    stands = checkpoint(store_db)
+    go_on.set()
+    wait_until(lambda: not old.listener.running)
+    assert old.entities() == ids
+    assert checkpoint(store_db) == stands
+    again = listen(subscriber_id="risk")
+    again.listener.start()
+    again.wait_for(ids[1:])
+
+
+def test_slow_callback_slows_only_its_own_listener(store_db: StoreDatabase, listen: Callable[..., Listening]) -> None:
+    alice, go_on = store_db.client(), threading.Event()
+    slow, quick = listen(), listen()
+    slow.bus.on_all(lambda event: go_on.wait(30))
+    slow.listener.start()
+    quick.listener.start()
+    ids = [alice.write(trade()) for _ in range(30)]
+    quick.wait_for(ids)
+    assert slow.entities() == ids[:1]
+    go_on.set()
+    slow.wait_for(ids)
+
+
+def test_checkpoint_does_not_pass_an_event_that_the_client_is_still_delivering(
+    store_db: StoreDatabase, listen: Callable[..., Listening]
+) -> None:
+    made, entered, go_on = listen(subscriber_id="shared bus"), threading.Event(), threading.Event()
+
+    def slow(event: ChangeEvent) -> None:
+        entered.set()
+        go_on.wait(30)
+
+    made.bus.on_all(slow)
+    made.listener.start()
+    before = checkpoint(store_db)
+    # On the client's own thread, though the listener reads the event as well.
+    client = store_db.client(event_bus=made.bus)
+    writer = threading.Thread(target=client.write, args=(trade(),))
+    with store_db.client().transaction() as holding:
+        holding.write(trade())  # held back until the client has announced its own
+        writer.start()
+        assert entered.wait(30)
+    wait_until(lambda: made.listener.lag().events == 2 or len(made.events) == 2)
+    threading.Event().wait(0.3)
+    assert checkpoint(store_db) == before
+    go_on.set()
+    writer.join(30)
+    wait_until(lambda: made.listener.lag().events == 0)
+    wait_until(lambda: checkpoint(store_db) > before)
+    assert len(made.events) == 2
+
+
+def test_callback_that_exits_does_not_end_the_listener(
+    store_db: StoreDatabase, listen: Callable[..., Listening], caplog: pytest.LogCaptureFixture
+) -> None:
+    alice, made = store_db.client(), listen()
+    made.bus.on_all(lambda event: sys.exit(1))
+    made.listener.start()
+    ids = [alice.write(trade()) for _ in range(2)]
+    made.wait_for(ids)
+    assert made.listener.running
+    assert caplog.text.count("tried to end the listener") == 2
+
+
+def test_callback_that_writes_is_announced_once_and_in_order(
+    store_db: StoreDatabase, listen: Callable[..., Listening]
+) -> None:
+    made, second = listen(), list[tuple[str, int]]()
+    client = store_db.client(event_bus=made.bus)
+
+    def confirm(event: ChangeEvent) -> None:
+        if event.version < 5:
+            obj = client.read(Trade, event.entity_id)
+            assert obj is not None
+            obj.quantity += 1
+            client.update(obj)
+
+    made.bus.on(Trade, confirm)
+    made.bus.on_all(lambda event: second.append((event.entity_id, event.version)))
+    made.listener.start()
+    entity = store_db.client().write(trade())
+    wait_until(lambda: made.listener.lag().events == 0)
+    assert second == [(entity, number) for number in range(1, 6)]
+    assert [event.version for event in made.events] == [1, 2, 3, 4, 5]
+
+
+def test_listener_and_client_tell_the_same_of_every_event(
+    store_db: StoreDatabase, listen: Callable[..., Listening]
+) -> None:
+    made, announced = listen(), list[ChangeEvent]()
+    bus = EventBus()
+    bus.on_all(announced.append)
+    client = store_db.client(event_bus=bus)
+    made.listener.start()
+    deal = Deal(quantity=100)
+    client.write(deal)
+    deal.quantity = 200
+    client.update(deal)
+    with client.transaction():
+        client.transition(deal, "CHECKED")
+        deal.price = 2.0
+        client.update(deal)
+    client.delete(deal)
+    client.write(trade())
+    wait_until(lambda: len(made.events) >= len(announced) == 6)
+    assert made.events == announced
+    assert [event.state for event in announced] == ["PENDING", "PENDING", "CHECKED", "CHECKED", "CHECKED", None]
+
+
+def test_what_was_rolled_back_reaches_neither_bus(store_db: StoreDatabase, listen: Callable[..., Listening]) -> None:
+    made, announced = listen(), list[ChangeEvent]()
+    bus = EventBus()
+    bus.on_all(announced.append)
+    client = store_db.client(event_bus=bus)
+    made.listener.start()
+    with pytest.raises(StoreError, match="deliberate"), client.transaction():
+        client.write(trade())
+        with pytest.raises(StoreError, match="inner"), client.transaction():
+            client.write(trade())
+            raise StoreError("inner")
+        assert announced == []
+        raise StoreError("deliberate")
+    with client.transaction():
+        with pytest.raises(StoreError, match="inner"), client.transaction():
+            client.write(trade())
+            raise StoreError("inner")
+        kept = client.write(trade())
+        assert announced == []
+    made.wait_for([kept])
+    assert [event.entity_id for event in announced] == [kept]
+
+
+def test_event_of_a_writer_who_sends_no_hint_comes_with_the_next_poll(
+    store_db: StoreDatabase, listen: Callable[..., Listening]
+) -> None:
+    made = listen(poll_seconds=0.2)
+    made.listener.start()
+    with store_db.connect("alice") as conn, conn.cursor() as cursor:
+        item = '[{"type_name": "Trade", "data": {"symbol": "AAPL"}}]'
+        cursor.execute("SELECT entity_id::text FROM store.create_objects(%s, '{}', '{}', false, null)", (item,))
+        [(entity,)] = cursor.fetchall()
+    made.wait_for([entity])
+
+
+def test_reading_that_the_database_refuses_for_a_while_goes_on_afterwards(
+    store_db: StoreDatabase, listen: Callable[..., Listening], caplog: pytest.LogCaptureFixture
+) -> None:
+    alice, made = store_db.client(), listen(poll_seconds=0.05)
+    made.listener.start()
+    with store_db.admin() as conn, conn.cursor() as cursor:
+        cursor.execute("REVOKE EXECUTE ON FUNCTION store.watermark FROM store_user")
+    wait_until(lambda: "permission denied" in caplog.text)
+    entity = alice.write(trade())
+    with store_db.admin() as conn, conn.cursor() as cursor:
+        cursor.execute("GRANT EXECUTE ON FUNCTION store.watermark TO store_user")
+    made.wait_for([entity])
+
+
+def test_listener_beyond_a_log_that_lost_numbers_begins_at_its_end(
+    store_db: StoreDatabase, listen: Callable[..., Listening]
+) -> None:
+    # As after a crash: a number that was handed out but never used may be handed out again.
+    alice, made = store_db.client(), listen(poll_seconds=0.05)
+    first = alice.write(trade())
+    with store_db.admin() as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT setval('store.event_seq', last_value + 30) FROM store.event_seq")
+    made.listener.start()
+    with store_db.admin() as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT setval('store.event_seq', (SELECT max(seq) FROM store.object_events))")
+    reader = made.listener._reader
+    assert reader is not None
+    wait_until(lambda: reader.position.seq < 30)
+    second = alice.write(trade())
+    made.wait_for([second])
+    assert first != second
+
+
+def test_lag_asked_from_many_threads_disturbs_nothing(
+    store_db: StoreDatabase, listen: Callable[..., Listening]
+) -> None:
+    alice, made, stop = store_db.client(), listen(), threading.Event()
+    made.listener.start()
+    lags: list[int] = []
+
+    def ask() -> None:
+        while not stop.is_set():
+            lags.append(made.listener.lag().events)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    ids = [alice.write(trade()) for _ in range(60)]
+    made.wait_for(ids)
+    stop.set()
+    for thread in threads:
+        thread.join(30)
+    assert len(lags) > 4
+    assert made.listener.lag() == (0, 0.0)
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_stop_in_a_forked_child_leaves_the_parents_listener_alone(
+    store_db: StoreDatabase, listen: Callable[..., Listening]
+) -> None:
+    alice, made = store_db.client(), listen()
+    made.listener.start()
+    child = os.fork()
+    if child == 0:
+        made.listener.stop()
+        os._exit(3 if made.listener.running else 0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    entity = alice.write(trade())
+    made.wait_for([entity])
