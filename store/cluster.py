@@ -40,6 +40,12 @@ SETTINGS = """
 listen_addresses = ''
 password_encryption = 'scram-sha-256'
 max_connections = 200
+# Whatever users do, the administrator gets in: those who have not said who they are yet hold a place for seconds only.
+superuser_reserved_connections = 5
+reserved_connections = 5
+authentication_timeout = '10s'
+# 128 MB; beyond that NOTIFY fails, which costs a hint.
+max_notify_queue_pages = 16384
 jit = off
 max_wal_size = '2GB'
 log_min_error_statement = panic

@@ -33,6 +33,10 @@ _ADVICE = {
     "TS011": ", where the object was read at another valid time: read it again",
     "TS009": "; a transition may not lie in the future or before the latest change of state",
 }
+_BOUNDS = {
+    "readable_values": "an object's values nest at most 127 levels deep, and its whole numbers have at most 4299 digits",
+    "short_names": "the name of a type and of a state has 1 to 255 bytes",
+}
 
 
 def raise_store_error(
@@ -87,6 +91,8 @@ def raise_store_error(
         raise errors.StoreError(
             f"too much for one call ({message}): write fewer or smaller objects at a time"
         ) from error
+    if code == "23514" and error.diag.constraint_name in _BOUNDS:
+        raise errors.InvalidValue(_BOUNDS[error.diag.constraint_name]) from error
     if code == "42501":
         raise errors.AccessDenied(message) from error
     raise errors.StoreError(f"PostgreSQL refused the statement ({code or type(error).__name__}): {message}") from error

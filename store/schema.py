@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 # Applied once each, in this order; never edited after a release.
-MIGRATIONS = ("tables", "outbox", "limits", "stability", "places", "administration", "published")
+MIGRATIONS = ("tables", "outbox", "limits", "stability", "places", "administration", "published", "bounds")
 # Applied whenever their text changes.
 DEFINITIONS = (
     "casing",

@@ -211,6 +211,8 @@ class ObjectStoreServer:
                 if cursor.fetchone():
                     return
                 self._set_admin_password(conn, cursor)
+                # Users have no business there, and might make tables.
+                cursor.execute("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
                 cursor.execute(
                     f"CREATE DATABASE {DATABASE} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'"
                     " LOCALE_PROVIDER builtin BUILTIN_LOCALE 'PG_UNICODE_FAST'"

@@ -31,3 +31,71 @@ GRANT pg_signal_backend TO store_owner
 -- Without it a user's sorts may fill the server's disk, and what its sessions print may fill the server's log.
 -- PostgreSQL takes these from each login, where provision_user() sets them; here it shows whether that can be.
 ALTER ROLE store_user SET temp_file_limit = '2GB'; ALTER ROLE store_user SET log_min_messages = 'fatal'
+
+-- name: locks_are_not_lent
+-- Without it a user may take the advisory locks for which changes of users and of the schema wait, and fill the server's
+-- table of locks. The workflow engine and administrators need them.
+DO $$
+DECLARE
+    v_function regprocedure;
+BEGIN
+    FOR v_function IN SELECT p.oid FROM pg_proc p
+                      WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname ~ '^pg_(try_)?advisory_' LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', v_function);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO store_owner, store_admin, store_engine', v_function);
+    END LOOP;
+END
+$$
+
+-- name: no_large_objects
+-- Without it users may fill the disk with large objects, which belong to no table and are seen by nobody.
+DO $$
+DECLARE
+    v_function regprocedure;
+BEGIN
+    FOR v_function IN SELECT p.oid FROM pg_proc p
+                      WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname ~ '^(lo_|loread$|lowrite$)'
+                        AND p.provolatile = 'v' LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', v_function);
+    END LOOP;
+END
+$$
+
+-- name: no_messages_into_the_log
+-- Without it users may write as much into the write-ahead log as they like, past every table, and publish snapshots.
+DO $$
+DECLARE
+    v_function regprocedure;
+BEGIN
+    FOR v_function IN SELECT p.oid FROM pg_proc p
+                      WHERE p.pronamespace = 'pg_catalog'::regnamespace
+                        AND p.proname IN ('pg_logical_emit_message', 'pg_export_snapshot') LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', v_function);
+    END LOOP;
+END
+$$
+
+-- name: no_programs
+-- Without it users may run programs of their own inside the server (DO blocks), which write to its log and never end.
+REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC; GRANT USAGE ON LANGUAGE plpgsql TO store_owner, store_admin, store_engine
+
+-- name: no_transaction_is_left_behind
+-- Without it a user may prepare a transaction and leave: no session is left that reap() could end, and every listener
+-- waits until an administrator rolls it back.
+DO $$
+BEGIN
+    IF current_setting('max_prepared_transactions')::integer > 0 THEN
+        RAISE WARNING 'max_prepared_transactions is %, not 0', current_setting('max_prepared_transactions');
+    END IF;
+END
+$$
+
+-- name: administrators_get_in
+-- Without it the connections that reserved_connections keeps free are not for the store's administrators.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'pg_use_reserved_connections') THEN  -- PostgreSQL 16 and newer
+        GRANT pg_use_reserved_connections TO store_admin;
+    END IF;
+END
+$$

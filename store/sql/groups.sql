@@ -86,10 +86,10 @@ BEGIN
     PERFORM store.require_admin();
     PERFORM store.lock_principals();
     IF EXISTS (SELECT FROM pg_roles r WHERE r.rolname = p_group) THEN
-        PERFORM store.refuse('TS020', format('%L is the name of a user: choose another name for the group', p_group),
+        PERFORM store.refuse('TS030', format('%L is the name of a user: choose another name for the group', p_group),
                              jsonb_build_object('principal', p_group));
     ELSIF EXISTS (SELECT FROM store.groups g WHERE g.group_name = p_group) THEN
-        PERFORM store.refuse('TS020', format('there is a group named %L already', p_group),
+        PERFORM store.refuse('TS030', format('there is a group named %L already', p_group),
                              jsonb_build_object('principal', p_group));
     END IF;
     INSERT INTO store.groups VALUES (p_group);

@@ -90,14 +90,18 @@ BEGIN
 END
 $$;
 
--- Remembers the fields with which entities of a type come into being.
+-- Remembers the fields with which the caller's entities of a type come into being. A set that holds all of an older one
+-- tells nothing new; beyond 64 sets, any field may be lacking.
 CREATE OR REPLACE FUNCTION store.note_shape(p_type text, p_data jsonb)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v_fields text[] := ARRAY(SELECT jsonb_object_keys(p_data));
 BEGIN
-    IF NOT EXISTS (SELECT FROM store.type_shapes t WHERE t.type_name = p_type AND t.fields = v_fields) THEN
-        INSERT INTO store.type_shapes VALUES (p_type, v_fields);
+    IF NOT EXISTS (SELECT FROM store.type_shapes t
+                   WHERE t.type_name = p_type AND t.owner = session_user AND t.fields <@ v_fields) THEN
+        INSERT INTO store.type_shapes (type_name, owner, fields)
+        SELECT p_type, session_user, CASE WHEN count(*) < 64 THEN v_fields ELSE '{}' END
+        FROM store.type_shapes t WHERE t.type_name = p_type AND t.owner = session_user;
     END IF;
 END
 $$;
