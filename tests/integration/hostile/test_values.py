@@ -1,0 +1,87 @@
+"""Values made to break whoever reads them: refused by the database, whatever client sends them."""
+
+from __future__ import annotations
+
+import json
+
+import psycopg2
+import pytest
+
+from store.errors import InvalidValue
+from store.models import Trade
+from tests.fix_postgres import StoreDatabase
+
+pytestmark = pytest.mark.both_servers
+
+
+def create(store_db: StoreDatabase, data: str, *, type_name: str = "Trade", state: str | None = None) -> str:
+    """Write an entity as a program that does without our client would; return its id."""
+    with store_db.connect("bob") as conn, conn.cursor() as cursor:
+        item = f'[{{"type_name": {json.dumps(type_name)}, "data": {data}, "state": {json.dumps(state)}}}]'
+        cursor.execute("SELECT entity_id FROM store.create_objects(%s, '{alice}', '{}', false, NULL)", (item,))
+        return str(cursor.fetchone()[0])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        '{"x": ' + "[" * 128 + "]" * 128 + "}",
+        '{"x": ' + '{"y":' * 200 + "1" + "}" * 200 + "}",
+        '{"x": ' + "9" * 4300 + "}",
+        '{"x": -1e4300}',
+        '{"x": [1, {"y": 1e130000}]}',
+        json.dumps({"x": "a" * (5 << 20)}),
+        json.dumps({f"k{n}": n for n in range(300_000)}),
+    ],
+    ids=["deep list", "deep object", "long number", "long negative number", "exponent", "large", "many fields"],
+)
+def test_values_that_break_readers_are_refused_at_creation_and_at_change(store_db: StoreDatabase, data: str) -> None:
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        create(store_db, data)
+    entity_id = create(store_db, "{}")
+    item = {"entity_id": entity_id, "type_name": "Trade", "version": 1, "event_type": "UPDATED"}
+    with store_db.connect("bob") as conn, conn.cursor() as cursor, pytest.raises(psycopg2.errors.CheckViolation):
+        text = json.dumps(item).removesuffix("}") + f', "changes": {data}}}'
+        cursor.execute("SELECT FROM store.append_events(%s, false, NULL)", (f"[{text}]",))
+
+
+def test_values_at_the_bounds_are_stored_and_read(store_db: StoreDatabase) -> None:
+    create(store_db, '{"x": ' + "[" * 126 + "]" * 126 + ', "y": ' + "9" * 4299 + ', "z": "' + "9" * 9000 + '"}')
+    (row,) = store_db.client("alice")._database.fetch("objects_of_type", "Trade", 10)
+    assert json.loads(row[-1])["y"] == int("9" * 4299)
+
+
+def test_client_says_which_bound_a_value_breaks(store_db: StoreDatabase) -> None:
+    trade = Trade(symbol="AAPL", quantity=10**4299, price=1.0, side="BUY")
+    with pytest.raises(InvalidValue, match="4299 digits"):
+        store_db.client("bob").write(trade)
+    assert trade.entity_id is None
+
+
+@pytest.mark.parametrize("type_name", ["", "x" * 256])
+def test_names_of_types_and_states_are_short(store_db: StoreDatabase, type_name: str) -> None:
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        create(store_db, "{}", type_name=type_name)
+    with pytest.raises(psycopg2.errors.CheckViolation):
+        create(store_db, "{}", state="x" * 256)
+
+
+def test_fields_lacking_in_another_s_entities_cannot_be_told_and_turn_no_filter_from_its_index(
+    store_db: StoreDatabase,
+) -> None:
+    lacking = "SELECT store.lacking_fields('Trade', '{symbol,currency}')"
+    with store_db.connect("bob") as conn, conn.cursor() as cursor:
+        for number in range(70):
+            item = json.dumps([{"type_name": "Trade", "data": {f"field {number}": 1}}])
+            cursor.execute("SELECT FROM store.create_objects(%s, '{}', '{}', false, NULL)", (item,))
+    alice = store_db.connect("alice")
+    with alice, alice.cursor() as cursor:
+        cursor.execute(lacking)
+        assert cursor.fetchone() == ([],)
+    with store_db.admin() as admin, admin.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM store.type_shapes")
+        assert cursor.fetchone() == (65,)
+    create(store_db, "{}")
+    with alice, alice.cursor() as cursor:
+        cursor.execute(lacking)
+        assert cursor.fetchone() == (["symbol", "currency"],), "one of these is shared with alice"
