@@ -31,3 +31,68 @@ RETURNS timestamptz LANGUAGE sql STABLE AS $$
     FROM store.object_events e, LATERAL (VALUES (e.valid_from), (e.valid_to)) AS b (at)
     WHERE e.entity_id = p_entity AND b.at > p_valid
 $$;
+
+-- The states along an entity's life: for each event from p_first to p_last, State(tx_time, valid) where valid is the
+-- event's own valid_from (p_own) or its tx_time; `event_type` is that of the last event that applies there, null for
+-- none; `before` is State just before the event was recorded, at the same valid time, null where the entity was absent.
+-- One event's state is the one before it and its own changes, as long as no event begins or ends between their valid
+-- times: the log is folded once for all of them, and again only where that does not hold.
+CREATE OR REPLACE FUNCTION store.states_along(p_entity uuid, p_first integer, p_last integer, p_own boolean)
+RETURNS TABLE (version integer, event_type text, state text, data jsonb, before jsonb)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    e store.object_events;
+    v_created store.object_events;
+    v_known timestamptz;      -- tx_time of the event before
+    v_at timestamptz;         -- the valid time at which the carried state holds
+    v_due timestamptz;        -- and where it next changes
+    v_last text;              -- type of the last event applied to it
+    v_state text;
+    v_data jsonb;
+    v_valid timestamptz;
+    s record;
+BEGIN
+    SELECT * INTO v_created FROM store.object_events x WHERE x.entity_id = p_entity AND x.version = 1;
+    SELECT x.tx_time INTO v_known FROM store.object_events x WHERE x.entity_id = p_entity AND x.version = p_first - 1;
+    FOR e IN
+        SELECT * FROM store.object_events x
+        WHERE x.entity_id = p_entity AND x.version BETWEEN p_first AND p_last ORDER BY x.version
+    LOOP
+        v_valid := CASE WHEN p_own THEN e.valid_from ELSE e.tx_time END;
+        IF v_at IS NULL OR v_valid >= v_due THEN
+            SELECT * INTO s FROM store.state_at(p_entity, v_known, v_valid);
+            v_last := s.event_type;
+            v_state := CASE WHEN v_last IS NULL THEN v_created.state ELSE s.state END;
+            v_data := coalesce(s.data, v_created.changes);
+            SELECT coalesce(min(b.at), 'infinity') INTO v_due
+            FROM store.object_events x, LATERAL (VALUES (x.valid_from), (x.valid_to)) AS b (at)
+            WHERE x.entity_id = p_entity AND x.version < e.version AND b.at > v_valid;
+            v_at := v_valid;
+        ELSIF v_valid > v_at THEN
+            v_at := v_valid;
+        END IF;
+        version := e.version;
+        IF v_valid < v_at THEN
+            -- A correction of the past stands aside: what comes after it goes on from the present.
+            before := (SELECT b.data FROM store.state_at(p_entity, v_known, v_valid) b WHERE b.event_type <> 'DELETED');
+            SELECT a.event_type, a.state, a.data INTO event_type, state, data
+            FROM store.state_at(p_entity, e.tx_time, v_valid) a;
+        ELSE
+            before := CASE WHEN v_last <> 'DELETED' THEN v_data END;
+        END IF;
+        IF store.covers(e.valid_from, e.valid_to, v_at) THEN
+            v_last := e.event_type;
+            v_state := coalesce(e.state, v_state);
+            v_data := v_data || e.changes;
+        END IF;
+        v_due := least(v_due, store.next_bound(e.valid_from, e.valid_to, v_at));
+        IF v_valid = v_at THEN
+            event_type := v_last;
+            state := CASE WHEN v_last IS NOT NULL THEN v_state END;
+            data := CASE WHEN v_last IS NOT NULL THEN v_data END;
+        END IF;
+        v_known := e.tx_time;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;

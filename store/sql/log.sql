@@ -97,8 +97,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_tem
     SELECT e.type_name, e.version, h.owner, e.updated_by, e.tx_time, e.valid_from, nullif(e.valid_to, 'infinity'),
            s.state, e.event_type, s.data
     FROM store.object_heads h
-    JOIN store.object_events e ON e.entity_id = h.entity_id
-    CROSS JOIN LATERAL store.state_at(e.entity_id, e.tx_time, e.valid_from) s
+    CROSS JOIN LATERAL store.states_along(h.entity_id, 1, h.version, true) s
+    JOIN store.object_events e ON e.entity_id = h.entity_id AND e.version = s.version
     WHERE h.entity_id = p_entity AND h.acl && (SELECT store.principals())
     ORDER BY e.version
 $$;
@@ -187,13 +187,10 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_tem
     CROSS JOIN LATERAL (
         SELECT e.version, e.event_type, e.updated_by, e.tx_time, e.valid_from,
                nullif(e.valid_to, 'infinity') AS valid_to, s.state, e.changes,
-               (SELECT jsonb_object_agg(k, b.data->k) FROM jsonb_object_keys(e.changes) k) AS old, e.meta,
+               (SELECT jsonb_object_agg(k, s.before->k) FROM jsonb_object_keys(e.changes) k) AS old, e.meta,
                0::bigint AS share
-        FROM store.object_events e
-        CROSS JOIN LATERAL store.state_at(e.entity_id, e.tx_time, e.valid_from) s
-        LEFT JOIN LATERAL store.state_at(e.entity_id, e.tx_time - interval '1 microsecond', e.valid_from) b
-               ON b.event_type <> 'DELETED'
-        WHERE e.entity_id = h.entity_id
+        FROM store.states_along(h.entity_id, 1, h.version, true) s
+        JOIN store.object_events e ON e.entity_id = h.entity_id AND e.version = s.version
         UNION ALL
         SELECT g.version, g.action, g.grantor, g.tx_time, NULL, NULL, NULL, '{}', NULL,
                jsonb_build_object('principal', g.principal, 'access', g.access), g.seq

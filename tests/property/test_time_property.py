@@ -166,6 +166,7 @@ class World:
             assert len(history) == len(expected)
             for version, state in zip(history, expected, strict=True):
                 assert_same(version, state)
+            self.check_audit(obj, model)
         for tx_choice, offset, grid in questions:
             tx_time = None
             if tx_choice and moments:
@@ -189,6 +190,23 @@ class World:
             held = Field("quantity") > Const(1)
             assert self.client.count(self.cls, held, tx_time=tx_time, valid_time=known_valid) == len(large)
         self.check_current()
+
+    def check_audit(self, obj: Any, model: Entity) -> None:
+        trail = self.client.audit(obj.entity_id)
+        assert len(trail) == len(model.events)
+        for entry, event in zip(trail, model.events, strict=True):
+            before = Entity(model.events[: event.version - 1]).at(None, event.valid_from)
+            after = model.at(event.tx_time, event.valid_from, see_deleted=True)
+            old = {} if before is None else before.fields
+            assert after is not None
+            assert entry["changes"] == {
+                name: {"old": old.get(name), "new": value} for name, value in event.changes.items()
+            }
+            assert (entry["version"], entry["event_type"], entry["state"]) == (
+                event.version,
+                event.event_type,
+                after.state,
+            )
 
     def check_current(self) -> None:
         now = datetime.now(timezone.utc)
@@ -244,6 +262,30 @@ def test_store_random_changes_answers_as_the_rules_say(
     for slot, step in steps:
         world.apply(slot, step)
     world.check_everything(questions)
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["at its valid_from", "at its tx_time"])
+def test_states_along_random_changes_equal_a_fold_for_each_event(module_store_db: StoreDatabase, own: bool) -> None:
+    """Runs after the property test of this module, on all that it left behind, from each entity's every event on."""
+    with module_store_db.admin() as conn, conn.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT count(*), count(*) FILTER (WHERE (s.event_type, s.state, s.data, s.before) IS DISTINCT FROM
+                                                    (a.event_type, a.state, a.data, b.data))
+            FROM store.object_heads h
+            CROSS JOIN generate_series(1, h.version) AS first
+            CROSS JOIN LATERAL store.states_along(h.entity_id, first, h.version, %(own)s) s
+            JOIN store.object_events e ON e.entity_id = h.entity_id AND e.version = s.version
+            CROSS JOIN LATERAL (SELECT CASE WHEN %(own)s THEN e.valid_from ELSE e.tx_time END AS valid) v
+            LEFT JOIN LATERAL store.state_at(e.entity_id, e.tx_time, v.valid) a ON true
+            LEFT JOIN LATERAL store.state_at(e.entity_id, e.tx_time - interval '1 microsecond', v.valid) b
+                   ON b.event_type <> 'DELETED'
+            """,
+            {"own": own},
+        )
+        compared, different = cursor.fetchone()
+        assert compared > 1000
+        assert different == 0
 
 
 def test_projection_after_random_changes_equals_fold_of_log(module_store_db: StoreDatabase) -> None:
