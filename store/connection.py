@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from weakref import WeakSet
 
 import psycopg2
-from psycopg2.extensions import TRANSACTION_STATUS_INERROR
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR
 from psycopg2.extensions import connection as Connection
 
 from store import errors
@@ -31,17 +31,20 @@ __all__ = [
 ]
 
 POOL_SIZE = 8
+LONGEST_WAIT = 60.0  # seconds
 
 
 class PooledConnection(Connection):
-    """A connection that remembers which named statements it has prepared."""
+    """A connection that remembers which named statements it has prepared, and whether it has no place in its pool."""
 
     prepared: set[str]
+    surplus: bool
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Open the connection; nothing is prepared yet."""
         super().__init__(*args, **kwargs)
         self.prepared = set()
+        self.surplus = False
 
 
 def connect(conninfo: dict[str, Any]) -> PooledConnection:
@@ -146,7 +149,8 @@ class Database:
 
     Args:
         conninfo: Keyword arguments of `psycopg2.connect`.
-        size: The most connections open at a time; a caller waits for one beyond that.
+        size: The most connections open at a time; a caller waits for one beyond that. Not so an asyncio task, which
+            would make those wait that it waits for: it gets one more, for once.
     """
 
     def __init__(self, conninfo: dict[str, Any], size: int = POOL_SIZE) -> None:
@@ -213,6 +217,11 @@ class Database:
                     raise errors.StoreError(
                         "a call in this transaction failed, so that nothing of it can be committed: let its error end"
                         " the block, or wrap a call that may fail in a nested transaction()"
+                    )
+                if conn.info.transaction_status == TRANSACTION_STATUS_IDLE:
+                    raise errors.StoreError(
+                        "a COMMIT or ROLLBACK of its own ended this transaction inside its block, and what ran after"
+                        " it stands for itself: leave both to transaction(), and read again what the block changed"
                     )
                 run(conn, "COMMIT", changing=True)
             except BaseException:
@@ -288,30 +297,40 @@ class Database:
             # After a fork the sockets belong to the parent: closing them here would end its sessions.
             self._inherited += self._idle
             self._reset()
-        self._slots.acquire()
+        patient = isinstance(_running(), int)
+        if not self._slots.acquire(timeout=LONGEST_WAIT if patient else 0):
+            if patient:
+                raise errors.StoreError(
+                    f"none of this client's {self._size} connections has become free in {LONGEST_WAIT:g} s: end the"
+                    " transactions that keep them, or use more clients"
+                )
+            conn = self.connect()
+            conn.surplus = True
+            return conn
         try:
             while True:
                 with self._lock:
                     if self._closed:
                         raise errors.StoreError("this client is closed: make a new StoreClient")
-                    conn = self._idle.pop() if self._idle else None
-                if conn is None:
+                    idle = self._idle.pop() if self._idle else None
+                if idle is None:
                     return self.connect()
-                if _alive(conn):
-                    return conn
-                conn.close()
+                if _alive(idle):
+                    return idle
+                idle.close()
         except BaseException:
             self._slots.release()
             raise
 
     def _give_back(self, conn: PooledConnection) -> None:
         with self._lock:
-            keep = not conn.closed and not self._closed
+            keep = not conn.closed and not self._closed and not conn.surplus
             if keep:
                 self._idle.append(conn)
         if not keep:
             conn.close()
-        self._slots.release()
+        if not conn.surplus:
+            self._slots.release()
 
 
 def _running() -> object:

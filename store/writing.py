@@ -188,9 +188,11 @@ def changed_fields(obj: Storable, fields: Iterable[str] | None) -> dict[str, Any
     schema = _schema_of(obj)
     encoded = schema.encode_valid(obj)
     if fields is not None:
+        if not isinstance(fields, Iterable):
+            raise StoreError(f"update() takes fields as names of {schema.type_name}'s fields, not {shown(fields)}")
         names = [fields] if isinstance(fields, str) else list(fields)
         for name in names:
-            if name not in encoded:
+            if not isinstance(name, str) or name not in encoded:
                 raise StoreError(
                     f"{schema.type_name} has no field {name!r}{_did_you_mean(name, encoded)}; update() takes names"
                     f" out of {', '.join(encoded)}"
@@ -297,6 +299,6 @@ def _text(value: datetime | None) -> str | None:
     return None if value is None else value.isoformat()
 
 
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    names = nearest_names(name, known)
+def _did_you_mean(name: object, known: Iterable[str]) -> str:
+    names = nearest_names(name, known) if isinstance(name, str) else ()
     return f" (did you mean {names[0]!r}?)" if names else ""

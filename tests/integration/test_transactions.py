@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from store.client import StoreClient
+from store.connection import POOL_SIZE
 from store.errors import ConnectionLost, StoreError, TransactionConflict, VersionConflict
 from store.events import ChangeEvent, EventBus
 from store.models import Trade
@@ -191,6 +192,63 @@ def test_client_shared_by_more_threads_than_connections_serves_all(store_db: Sto
         ids = list(pool.map(work, range(24)))
     assert len(set(ids)) == 24
     assert client.count(Trade) == 24
+
+
+def test_client_shared_by_more_tasks_than_connections_serves_all(store_db: StoreDatabase) -> None:
+    client = store_db.client()
+
+    async def work(number: int) -> None:
+        with client.transaction():
+            client.write(trade(number + 1))
+            open_ones.append(number)
+            while len(open_ones) < 20:  # every task's transaction is open at once
+                await asyncio.sleep(0)
+            client.write(trade(number + 1))
+
+    async def main() -> None:
+        await asyncio.gather(*(work(number) for number in range(20)))
+
+    open_ones: list[int] = []
+    asyncio.run(main())
+    assert client.count(Trade) == 40
+    assert len(client._database._idle) <= POOL_SIZE
+
+
+def test_client_whose_connections_all_stay_in_use_says_so(
+    store_db: StoreDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("store.connection.LONGEST_WAIT", 0.05)
+    client = store_db.client()
+    done, barrier = threading.Event(), threading.Barrier(POOL_SIZE + 1)
+
+    def keep(number: int) -> None:
+        with client.transaction():
+            barrier.wait(30)
+            done.wait(30)
+
+    with ThreadPoolExecutor(POOL_SIZE) as pool:
+        kept = [pool.submit(keep, number) for number in range(POOL_SIZE)]
+        barrier.wait(30)
+        try:
+            with pytest.raises(StoreError, match="none of this client's 8 connections has become free"):
+                client.write(trade(1))
+        finally:
+            done.set()
+        for future in kept:
+            future.result()
+    client.write(trade(1))
+
+
+@pytest.mark.parametrize("command", ["COMMIT", "ROLLBACK"])
+def test_transaction_ended_by_hand_inside_its_block_is_an_error(store_db: StoreDatabase, command: str) -> None:
+    client = store_db.client()
+    own = trade(1)
+    with pytest.raises(StoreError, match="ended this transaction inside its block"), client.transaction():
+        client.write(own)
+        with client.conn.cursor() as cursor:
+            cursor.execute(command)
+    assert own.entity_id is None
+    assert client.count(Trade) == (command == "COMMIT")
 
 
 def test_two_transactions_that_deadlock_leave_one_with_a_retryable_error(store_db: StoreDatabase) -> None:
