@@ -38,6 +38,7 @@ class Expr(Operators):
     __slots__ = {
         "__weakref__": "",
         "_depth": "The number of levels.",
+        "_kind": "The kind of the value, as far as constants and declared fields tell; see `reactive.expr.kinds`.",
         "_size": "The number of nodes, a shared one counted wherever it stands.",
         "children": "The operands.",
         "eval": """eval(context): compute the value for one row.
@@ -63,6 +64,7 @@ class Expr(Operators):
     children: tuple[Expr, ...]
     eval: Callable[[Any], Any]
     _depth: int
+    _kind: str | None
     _size: int
 
     def _init(self, children: tuple[Expr, ...], **attributes: object) -> None:
@@ -83,6 +85,9 @@ class Expr(Operators):
             raise ExpressionError(f"{type(self).__name__}: an expression of more than {MAX_SIZE:,} nodes")
         assign(self, "_depth", depth)
         assign(self, "_size", size)
+        from reactive.expr.inference import BUILT
+
+        assign(self, "_kind", BUILT.infer(self))
 
     if not TYPE_CHECKING:
 

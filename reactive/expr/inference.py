@@ -13,7 +13,7 @@ from reactive.expr.kinds import EXACT_BELOW, NUMERIC, ORDERED, Declared, common_
 from reactive.expr.named import with_named
 from reactive.expr.nodes import BinOp, Coalesce, Const, Field, Func, If, IsNull, StrOp, UnaryOp
 
-__all__ = ["ARITHMETIC", "COMPARISONS", "LOGICAL", "Inference", "bind", "declared_fields", "field_of"]
+__all__ = ["ARITHMETIC", "BUILT", "COMPARISONS", "LOGICAL", "Inference", "bind", "declared_fields", "field_of"]
 
 ARITHMETIC = frozenset({"+", "-", "*", "/", "%", "**"})
 COMPARISONS = frozenset({">", "<", ">=", "<=", "==", "!="})
@@ -42,10 +42,12 @@ class Inference:
         Raises:
             ExpressionTypeError: The node, or one below it, has operands of kinds that it does not take.
         """
+        if not self._types:
+            return node._kind
         if id(node) not in self._kinds:
             for each in node.walk():
                 if id(each) not in self._kinds:
-                    self._kinds[id(each)] = self._infer(each)
+                    self._kinds[id(each)] = self.infer(each)
         return self._kinds[id(node)]
 
     def comparison(self, node: BinOp) -> str:
@@ -76,7 +78,12 @@ class Inference:
             return "float"
         return "decimal"
 
-    def _infer(self, node: Expr) -> str | None:
+    def infer(self, node: Expr) -> str | None:
+        """Return the kind of a node's value, those of its operands being known.
+
+        Raises:
+            ExpressionTypeError: The operands are of kinds that the node does not take.
+        """
         if isinstance(node, Field):
             return self.declared(node).kind
         if isinstance(node, Const):
@@ -113,7 +120,8 @@ class Inference:
         for operand in node.children:
             kind = self.kind(operand)
             if kind is not None and kind not in kinds:
-                raise ExpressionTypeError(f"{shown(node)} takes {what}, but {shown(operand)} is {kind}", node)
+                hint = "; strings are joined by concat" if kind == "str" and getattr(node, "op", "") == "+" else ""
+                raise ExpressionTypeError(f"{shown(node)} takes {what}, but {shown(operand)} is {kind}{hint}", node)
         return result
 
     def _common(self, node: Expr, operands: tuple[Expr, ...]) -> str | None:
@@ -123,6 +131,10 @@ class Inference:
             raise ExpressionTypeError(
                 f"{shown(node)}: its values are {error}, which do not go together", node
             ) from None
+
+
+BUILT = Inference()
+"""What is known of a node while it is built: its constants, and what its fields say of themselves."""
 
 
 def _small(node: Expr) -> bool:
