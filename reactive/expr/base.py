@@ -11,7 +11,7 @@ from reactive.expr.operators import Operators
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from reactive.expr.nodes import BinOp, IsNull, StrOp, UnaryOp
+    from reactive.expr.nodes import BinOp, Func, IsNull, StrOp, UnaryOp
 
 __all__ = ["MAX_DEPTH", "MAX_SIZE", "Expr"]
 
@@ -116,6 +116,11 @@ class Expr(Operators):
         from reactive.expr.nodes import UnaryOp
 
         return UnaryOp(op, self)
+
+    def _function(self, name: str, *arguments: Any) -> Func:
+        from reactive.expr.nodes import Func
+
+        return Func(name, self, *arguments)
 
     def _string(self, op: str, *arguments: Any) -> StrOp:
         from reactive.expr.nodes import StrOp

@@ -13,6 +13,10 @@ from reactive.errors import ExpressionError, ExpressionTypeError, shown
 
 __all__ = ["constant", "require_text"]
 
+# As many as Python reads and writes by itself.
+_MAX_DIGITS = 4_000
+_MAX_BITS = int(_MAX_DIGITS * math.log2(10))
+
 
 def require_text(text: str, what: str) -> None:
     """Refuse a text that PostgreSQL or UTF-8 cannot hold."""
@@ -22,6 +26,15 @@ def require_text(text: str, what: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise ExpressionError(f"{what} holds a lone surrogate, which is not valid Unicode: {shown(text)}") from None
+
+
+def _exact(value: Decimal) -> Decimal:
+    if not value.is_finite():
+        raise ExpressionError(f"a constant is finite, not {value!r}: use None for a missing value")
+    # Written out, without an exponent, it must have a bearable length.
+    if value.adjusted() > _MAX_DIGITS or len(value.as_tuple().digits) - value.adjusted() > _MAX_DIGITS:
+        raise ExpressionError(f"a constant has at most {_MAX_DIGITS:,} digits: {shown(value)}")
+    return Decimal(value)
 
 
 def constant(value: Any) -> Any:
@@ -36,17 +49,23 @@ def constant(value: Any) -> Any:
         require_text(value, "a constant")
         return str.__str__(value)
     if isinstance(value, int):
+        if value.bit_length() > _MAX_BITS:
+            raise ExpressionError(f"a constant has at most {_MAX_DIGITS:,} digits")
         return int(value)
-    if isinstance(value, (float, Decimal)):
-        value = float(value) if isinstance(value, float) else Decimal(value)
+    if isinstance(value, float):
         if not math.isfinite(value):
             raise ExpressionError(f"a constant is finite, not {value!r}: use None for a missing value")
-        return value
+        return float(value)
+    if isinstance(value, Decimal):
+        return _exact(value)
     if isinstance(value, datetime):
         if value.utcoffset() is None:
             call = f"{datetime.__repr__(value)[:-1]}, tzinfo=datetime.timezone.utc)"
             raise ExpressionError(f"{value!r} has no time zone: write {call}")
-        utc = value.astimezone(timezone.utc)
+        try:
+            utc = value.astimezone(timezone.utc)
+        except OverflowError:
+            raise ExpressionError(f"{value!r} lies outside the years 1 to 9999 in UTC") from None
         return datetime.combine(utc.date(), utc.timetz(), timezone.utc)
     if isinstance(value, date):
         return date(value.year, value.month, value.day)

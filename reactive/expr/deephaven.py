@@ -58,7 +58,7 @@ def to_filter(expr: Expr, types: Mapping[str, Any] | None = None) -> str:
 
     Example:
         >>> to_filter(Field("price") > 100)
-        '(((double)price - 100.0 + 0.0) > 0)'
+        '((replaceIfNaN((double)price, NULL_DOUBLE) - 100.0 + 0.0) > 0)'
     """
     inference = Inference(types)
     if inference.kind(expr) not in (None, "bool"):
@@ -129,20 +129,24 @@ class _Deephaven:
         if isinstance(node, BinOp) and node.op in ARITHMETIC:
             return self._arithmetic(node)
         if isinstance(node, UnaryOp):
-            operand = self.value(node.operand, "float")
-            return f"(-({operand}))" if node.op == "neg" else f"abs({operand})"
+            operand = self._operand(node.operand)
+            return self._finite(f"(-({operand}))" if node.op == "neg" else f"abs({operand})")
         raise UnsupportedNode("Deephaven", node, f"{type(node).__name__} is not a node of this library")
 
-    def _field(self, node: Field, want: str | None) -> str:
-        name = node.name
-        if not _NAME.fullmatch(name) or _RESERVED.fullmatch(name):
+    @staticmethod
+    def _column(node: Field) -> str:
+        if not _NAME.fullmatch(node.name) or _RESERVED.fullmatch(node.name):
             raise UnsupportedNode("Deephaven", node, "the name cannot be a column's")
+        return node.name
+
+    def _field(self, node: Field, want: str | None) -> str:
+        name = self._column(node)
         kind = self._inference.kind(node) or want
         if want == "float" and kind == "decimal":
             return f"(isNull({name}) ? NULL_DOUBLE : {name}.doubleValue())"
         if want == "float":
-            # The column may be of whole numbers, whose products wrap around.
-            return f"(double){name}"
+            # The column may be of whole numbers, whose products wrap around; or of doubles, with a NaN among them.
+            return f"(double){name}" if kind == "int" else f"replaceIfNaN((double){name}, NULL_DOUBLE)"
         if want == "decimal" and kind == "int":
             return f"(isNull({name}) ? null : java.math.BigDecimal.valueOf({name}))"
         return name
@@ -159,7 +163,9 @@ class _Deephaven:
         if isinstance(value, str):
             return string_literal(value)
         if isinstance(value, datetime):
-            return f"'{value.strftime('%Y-%m-%dT%H:%M:%S')}.{value.microsecond:06d}Z'"
+            if not 1678 <= value.year < 2262:
+                raise UnsupportedNode("Deephaven", node, "an Instant reaches from 1677-09-22 to 2262-04-11")
+            return f"'{value.replace(tzinfo=None).isoformat(timespec='microseconds')}Z'"
         if isinstance(value, date):
             return f"'{value.isoformat()}'"
         if want == "decimal" or (want is None and isinstance(value, Decimal)):
@@ -174,9 +180,11 @@ class _Deephaven:
     def _arithmetic(self, node: BinOp) -> str:
         if node.op in ("+", "-", "*"):
             return self._finite(self._sum(node))
-        left, right = (self.value(operand, "float") for operand in node.children)
         if node.op == "**":
+            # To the power of 0, even NaN gives 1.
+            left, right = (self.value(operand, "float") for operand in node.children)
             return self._finite(f"pow({left}, {right})")
+        left, right = (self._operand(operand) for operand in node.children)
         if node.op == "%":
             return self._finite(f"({left} - {right} * floor({left} / {right}))")
         return self._finite(f"({left} {node.op} {right})")
@@ -186,6 +194,12 @@ class _Deephaven:
         if isinstance(node, BinOp) and node.op in ("+", "-", "*"):
             left, right = (self._sum(operand) for operand in node.children)
             return f"({left} {node.op} {right})"
+        return self._operand(node)
+
+    def _operand(self, node: Expr) -> str:
+        """Return a number for a place whose own result is checked, so that a NaN of a column may come through."""
+        if isinstance(node, Field) and self._inference.kind(node) != "decimal":
+            return f"(double){self._column(node)}"
         return self.value(node, "float")
 
     @staticmethod
@@ -193,19 +207,21 @@ class _Deephaven:
         return f"replaceIfNonFinite({text}, NULL_DOUBLE)"
 
     def _function(self, node: Func) -> str:
-        operands = [self.value(operand, "float") for operand in node.children]
-        if node.name == "min":
-            # The least double stands for null, so that Java's minimum of a null and a number is null.
-            return self._nested("java.lang.Math.min", operands)
-        if node.name == "max":
-            return f"(-{self._nested('java.lang.Math.min', [f'(-({operand}))' for operand in operands])})"
-        x = operands[0]
-        if node.name == "round" and len(operands) == 2:
+        if node.name == "round" and len(node.children) == 2:
             places = node.children[1]
             assert isinstance(places, Const)
-            # valueOf goes by the shortest decimal that reads back as the double.
+            # valueOf goes by the shortest decimal that reads back as the double, and fails on what is not finite.
+            x = self._finite(self._operand(node.children[0]))
             half_up = f"setScale({places.value}, java.math.RoundingMode.HALF_UP).doubleValue() + 0.0"
             return f"(isNull({x}) ? NULL_DOUBLE : java.math.BigDecimal.valueOf({x}).{half_up})"
+        operands = [self._operand(operand) for operand in node.children]
+        if node.name == "min":
+            # The least double stands for null, so that Java's minimum of a null and a number is null.
+            return self._finite(self._nested("java.lang.Math.min", operands))
+        if node.name == "max":
+            negated = [f"(-({operand}))" for operand in operands]
+            return self._finite(f"(-{self._nested('java.lang.Math.min', negated)})")
+        x = operands[0]
         forms = {
             "sqrt": f"sqrt({x})",
             "log": f"log({x})",
@@ -214,7 +230,7 @@ class _Deephaven:
             "floor": f"(floor({x}) + 0.0)",
             "round": f"(rint({x}) + 0.0)",
         }
-        return self._finite(forms[node.name]) if node.name in ("sqrt", "log", "exp") else forms[node.name]
+        return self._finite(forms[node.name])
 
     @staticmethod
     def _nested(function: str, operands: Sequence[str]) -> str:
@@ -290,7 +306,7 @@ class _Deephaven:
     def _is_null(self, node: Expr) -> str:
         if self._inference.kind(node) == "bool" and not isinstance(node, (Field, Const)):
             return f"(!{self.truth(node, True)} && !{self.truth(node, False)})"
-        return f"isNull({self.value(node, None)})"
+        return f"isNull({self.value(node, 'float' if self._inference.kind(node) == 'float' else None)})"
 
     def _compared(self, node: BinOp, op: str) -> str:
         kind = self._inference.comparison(node)

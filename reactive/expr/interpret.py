@@ -16,7 +16,7 @@ from reactive.expr.base import Expr
 from reactive.expr.inference import ARITHMETIC, COMPARISONS, Inference
 from reactive.expr.kinds import EXP_LIMIT
 from reactive.expr.nodes import BinOp, Coalesce, Const, Field, Func, If, IsNull, StrOp, UnaryOp
-from reactive.expr.values import coerce, plain
+from reactive.expr.values import alike, coerce, plain
 
 __all__ = ["interpret", "power", "round_places"]
 
@@ -33,8 +33,14 @@ def power(x: float, y: float) -> float | None:
     return result if math.isfinite(result) else None
 
 
-def round_places(x: float, places: int) -> float:
-    """Return a double rounded half away from zero, as its shortest decimal form reads, to a number of places."""
+def round_places(x: float, places: int) -> float | None:
+    """Return a double rounded half away from zero, as its shortest decimal form reads, to a number of places.
+
+    Returns:
+        None for an infinity.
+    """
+    if not math.isfinite(x):
+        return None
     if places > 0 and x == x // 1.0:
         return x + 0.0
     exact = Decimal(repr(float(x)))
@@ -62,7 +68,10 @@ class _Interpreter:
 
     def value(self, node: Expr, want: str | None) -> Any:
         if isinstance(node, Field):
-            return self._wanted(node, plain(self._row.get(node.name)), want or self._inference.kind(node))
+            value = plain(self._row.get(node.name))
+            if isinstance(value, float) and math.isnan(value):
+                return None
+            return self._wanted(node, value, want or self._inference.kind(node))
         if isinstance(node, Const):
             return self._wanted(node, node.value, want)
         if isinstance(node, IsNull):
@@ -77,7 +86,7 @@ class _Interpreter:
         if isinstance(node, BinOp) and node.op in COMPARISONS:
             kind = self._inference.comparison(node)
             left, right = (self.value(operand, kind) for operand in node.children)
-            return None if left is None or right is None else self._compare(node, left, right)
+            return None if left is None or right is None else self._compare(node, kind, left, right)
         if (isinstance(node, BinOp) and node.op not in ARITHMETIC) or (isinstance(node, UnaryOp) and node.op == "not"):
             return self._logical(node)
         kind = "str" if isinstance(node, StrOp) else "float"
@@ -106,7 +115,7 @@ class _Interpreter:
                 if isinstance(value, (bool, str, date)):
                     raise TypeError("not a number")
                 value = float(value)
-                return value if math.isfinite(value) else None
+                return None if math.isnan(value) else value
             if want in ("date", "datetime"):
                 return coerce(value, want)
             if want == "decimal" and (isinstance(node, Const) or self._inference.kind(node) == "decimal"):
@@ -125,7 +134,9 @@ class _Interpreter:
         found = f"{shown(value)} ({type(value).__name__})"
         raise ExpressionTypeError(f"{shown(node)}: expected {wanted}, found {found}", node)
 
-    def _compare(self, node: BinOp, left: Any, right: Any) -> bool:
+    def _compare(self, node: BinOp, kind: str, left: Any, right: Any) -> bool:
+        if kind == "json":
+            return alike(left, right) is (node.op == "==")
         if isinstance(left, Decimal) and isinstance(right, float):
             left = float(left)
         elif isinstance(left, float) and isinstance(right, Decimal):
@@ -155,6 +166,10 @@ def _modulo(x: float, y: float) -> float | None:
     return None if y == 0 else x - y * (x / y // 1.0)
 
 
+def _round(x: float) -> float | None:
+    return round(x) + 0.0 if math.isfinite(x) else None
+
+
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "+": lambda x, y: x + y,
     "-": lambda x, y: x - y,
@@ -173,9 +188,9 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "sqrt": lambda x: None if x < 0 else math.sqrt(x),
     "log": lambda x: None if x <= 0 else math.log(x),
     "exp": lambda x: None if x > EXP_LIMIT else math.exp(x),
-    "ceil": lambda x: math.ceil(x) + 0.0,
-    "floor": lambda x: math.floor(x) + 0.0,
-    "round": lambda x, places=None: round(x) + 0.0 if places is None else round_places(x, int(places)),
+    "ceil": lambda x: math.ceil(x) + 0.0 if math.isfinite(x) else None,
+    "floor": lambda x: math.floor(x) + 0.0 if math.isfinite(x) else None,
+    "round": lambda x, places=None: _round(x) if places is None else round_places(x, int(places)),
     "min": lambda *values: min(values),
     "max": lambda *values: max(values),
     "length": len,

@@ -65,7 +65,7 @@ def declared(annotation: object) -> Declared:
     """Return what an annotation, such as `float | None`, or the name of a kind tells about a field.
 
     Raises:
-        TypeError: The text is not the name of a kind.
+        TypeError: It is no annotation, or the text is not the name of a kind.
 
     Example:
         >>> declared(float | None)
@@ -79,6 +79,8 @@ def declared(annotation: object) -> Declared:
         if annotation not in _NAMES:
             raise TypeError(f"{annotation!r} is not a kind of value: use one of {', '.join(sorted(_NAMES))}")
         return Declared(annotation)
+    if isinstance(annotation, typing.NewType):
+        return declared(annotation.__supertype__)
     origin = typing.get_origin(annotation)
     if origin is typing.Annotated:
         return declared(typing.get_args(annotation)[0])
@@ -103,6 +105,8 @@ def _kind_of_class(annotation: object) -> str:
         for base in annotation.__mro__:
             if base in _KINDS:
                 return _KINDS[base]
+    elif isinstance(annotation, (int, float, bytes, list, tuple, dict, set)):
+        raise TypeError(f"{annotation!r} is not a type: use an annotation such as float | None, or the name of a kind")
     return "json"
 
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from reactive.expr.base import Expr
-    from reactive.expr.nodes import BinOp, IsNull, StrOp, UnaryOp
+    from reactive.expr.nodes import BinOp, Func, IsNull, StrOp, UnaryOp
 
 __all__ = ["Operators"]
 
@@ -24,6 +24,7 @@ class Operators:
         # Given by Expr, which knows the nodes.
         def _binary(self, op: str, left: Any, right: Any) -> BinOp: ...
         def _unary(self, op: str) -> UnaryOp: ...
+        def _function(self, name: str, *arguments: Any) -> Func: ...
         def _string(self, op: str, *arguments: Any) -> StrOp: ...
         def _is_null(self) -> IsNull: ...
 
@@ -71,6 +72,15 @@ class Operators:
 
     def __abs__(self) -> UnaryOp:
         return self._unary("abs")
+
+    def __round__(self, places: int | None = None) -> Func:
+        return self._function("round", *(() if places is None else (places,)))
+
+    def __floor__(self) -> Func:
+        return self._function("floor")
+
+    def __ceil__(self) -> Func:
+        return self._function("ceil")
 
     def __gt__(self, other: Any) -> BinOp:
         return self._binary(">", self, other)

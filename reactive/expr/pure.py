@@ -155,7 +155,7 @@ class _Pure:
         if isinstance(value, str):
             return _Code(string_literal(value), atom=True)
         if isinstance(value, datetime):
-            return _Code(f"%{value.strftime('%Y-%m-%dT%H:%M:%S')}.{value.microsecond:06d}+0000", atom=True)
+            return _Code(f"%{value.replace(tzinfo=None).isoformat(timespec='microseconds')}+0000", atom=True)
         if isinstance(value, date):
             return _Code(f"%{value.isoformat()}", atom=True)
         kind = want or self._inference.kind(node)

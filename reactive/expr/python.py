@@ -20,7 +20,7 @@ from reactive.expr.inference import Inference
 from reactive.expr.interpret import interpret, power, round_places
 from reactive.expr.nodes import Field
 from reactive.expr.python_source import Emitter
-from reactive.expr.values import coerce, row_of
+from reactive.expr.values import alike, coerce, row_of
 
 __all__ = ["compile_function", "source_of"]
 
@@ -114,6 +114,7 @@ def _factory(source: str) -> Callable[..., Callable[[Any], Any]]:
         "round_places": round_places,
         "join": "".join,
         "boolean": _boolean,
+        "alike": alike,
         "coerce": coerce,
         "date": date,
         "datetime": datetime,

@@ -8,7 +8,7 @@ arithmetic is one line of tests and one of sums.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reactive.expr.base import Expr
@@ -33,6 +33,8 @@ class _Code:
         unchecked: Whether the text may be infinite or NaN. Sums and products stay so once they are, so that one check
             at the end of a chain of them does.
         is_name: Whether the text is a local name or constant, which may stand more than once.
+        from_row: Whether the text is the name of a field that may hold a NaN, which counts as null.
+        infinite: Whether the text may be an infinity that came with the row.
     """
 
     text: str
@@ -40,6 +42,8 @@ class _Code:
     is_float: bool = False
     unchecked: bool = False
     is_name: bool = False
+    from_row: bool = False
+    infinite: bool = False
 
 
 class Emitter:
@@ -59,6 +63,8 @@ class Emitter:
         code = self.emit(expr, None, root=True)
         # By subscript, which is twice as fast as get(); a missing key raises, and that row is computed again.
         lines = [f"f{name[1:]} = row[{name}]" for name in self._fields.values()]
+        if code.from_row:
+            code = self._checked(code)
         if code.guards:
             lines += [f"if {' or '.join(code.guards)}:", "    return None"]
         if code.unchecked:
@@ -91,7 +97,9 @@ class Emitter:
         return name
 
     def _checked(self, code: _Code) -> _Code:
-        """Return a value that is finite, or null."""
+        """Return a value that is finite, or null; an infinity that came with the row stays."""
+        if code.from_row:
+            return replace(code, guards=(*code.guards, f"{code.text} != {code.text}"), from_row=False)
         if not code.unchecked:
             return code
         local = self._new()
@@ -105,7 +113,8 @@ class Emitter:
         if code.is_name:
             return code
         local = self._new()
-        return _Code(local, (*code.guards, f"({local} := {code.text}) {always_false}"), code.is_float, is_name=True)
+        guard = f"({local} := {code.text}) {always_false}"
+        return _Code(local, (*code.guards, guard), code.is_float, is_name=True, infinite=code.infinite)
 
     def _nullable(self, code: _Code) -> str:
         """Return an expression that is None where the value is null."""
@@ -119,15 +128,15 @@ class Emitter:
         if code.is_float:
             return code
         # Exact for every double, a quarter of the time of float(), and an error for what is not a number.
-        return _Code(f"{code.text} * 1.0", code.guards, True)
+        return replace(code, text=f"{code.text} * 1.0", is_float=True, is_name=False)
 
     @staticmethod
     def _guards(codes: Sequence[_Code]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(guard for code in codes for guard in code.guards))
 
-    def _from_nullable(self, text: str, is_float: bool) -> _Code:
+    def _from_nullable(self, text: str, is_float: bool, infinite: bool = False) -> _Code:
         local = self._new()
-        return _Code(local, (f"({local} := {text}) is None",), is_float, is_name=True)
+        return _Code(local, (f"({local} := {text}) is None",), is_float, is_name=True, infinite=infinite)
 
     # Nodes.
 
@@ -135,7 +144,7 @@ class Emitter:
         """Return the code of a node whose place asks for a kind of value."""
         function = None if root else self._functions.get(id(node))
         if function is not None:
-            code = self._from_nullable(f"{self._argument('k', function)}(row)", False)
+            code = self._from_nullable(f"{self._argument('k', function)}(row)", False, infinite=True)
             return self._float(code) if want == "float" else code
         if isinstance(node, Field):
             return self._field(node, want)
@@ -174,7 +183,8 @@ class Emitter:
         if (kind or want) in _COERCED:
             name, type_name = kind or want, _COERCED[kind or want or ""]
             return _Code(f"({local} if type({local}) is {type_name} else coerce({local}, '{name}'))", guards)
-        return _Code(local, guards, is_name=True)
+        may_be_odd = kind == "float" or (kind is None and want in (None, "float", "int", "json"))
+        return _Code(local, guards, is_name=True, from_row=may_be_odd, infinite=may_be_odd)
 
     def _const(self, node: Const, want: str | None) -> _Code:
         value = node.value
@@ -194,6 +204,8 @@ class Emitter:
             local = self._new()
             guard = f"({local} := power({left.text}, {right.text})) is None"
             return _Code(local, (*self._guards((left, right)), guard), True, is_name=True)
+        # A NaN is found where the result is checked.
+        left, right = replace(left, from_row=False), replace(right, from_row=False)
         if node.op in ("/", "%"):
             constant = isinstance(node.right, Const) and node.right.value
             right = self._named(right, "== 0.0")
@@ -213,43 +225,56 @@ class Emitter:
             return self._logical(node)
         code = self.emit(node.operand, "float")
         text = f"(-{self._float(code).text})" if node.op == "neg" else f"abs({self._float(code).text})"
-        return _Code(text, code.guards, True, code.unchecked)
+        return _Code(text, code.guards, True, code.unchecked or code.infinite)
 
     def _function(self, node: Func) -> _Code:
         if node.name in ("min", "max"):
             return self._extreme(node)
-        operand = self._named(self._float(self.emit(node.children[0], "float")))
-        x, guards = operand.text, operand.guards
+        operand = self._named(self._float(self._checked(self.emit(node.children[0], "float"))))
+        x, guards, unchecked = operand.text, operand.guards, operand.infinite
         if node.name == "sqrt":
-            return _Code(f"sqrt({x})", (*guards, f"{x} < 0.0"), True)
+            return _Code(f"sqrt({x})", (*guards, f"{x} < 0.0"), True, unchecked)
         if node.name == "log":
-            return _Code(f"log({x})", (*guards, f"{x} <= 0.0"), True)
+            return _Code(f"log({x})", (*guards, f"{x} <= 0.0"), True, unchecked)
         if node.name == "exp":
             return _Code(f"exp({x})", (*guards, f"{x} > {EXP_LIMIT!r}"), True)
         if len(node.children) == 2:
             places = node.children[1]
             assert isinstance(places, Const)
-            return _Code(f"round_places({x}, {self._argument('c', places.value)})", guards, True)
-        # An infinity would not get through the guard, and adding 0.0 turns -0.0 into 0.0.
+            call = f"round_places({x}, {self._argument('c', places.value)})"
+            if not unchecked:
+                return _Code(call, guards, True)
+            rounded = self._from_nullable(call, True)
+            return replace(rounded, guards=(*guards, *rounded.guards))
+        # Adding 0.0 turns -0.0 into 0.0. To round an infinity is an error, and that row computed again.
         text = {"floor": f"({x} // 1.0 + 0.0)", "ceil": f"(0.0 - -{x} // 1.0)", "round": f"(round({x}) + 0.0)"}
-        return _Code(text[node.name], guards, True)
+        return _Code(text[node.name], guards, True, unchecked)
 
     def _extreme(self, node: Func) -> _Code:
-        best, *others = (self._named(self._float(self.emit(operand, "float"))) for operand in node.children)
+        best, *others = (self._named(self._checked(self.emit(operand, "float"))) for operand in node.children)
         sign = "<=" if node.name == "min" else ">="
         for other in others:
-            text = f"({best.text} if {best.text} {sign} {other.text} else {other.text})"
-            local = self._new()
-            # The test is false for every number; it stands there to give the result a name.
-            guard = f"({local} := {text}) is None"
-            best = _Code(local, (*self._guards((best, other)), guard), True, is_name=True)
-        return best
+            best = self._named(best)
+            best = _Code(
+                f"({best.text} if {best.text} {sign} {other.text} else {other.text})",
+                self._guards((best, other)),
+                best.is_float and other.is_float,
+                infinite=best.infinite or other.infinite,
+            )
+        best = self._float(best)
+        return replace(best, unchecked=best.infinite, infinite=False)
 
-    def _comparison(self, node: BinOp) -> _Code:
+    def _comparison(self, node: BinOp, *, null_is_false: bool = False) -> _Code:
         kind = self._inference.comparison(node)
         # Unless one of them is exact, numbers of which nothing is known compare in Python as they are.
         want = None if kind == "decimal" and "decimal" not in map(self._inference.kind, node.children) else kind
-        left, right = (self._checked(self.emit(operand, want)) for operand in node.children)
+        left, right = (self.emit(operand, want) for operand in node.children)
+        if null_is_false and node.op != "!=":
+            # With a NaN every comparison but this one is false.
+            left, right = replace(left, from_row=False), replace(right, from_row=False)
+        left, right = self._checked(left), self._checked(right)
+        if kind in ("json", "str") and node.op in ("==", "!="):
+            return self._equality(node, kind, self._named(left), self._named(right))
         if kind == "float":
             constants = [operand.value for operand in node.children if isinstance(operand, Const)]
             if not any(value is not None and value == value // 1 and abs(value) < EXACT_BELOW for value in constants):
@@ -258,6 +283,18 @@ class Emitter:
                 codes = zip((left, right), kinds, strict=True)
                 left, right = (code if known == "float" else self._float(code) for code, known in codes)
         return _Code(f"({left.text} {node.op} {right.text})", self._guards((left, right)))
+
+    def _equality(self, node: BinOp, kind: str, left: _Code, right: _Code) -> _Code:
+        """Compare as Python does where that tells what is meant: members of an Enum, and True and 1, need more."""
+        if kind == "json":
+            test = f"type({left.text}) is type({right.text})"
+        else:
+            sides = zip(node.children, (left, right), strict=True)
+            names = [code.text for operand, code in sides if not isinstance(operand, (Const, StrOp))]
+            test = " and ".join(f"type({name}) is str" for name in names) or "True"
+        usual, unusual = f"{left.text} {node.op} {right.text}", f"alike({left.text}, {right.text})"
+        text = f"({usual} if {test} else {'not ' * (node.op == '!=')}{unusual})"
+        return _Code(text, self._guards((left, right)))
 
     def _logical(self, node: Expr) -> _Code:
         operands = [self._checked(self.emit(operand, "bool")) for operand in node.children]
@@ -286,7 +323,10 @@ class Emitter:
                 return f"({self._truth(node.left, value)} {word} {self._truth(node.right, value)})"
             if isinstance(node, UnaryOp) and node.op == "not":
                 return self._truth(node.operand, not value)
-        code = self._checked(self.emit(node, "bool"))
+        if isinstance(node, BinOp) and node.op in COMPARISONS and id(node) not in self._functions:
+            code = self._comparison(node, null_is_false=value)
+        else:
+            code = self._checked(self.emit(node, "bool"))
         text = code.text if value else f"not {code.text}"
         return f"(not ({' or '.join(code.guards)}) and {text})" if code.guards else f"({text})"
 
@@ -302,8 +342,11 @@ class Emitter:
             branches = [self._float(branch) for branch in branches]
         then, otherwise = (self._nullable(branch) for branch in branches)
         is_float = all(branch.is_float for branch in branches)
+        infinite = any(branch.infinite for branch in branches)
         text = f"({then} if {condition} else {otherwise})"
-        return self._from_nullable(text, is_float) if self._guards(branches) else _Code(text, (), is_float)
+        if self._guards(branches):
+            return self._from_nullable(text, is_float, infinite)
+        return _Code(text, (), is_float, infinite=infinite)
 
     def _coalesce(self, node: Coalesce, want: str | None) -> _Code:
         kind = self._common(node, want)
@@ -315,8 +358,10 @@ class Emitter:
             local = self._new()
             parts.append(f"{local} if ({local} := {self._nullable(code)}) is not None else ")
         text = f"({''.join(parts)}{self._nullable(codes[-1])})"
-        is_float = all(code.is_float for code in codes)
-        return self._from_nullable(text, is_float) if codes[-1].guards else _Code(text, (), is_float)
+        is_float, infinite = all(code.is_float for code in codes), any(code.infinite for code in codes)
+        if codes[-1].guards:
+            return self._from_nullable(text, is_float, infinite)
+        return _Code(text, (), is_float, infinite=infinite)
 
     def _string(self, node: StrOp, want: str | None) -> _Code:
         codes = [self.emit(operand, "str") for operand in node.children]

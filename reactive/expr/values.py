@@ -11,7 +11,7 @@ from uuid import UUID
 
 from reactive.errors import UnknownFieldError
 
-__all__ = ["coerce", "plain", "row_of", "same_value"]
+__all__ = ["alike", "coerce", "plain", "row_of", "same_value"]
 
 
 def row_of(context: Any, names: Sequence[str]) -> dict[str, Any]:
@@ -78,11 +78,28 @@ def coerce(value: Any, kind: str) -> Any:
     elif kind == "date":
         if isinstance(value, date) and not isinstance(value, datetime):
             return value
-    elif isinstance(value, float):
+    elif isinstance(value, float) and value == value:
         return Decimal(repr(value))
     elif isinstance(value, (int, Decimal)) and not isinstance(value, bool):
         return value
     raise TypeError(f"{value!r} is not a {kind}")
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Say whether two values of any kinds are equal, as they would be in JSON: True is not 1.
+
+    Example:
+        >>> alike(1, 1.0), alike(True, 1), alike(Decimal("0.1"), 0.1)
+        (True, False, True)
+    """
+    one, other = plain(one), plain(other)
+    if isinstance(one, bool) is not isinstance(other, bool):
+        return False
+    if isinstance(one, Decimal) and isinstance(other, float):
+        other = Decimal(repr(other))
+    elif isinstance(one, float) and isinstance(other, Decimal):
+        one = Decimal(repr(one))
+    return bool(one == other)
 
 
 def same_value(one: Any, other: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
-from reactive.expr import Field
+from reactive.expr import Coalesce, Field, Func, If
 from reactive.expr.deephaven import to_filter
 from reactive.expr.inference import Inference
 from tests.property.test_expr_generator import OF_KIND, Expressions, is_stable, random_row, same
@@ -122,6 +123,41 @@ def test_formula_takes_int_and_short_columns_where_nothing_is_declared(deephaven
     expr = Field("a") * 1000 * Field("b") / Field("c")
     found = arrow.to_arrow(table.update([f"E = {expr.to_deephaven()}"])).to_pydict()["E"]
     assert found == [0.0, None, 4294966.0 * 1000 * 3 / 0.5]
+
+
+def test_formulas_take_nan_and_infinity_as_eval_does(deephaven_context: Any) -> None:
+    from deephaven import arrow
+
+    rows = {"x": [math.nan, math.inf, -math.inf, 1.0, None, 200.0], "n": [1, 2, 3, 4, None, 2**60]}
+    x, n = Field("x", float), Field("n", int)
+    expressions = {
+        "More": x > 100,
+        "Other": x != 5,
+        "Same": x == x,
+        "Null": x.is_null(),
+        "First": Coalesce([x, 7.0]),
+        "Chosen": If(x > 0, x, 0.0),
+        "Least": Func("min", x, 0),
+        "Greatest": Func("max", x, n),
+        "Upwards": Func("ceil", x),
+        "Whole": Func("round", x),
+        "Cents": Func("round", x, 2),
+        "Root": Func("sqrt", x),
+        "Negative": -x,
+        "Absolute": abs(x),
+        "Inverse": 1 / x,
+        "Rest": 5 % x,
+        "Power": 2**x,
+        "Zeroth": x**0,
+    }
+    table = arrow.to_table(pa.table({name: pa.array(values) for name, values in rows.items()}))
+    table = table.update([f"{name} = {expr.to_deephaven()}" for name, expr in expressions.items()])
+    found = arrow.to_arrow(table).to_pydict()
+    for name, expr in expressions.items():
+        expected = [expr.eval({"x": x, "n": n}) for x, n in zip(*rows.values(), strict=True)]
+        # Infinity has no difference from itself.
+        expected = [None, None, None, *expected[3:]] if name == "Same" else expected
+        assert repr(found[name]) == repr(expected), name
 
 
 def test_condition_filters_a_table(deephaven_context: Any) -> None:

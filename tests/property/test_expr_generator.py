@@ -56,14 +56,21 @@ VALUES: dict[str, list[Any]] = {
 }  # fmt: skip
 
 
-def random_row(source: random.Random) -> dict[str, Any]:
-    """Return a row of the schema: a fifth of its values null, the others extremes or ordinary numbers."""
+def random_row(source: random.Random, *, feed: bool = False) -> dict[str, Any]:
+    """Return a row of the schema: a fifth of its values null, the others extremes or ordinary numbers.
+
+    Args:
+        source: What to draw from.
+        feed: Whether NaN and infinities are among the doubles, as a feed may send them and the store never holds them.
+    """
     row = {}
     for kind, names in OF_KIND.items():
         for name in names:
             value = source.choice(VALUES[kind])
             if kind == "float" and source.random() < 0.5:
                 value = round(source.uniform(-50, 50), source.randrange(4))
+            if kind == "float" and feed and source.random() < 0.2:
+                value = source.choice((math.nan, math.inf, -math.inf))
             row[name] = None if source.random() < 0.2 else value
     return row
 
@@ -202,9 +209,9 @@ def perturbed(factor: float) -> Iterator[None]:
     def off(function: Callable[..., Any]) -> Callable[..., Any]:
         def compute(*operands: Any) -> Any:
             value = function(*operands)
-            # Whole powers and the like are exact everywhere, as long as a double holds every whole number.
-            exact = value is None or (value == math.floor(value) and abs(value) < EXACT_BELOW)
-            return value if exact else value * factor
+            # Whole powers of whole numbers are exact everywhere, as long as a double holds every whole number.
+            exact = all(number == number // 1 and abs(number) < EXACT_BELOW for number in (*operands, value or 0.0))
+            return value if value is None or exact else value * factor
 
         return compute
 

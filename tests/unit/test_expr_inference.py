@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum, IntEnum
-from typing import Annotated, Any, Literal, Optional
+from typing import Annotated, Any, Literal, NewType, Optional
 from uuid import UUID
 
 import pytest
@@ -50,6 +50,7 @@ class Mixed(Enum):
         (Optional[str], "str", True),  # noqa: UP045
         (int | str, "json", False),
         (Annotated[float, "USD"], "float", False),
+        (NewType("Price", float), "float", False),
         (Literal["BUY", "SELL"], "str", False),
         (list[str], "json", False),
         (dict[str, int], "json", False),

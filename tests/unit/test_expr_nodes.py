@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -42,6 +43,10 @@ class Side(Enum):
         (-x, "UnaryOp('neg', Field('x'))"),
         (+x, "Field('x')"),
         (abs(x), "UnaryOp('abs', Field('x'))"),
+        (round(x), "Func('round', Field('x'))"),
+        (round(x, 2), "Func('round', Field('x'), Const(2))"),
+        (math.floor(x), "Func('floor', Field('x'))"),
+        (math.ceil(x), "Func('ceil', Field('x'))"),
         (x > 1, "BinOp('>', Field('x'), Const(1))"),
         (1 > x, "BinOp('<', Field('x'), Const(1))"),  # noqa: SIM300
         (x <= 1, "BinOp('<=', Field('x'), Const(1))"),
@@ -106,6 +111,12 @@ def test_const_keeps_a_plain_value(value: object, kept: object) -> None:
         ("\ud800", "lone surrogate"),
         ([1], r"not \[1\] \(list\)"),
         (object, "type"),
+        (10**4001, "at most 4,000 digits"),
+        (-(10**4200), "at most 4,000 digits"),
+        (Decimal("1E-999999999"), "at most 4,000 digits"),
+        (Decimal("1E+999999999"), "at most 4,000 digits"),
+        (datetime.max.replace(tzinfo=timezone(timedelta(hours=-1))), "outside the years 1 to 9999"),
+        (datetime.min.replace(tzinfo=timezone(timedelta(hours=1))), "outside the years 1 to 9999"),
     ],
 )
 def test_const_refuses_what_no_target_can_hold(value: object, message: str) -> None:
@@ -117,6 +128,12 @@ def test_const_refuses_what_no_target_can_hold(value: object, message: str) -> N
 def test_field_refuses_what_is_no_name(name: Any) -> None:
     with pytest.raises(ExpressionError):
         Field(name)
+
+
+@pytest.mark.parametrize("kind", [5, "number", ["float"], 1.5])
+def test_field_refuses_what_is_no_type(kind: Any) -> None:
+    with pytest.raises(TypeError, match=r"is not a (type|kind of value)"):
+        Field("x", kind)
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,79 @@ def test_eval_takes_numpy_scalars(value: Any) -> None:
     assert (x > 1).eval({"x": value}) == True  # noqa: E712
 
 
+NAN, INF = math.nan, math.inf
+
+
+@pytest.mark.parametrize(
+    ("expr", "row", "expected"),
+    [
+        (x, {"x": NAN}, None),
+        (x.is_null(), {"x": NAN}, True),
+        (x > 1, {"x": NAN}, None),
+        (~(x > 1), {"x": NAN}, None),
+        (x != 1, {"x": NAN}, None),
+        (x == y, {"x": NAN, "y": NAN}, None),
+        (x < y, {"x": 1.0, "y": NAN}, None),
+        (If(x > 1, 1, 2), {"x": NAN}, 2),
+        (If(~(x > 1), 1, 2), {"x": NAN}, 2),
+        (If(x != 1, 1, 2), {"x": NAN}, 2),
+        (Coalesce([x, 7]), {"x": NAN}, 7),
+        (x > Decimal("1.5"), {"x": NAN}, None),
+        (x == Decimal("1.5"), {"x": NAN}, None),
+        (Func("max", x, 0), {"x": NAN}, None),
+        (Func("min", 0, y, x), {"x": NAN, "y": -1}, None),
+        (x**0, {"x": NAN}, None),
+        (1 / x, {"x": NAN}, None),
+        (Func("floor", x), {"x": NAN}, None),
+        (Field("x", float), {"x": NAN}, None),
+        (x > 1, {"x": INF}, True),
+        (x == y, {"x": INF, "y": INF}, True),
+        (1 / x, {"x": INF}, 0.0),
+        (Func("max", x, 0), {"x": INF}, None),
+        (Func("min", x, 5), {"x": INF}, 5.0),
+        (Func("ceil", x), {"x": INF}, None),
+        (Func("round", x), {"x": INF}, None),
+        (Func("round", x, 2), {"x": INF}, None),
+        (Func("round", x, 2).is_null(), {"x": INF}, True),
+        (Func("sqrt", x), {"x": INF}, None),
+        (Func("exp", x), {"x": -INF}, 0.0),
+        (-x, {"x": INF}, None),
+        (abs(If(f, x, y)), {"f": True, "x": -INF}, None),
+        (x - y, {"x": INF, "y": INF}, None),
+    ],
+)
+def test_nan_in_a_row_is_null_and_what_is_infinite_comes_of_nothing(
+    expr: Expr, row: dict[str, Any], expected: Any
+) -> None:
+    assert expr.eval(row) == expected
+    assert type(expr.eval(row)) is type(expected)
+    names = sorted(row)
+    columns = expr.eval_columns({name: np.array([row[name]]) for name in names})
+    assert (None if columns.mask[0] else columns[0]) == expected
+
+
+def test_eval_of_a_dict_takes_enums_and_tells_true_from_one() -> None:
+    class Side(Enum):
+        BUY = "B"
+
+    class Level(Enum):
+        HIGH = 1
+
+    reference = UUID(int=7)
+    assert (x == Side.BUY).eval({"x": Side.BUY}) is True
+    assert (x != Side.BUY).eval({"x": Side.BUY}) is False
+    assert (x == "S").eval({"x": Side.BUY}) is False
+    assert (x == y).eval({"x": Side.BUY, "y": "B"}) is True
+    assert (x == str(reference)).eval({"x": reference}) is True
+    assert (x < "C").eval({"x": Side.BUY}) is True
+    assert (x + 1).eval({"x": Level.HIGH}) == 2.0
+    assert (x == y).eval({"x": True, "y": 1}) is False
+    assert (x != y).eval({"x": True, "y": 1}) is True
+    assert (x == y).eval({"x": 1, "y": 1.0}) is True
+    assert (x == y).eval({"x": Decimal("0.1"), "y": 0.1}) is True
+    assert (x == y).eval({"x": [1], "y": [1]}) is True
+
+
 @pytest.mark.parametrize(
     ("expr", "row", "message"),
     [

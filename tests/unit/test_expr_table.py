@@ -160,10 +160,13 @@ def test_deephaven_refuses_names_that_no_column_has(name: str) -> None:
     ("expr", "formula"),
     [
         (x + y * 2, "replaceIfNonFinite(((double)x + ((double)y * 2.0)), NULL_DOUBLE)"),
-        (Func("max", x, 0), "(-java.lang.Math.min((-((double)x)), (-(0.0))))"),
+        (Func("max", x, 0), "replaceIfNonFinite((-java.lang.Math.min((-((double)x)), (-(0.0)))), NULL_DOUBLE)"),
         (If(x > y, "A", s), '((!isNull(x) && !isNull(y) && x > y) ? "A" : s)'),
-        (If(x > 5, "A", s), '((((double)x - 5.0 + 0.0) > 0) ? "A" : s)'),
-        (Coalesce([x, 0]) / y, "replaceIfNonFinite((replaceIfNull((double)x, 0.0) / (double)y), NULL_DOUBLE)"),
+        (If(x > 5, "A", s), '(((replaceIfNaN((double)x, NULL_DOUBLE) - 5.0 + 0.0) > 0) ? "A" : s)'),
+        (
+            Coalesce([x, 0]) / y,
+            "replaceIfNonFinite((replaceIfNull(replaceIfNaN((double)x, NULL_DOUBLE), 0.0) / (double)y), NULL_DOUBLE)",
+        ),
     ],
 )
 def test_deephaven_form(expr: Expr, formula: str) -> None:
@@ -171,6 +174,6 @@ def test_deephaven_form(expr: Expr, formula: str) -> None:
 
 
 def test_deephaven_filter_takes_conditions_only() -> None:
-    assert to_filter(~(x > 5) & f) == "(((5.0 - (double)x + 0.0) >= 0) && (!isNull(f) && f))"
+    assert to_filter(~(x > 5) & f) == "(((5.0 - replaceIfNaN((double)x, NULL_DOUBLE) + 0.0) >= 0) && (!isNull(f) && f))"
     with pytest.raises(ExpressionTypeError, match="is float, not a condition"):
         to_filter(x + 1)
