@@ -56,7 +56,7 @@ def auto_persist_effect(graph: Graph, node_id: str, client: Client, obj: Any) ->
 
     If somebody else has written meanwhile, the entity is read again, what they changed is taken into the graph, and
     what changed here is saved on top of it; a field that both have changed keeps the value from here, with a warning. A
-    save that fails is logged as an error, and made good with the next change.
+    save that fails is logged and kept as the effect's `error`; the next change makes it good, or its `repeat()`.
 
     Args:
         graph: The graph.
@@ -65,7 +65,7 @@ def auto_persist_effect(graph: Graph, node_id: str, client: Client, obj: Any) ->
         obj: The object that is saved; usually the one that the node tracks.
 
     Returns:
-        The effect, for `graph.remove_effect`.
+        The effect: `remove()` ends the saving.
 
     Example:
         >>> auto_persist_effect(graph, node, client, position)

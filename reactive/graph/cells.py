@@ -10,12 +10,15 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reactive.errors import ComputationError, CycleError, GraphError, shown
 from reactive.expr import Expr
 from reactive.expr.values import plain, same_value
 from reactive.graph.reductions import Reduction, reduction_of
+
+if TYPE_CHECKING:
+    from reactive.graph.propagation import Propagation
 
 __all__ = [
     "Cell",
@@ -64,18 +67,21 @@ class Effect:
 
     Attributes:
         name: What it is called with, beside the value.
+        error: What the callback raised when it was last called; None if it returned.
     """
 
-    __slots__ = ("_callback", "_last", "_remove", "name", "queued")
+    __slots__ = ("_callback", "_graph", "_last", "_owner", "error", "name", "queued")
 
-    def __init__(self, name: str, callback: Callable[[str, Any], object], remove: Callable[[Effect], None]) -> None:
-        """Take the callback, which has seen no value yet."""
+    def __init__(self, name: str, callback: Callable[[str, Any], object], graph: Propagation, owner: Cell | Node):
+        """Take the callback, which has seen no value yet, and what it belongs to."""
         require_callable(callback, f"the effect on {name}")
         self.name = name
+        self.error: Exception | None = None
         self.queued = False
         self._callback = callback
         self._last: Any = self
-        self._remove = remove
+        self._graph = graph
+        self._owner = owner
 
     def is_due(self, value: Any) -> bool:
         """Say whether a value differs from the one last delivered, and remember it."""
@@ -84,13 +90,26 @@ class Effect:
         self._last = value
         return True
 
+    def forget(self) -> None:
+        """Remember no value, so that whichever comes next is due."""
+        self._last = self
+
     def run(self, value: Any) -> None:
         """Call back."""
-        self._callback(self.name, value)
+        try:
+            self._callback(self.name, value)
+        except Exception as error:
+            self.error = error
+            raise
+        self.error = None
+
+    def repeat(self) -> None:
+        """Call back once more with the present value, as after a failure; `error` tells how it went."""
+        self._graph._repeat(self._owner, self)
 
     def remove(self) -> None:
         """Stop calling back."""
-        self._remove(self)
+        self._graph._remove(self._owner, self)
 
 
 class Cell(ABC):

@@ -272,8 +272,8 @@ class ReactiveGraph(Propagation):
     def effect(self, node_id: str, name: str, callback: Callable[[str, Any], object]) -> Effect:
         """Call a function with a name and value: now, and whenever the value has changed.
 
-        An exception of the callback is logged and stops nothing else. While the value cannot be computed, the callback
-        is not called. It is no coroutine function: to go on in an event loop, let it call `loop.call_soon_threadsafe`.
+        An exception of the callback is logged and stops nothing else. While the value cannot be computed, it is not
+        called. It is no coroutine function: to go on in an event loop, let it call `loop.call_soon_threadsafe`.
 
         Args:
             node_id: The node.
@@ -297,7 +297,7 @@ class ReactiveGraph(Propagation):
             return self._watch(self._result(name), name, callback)
 
     def node_effect(self, node_id: str, callback: Callable[[str, Any], object]) -> Effect:
-        """Call a function with a node's identifier and object: now, and once after each change of any of its fields.
+        """Call a function with a node's identifier and object: now, and after each change of its fields.
 
         Changes made meanwhile by other effects are taken together.
 
@@ -307,8 +307,7 @@ class ReactiveGraph(Propagation):
         """
         with self._change():
             node = self._node(node_id)
-            effect = Effect(node_id, callback, lambda effect: self._remove(node, effect))
-            node.effects = added(node.effects, effect)
+            node.effects = added(node.effects, effect := Effect(node_id, callback, self, node))
             self._enqueue_node(node)
             return effect
 
@@ -358,7 +357,7 @@ class ReactiveGraph(Propagation):
             changes: Fields and values by node.
 
         Yields:
-            What has `get`, `get_field` and `get_group` like the graph.
+            What has `get`, `get_field` and `get_group`.
 
         Raises:
             UnknownFieldError: An object has no such field.
@@ -373,7 +372,7 @@ class ReactiveGraph(Propagation):
             for node_id, values in changes.items():
                 for field in values:
                     self._settable(self._node(node_id), field)
-        # Not under the lock: whoever looks may take his time, and may change the graph meanwhile.
+        # Not under the lock: whoever looks may take his time.
         yield Scenario(self, changes)
 
     def explain(self, node_id: str, name: str | None = None) -> str:

@@ -259,7 +259,7 @@ class Propagation:
             self._queue.append(((self._round or 0) + 1, "a signal", lambda: _publish(signals)))
 
     def _watch(self, cell: Cell, name: str, callback: Callable[[str, Any], object]) -> Effect:
-        effect = Effect(name, callback, lambda effect: self._remove(cell, effect))
+        effect = Effect(name, callback, self, cell)
         cell.effects = added(cell.effects, effect)
         if cell.dirty:
             self._evaluate(cell)
@@ -270,6 +270,19 @@ class Propagation:
     def _remove(self, owner: Cell | Node, effect: Effect) -> None:
         with self._change(ending=True):
             owner.effects.pop(effect, None)
+
+    def _repeat(self, owner: Cell | Node, effect: Effect) -> None:
+        with self._change():
+            if effect not in owner.effects:
+                raise GraphError(f"the effect on {effect.name} has been removed")
+            if isinstance(owner, Node):
+                self._enqueue_node(owner)
+                return
+            if owner.dirty:
+                self._evaluate(owner)
+            if owner.error is None:
+                effect.forget()
+                self._enqueue(owner.effects, effect, owner.value)
 
     def _enqueue(self, effects: dict[Effect, None], effect: Effect, value: Any) -> None:
         if effect.is_due(value):

@@ -11,9 +11,7 @@ from typing import Any
 
 import pytest
 
-from reactive.errors import (
-    CycleError,
-)
+from reactive.errors import CycleError, GraphError
 from tests.unit.positions import Calls, book
 
 
@@ -75,6 +73,29 @@ def test_effect_that_raises_is_logged_and_stops_nothing(caplog: pytest.LogCaptur
     assert calls.values == [1000.0, 1100.0]
     assert "the effect on mv failed" in caplog.text
     assert "cannot take 1100.0" in caplog.text
+
+
+def test_effect_keeps_its_error_and_can_be_repeated() -> None:
+    graph, (node,) = book(10.0)
+    calls, failing = Calls(), [True]
+
+    def save(name: str, value: Any) -> None:
+        if failing[0]:
+            raise ConnectionError("gone")
+        calls(name, value)
+
+    effects = [graph.effect(node, "mv", save), graph.node_effect(node, save)]
+    assert [str(effect.error) for effect in effects] == ["gone", "gone"]
+    failing[0] = False
+    for effect in effects:
+        effect.repeat()
+    assert calls == [("mv", 1000.0), (node, graph.tracked(node))]
+    assert [effect.error for effect in effects] == [None, None]
+    graph.update(node, "symbol", "X")
+    assert len(calls) == 3
+    effects[0].remove()
+    with pytest.raises(GraphError, match="the effect on mv has been removed"):
+        effects[0].repeat()
 
 
 def test_effects_that_change_the_graph_run_after_one_another() -> None:
