@@ -11,6 +11,7 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["ObjectStoreServer"]
 
 DATABASE = "store"
+ENGINE = "store_engine"
 
 
 class ObjectStoreServer:
@@ -197,6 +199,34 @@ class ObjectStoreServer:
         with closing(self.admin_conn()) as conn:
             return schema.retire(conn, type_name)
 
+    def dbos_url(self, dbname: str | None = None) -> str:
+        """Return where a workflow engine keeps its records, with the login of the engine's own role.
+
+        The role owns the schema `workflow`, reads no entity, and learns from the store only which workflows committed
+        transitions start. Its password is generated once and kept in a file that only the directory's owner reads.
+
+        Args:
+            dbname: The database; the store's own when None.
+
+        Returns:
+            A URL for psycopg, to be kept as secret as a password.
+
+        Raises:
+            StoreError: The server is not running.
+        """
+        where = self.conn_info()
+        assert self._dir is not None
+        with exclusive(self._dir):
+            path = self._dir / "engine.password"
+            if not path.exists():
+                with closing(self.admin_conn()) as conn:
+                    conn.autocommit = True
+                    with conn.cursor() as cursor:
+                        _set_password(cursor, ENGINE, path, "LOGIN")
+            password = path.read_text()
+        query = urlencode({"host": where["host"], "port": where["port"]})
+        return f"postgresql://{ENGINE}:{quote(password, safe='')}@/{quote(dbname or DATABASE, safe='')}?{query}"
+
     def _running(self) -> PostgresServer:
         if self._postgres is None:
             raise StoreError("the server is not running: call start(), or use it as a context manager")
@@ -210,7 +240,8 @@ class ObjectStoreServer:
                 cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
                 if cursor.fetchone():
                     return
-                self._set_admin_password(conn, cursor)
+                assert self._dir is not None
+                _set_password(cursor, SUPERUSER, self._dir / "admin.password")
                 # Users have no business there, and might make tables.
                 cursor.execute("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC")
                 cursor.execute(
@@ -218,13 +249,17 @@ class ObjectStoreServer:
                     " LOCALE_PROVIDER builtin BUILTIN_LOCALE 'PG_UNICODE_FAST'"
                 )
 
-    def _set_admin_password(self, conn: Connection, cursor: Any) -> None:
-        """Give the superuser a random password, kept in a file that only its owner reads."""
-        assert self._dir is not None
-        path = self._dir / "admin.password"
-        path.unlink(missing_ok=True)
-        password = secrets.token_urlsafe(32)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(password)
-        verifier = encrypt_password(password, SUPERUSER, conn, "scram-sha-256")
-        cursor.execute(f"ALTER ROLE {SUPERUSER} PASSWORD %s", (verifier,))
+
+def _set_password(cursor: Any, role: str, path: Path, options: str = "") -> None:
+    """Give a role a random password, kept in a file that only its owner reads.
+
+    The file gets its name last: it never holds a password that the role does not have.
+    """
+    made = path.with_name(f"{path.name}.new")
+    made.unlink(missing_ok=True)
+    password = secrets.token_urlsafe(32)
+    with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(password)
+    verifier = encrypt_password(password, role, cursor.connection, "scram-sha-256")
+    cursor.execute(f"ALTER ROLE {role} {options} PASSWORD %s", (verifier,))
+    made.replace(path)

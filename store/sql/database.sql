@@ -6,13 +6,18 @@
 DO $$
 BEGIN
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO store_user', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO store_user, store_engine', current_database());
 END
 $$
 
 -- name: public_schema_closed
 -- Without it users may make tables and functions in the schema public.
 REVOKE CREATE ON SCHEMA public FROM PUBLIC
+
+-- name: engine_has_its_schema
+-- Without it the workflow engine has nowhere to keep its records, among them pickled objects: whoever could write those
+-- would run code in the engine's process, so nobody but the engine's role reaches this schema.
+CREATE SCHEMA IF NOT EXISTS workflow AUTHORIZATION store_engine; REVOKE ALL ON SCHEMA workflow FROM PUBLIC
 
 -- name: containment_uses_the_index
 -- Without it an equality filter looks through everything that its user may read, not through an index of the values.

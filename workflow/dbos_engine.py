@@ -1,0 +1,458 @@
+"""`DBOSEngine`: workflows kept in PostgreSQL by DBOS Transact. The only module that knows DBOS.
+
+One DBOS workflow, `_entry`, runs every function, which it finds by name. DBOS gives each step its position, records
+outcomes, and refuses those of a run that no longer owns its workflow. What is beside that here: which process takes over
+from a dead one, waiting that can be interrupted, and errors that say what to do.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from dbos import (
+    DBOS,
+    DBOSClient,
+    SetEnqueueOptions,
+    SetWorkflowAttributes,
+    SetWorkflowID,
+    SetWorkflowTimeout,
+    _error,
+)
+from dbos._context import get_local_dbos_context, snapshot_step_context
+from dbos._core import execute_dequeued_workflow
+from typing_extensions import Self
+
+from workflow.database import Database
+from workflow.engine import WorkflowEngine, off_loop
+from workflow.errors import EngineError, UnknownWorkflow, WorkflowConflict, WorkflowError
+from workflow.executors import Executor, TakeOver
+from workflow.handle import POLL, WorkflowHandle
+from workflow.ledger import STATUSES, Ledger
+from workflow.mailbox import Mailbox
+from workflow.outbox import Outbox
+from workflow.payloads import Outcome, RecordedError, digest, outcome_of_error
+from workflow.records import Ended, Queue, Start, WorkflowInfo, WorkflowStatus
+from workflow.report import LaunchReport, Waiting
+from workflow.run import Interrupted, Run, running
+from workflow.sql import script, statements
+from workflow.starting import duplicate_in_queue, require_name, require_same, unknown_queue
+from workflow.watch import Job, Watch
+
+__all__ = ["DBOSEngine", "forget"]
+
+SCHEMA = "workflow"
+BEAT_SECONDS = 5.0
+SWEEP_SECONDS = 1.0
+OWNED_SECONDS = 0.25
+OUTBOX_SECONDS = 1.0
+Sql = statements("executors")
+
+_one = threading.Lock()
+_launched: DBOSEngine | None = None
+
+
+class DBOSEngine(WorkflowEngine):
+    """A workflow engine on PostgreSQL, one a process.
+
+    Args:
+        pg_url: The engine's own login, as `ObjectStoreServer.dbos_url` returns it. Its tables are in the schema
+            `workflow`, and nobody else may read or write them: they hold pickled objects.
+        name: The application, of 3 to 100 lower-case letters, digits, - and _. Engines of one name take over from each
+            other, and must be able to import the same functions.
+        version: Changed where code can no longer go on with workflows that older code began; those wait for an
+            engine of their own version.
+
+    Attributes:
+        report: What was recovered at launch and since, and what waits and why.
+
+    Example:
+        >>> with DBOSEngine(server.dbos_url(), name="desk") as engine:
+        ...     engine.run(order_to_trade, "AAPL", 100, 150.0, "BUY")
+    """
+
+    def __init__(self, pg_url: str, name: str = "workflow", *, version: str = "1") -> None:
+        """Connect nothing before `launch`."""
+        require_name(name, version)
+        self._url = pg_url
+        self._name = name
+        self._queues: dict[str, Queue] = {}
+        self._executor = Executor.new(name, f"{name}@{version}")
+        self.report = LaunchReport(self._executor.executor_id)
+        self._runs: dict[Run, str] = {}
+        self._dbos: Any = None
+
+    # ---- life
+
+    def launch(self) -> Self:
+        """Begin: recover what dead processes of this application held, and run what is queued.
+
+        Raises:
+            EngineError: The database cannot be used, or this process runs another engine.
+        """
+        global _launched
+        with _one:
+            if _launched is not None:
+                raise EngineError("this process runs a workflow engine already: destroy() it first, or use that one")
+            _launched = self
+        try:
+            off_loop(self._launch)
+        except BaseException as error:
+            self.destroy()
+            if isinstance(error, Exception) and not isinstance(error, WorkflowError):
+                raise EngineError(f"the engine cannot be launched: {error}") from error
+            raise
+        return self
+
+    def _launch(self) -> None:
+        self._database = Database(self._url)
+        self._database.fetch("SELECT 1")
+        DBOS(
+            config={
+                "name": self._name,
+                "system_database_url": self._url,
+                "dbos_system_schema": SCHEMA,
+                "application_version": self._executor.version,
+                "executor_id": self._executor.executor_id,
+                # A notification's payload would tell every user of the database which workflows there are.
+                "use_listen_notify": False,
+                "log_level": "WARNING",
+            }
+        )
+        from dbos._dbos import _get_dbos_instance
+
+        self._dbos = _get_dbos_instance()
+        DBOS.listen_queues([queue.name for queue in self._queues.values() if queue.consume])
+        self._dbos._registry.get_internal_queue()._polling_interval_sec = POLL
+        self._ledger = Ledger(self._database, self._name)
+        self._mailbox = Mailbox(self._database)
+        DBOS.launch()
+        self._database.script(script("tables"))
+        self._takeover = TakeOver(self._database, self._executor, self._run_claimed)
+        self._takeover.join()
+        for queue in self._queues.values():
+            self._register(queue)
+        self._outbox = Outbox(self._url, self._start, self._note_outbox, self._takeover.settle)
+        self._outbox_job = Job(self._outbox.drain, OUTBOX_SECONDS)
+        self._takeover.sweep(self.report)
+        self._outbox.drain()
+        jobs = [
+            Job(self._takeover.join, BEAT_SECONDS),
+            Job(lambda: self._takeover.sweep(self.report), SWEEP_SECONDS),
+            Job(self._interrupt_lost, OWNED_SECONDS),
+            Job(self._mailbox.look, POLL),
+            self._outbox_job,
+        ]
+        self._watch = Watch(jobs)
+        self._watch.start()
+
+    def destroy(self) -> None:
+        """End. Workflows that run are cut off between two steps, and recovered by the next engine."""
+        global _launched
+        if _launched is not self:
+            return
+        if hasattr(self, "_watch"):
+            self._watch.stop()
+        deadline = time.monotonic() + 10.0
+        for run in list(self._runs):
+            run.interrupted.set()
+        while self._runs and time.monotonic() < deadline:
+            time.sleep(0.01)
+        off_loop(DBOS.destroy)
+        for name in ("_outbox", "_database"):
+            part = getattr(self, name, None)
+            if name == "_database" and hasattr(self, "_takeover"):
+                try:
+                    self._takeover.leave()
+                except Exception:
+                    pass  # those beside us see that this process ends
+            if part is not None:
+                part.close()
+        self._dbos = None
+        with _one:
+            _launched = None
+
+    def wake(self) -> None:
+        """Look into the store's outbox at once."""
+        if hasattr(self, "_watch"):
+            self._watch.hurry(self._outbox_job)
+
+    def _note_outbox(self, subject: str, reason: str) -> None:
+        self._takeover.note(subject, reason)
+        self.report.wait(Waiting(subject, reason.partition(":")[0], reason))
+
+    def _interrupt_lost(self) -> None:
+        """Interrupt the runs that no longer own their workflow: cancelled, or taken over."""
+        runs = dict(self._runs)
+        if runs:
+            ids = [run.workflow_id for run in runs]
+            owners = dict(self._database.fetch(Sql["owned"], {"workflows": ids}))
+            for run, token in runs.items():
+                if owners.get(run.workflow_id) != token:
+                    run.interrupted.set()
+
+    def _require_launched(self) -> None:
+        if _launched is not self or self._dbos is None:
+            raise EngineError("this engine is not launched: call launch(), or use it as a context manager")
+
+    # ---- starting
+
+    def _start(self, start: Start) -> WorkflowHandle:
+        self._require_launched()
+        run = running.get()
+        if run is not None and run.step is not None:
+            # DBOS starts none inside a step. Outside its view of the step, it is a start like any other.
+            return contextvars.Context().run(self._start_plainly, start)
+        return off_loop(lambda: self._start_plainly(start))
+
+    def _start_plainly(self, start: Start) -> WorkflowHandle:
+        target, data = start.target, digest(start.payload)
+        with ExitStack() as options:
+            if start.workflow_id is not None:
+                options.enter_context(SetWorkflowID(start.workflow_id))
+            if start.timeout is not None:
+                options.enter_context(SetWorkflowTimeout(start.timeout))
+            attributes = {"target": target.name, "origin": target.origin, "digest": data}
+            options.enter_context(SetWorkflowAttributes(attributes))
+            arguments = (target.name, target.origin, start.payload)
+            try:
+                if start.queue is None:
+                    made = DBOS.start_workflow(_entry, *arguments)
+                else:
+                    options.enter_context(
+                        SetEnqueueOptions(
+                            deduplication_id=start.deduplication_id,
+                            priority=start.priority,
+                            delay_seconds=start.delay,
+                            app_version=self._executor.version,
+                        )
+                    )
+                    made = DBOS.enqueue_workflow(start.queue, _entry, *arguments)
+            except _error.DBOSQueueDeduplicatedError:
+                raise duplicate_in_queue(start) from None
+            except _error.DBOSUnexpectedStepError as error:
+                run = running.get()
+                assert run is not None
+                raise self._mismatch(run, error.inputs[1], f"start {target.name}", error.inputs[3]) from None
+            except (_error.DBOSWorkflowCancelledError, _error.DBOSWorkflowConflictIDError) as error:
+                raise Interrupted(str(error)) from None
+            except _error.DBOSConflictingWorkflowError as error:
+                raise WorkflowConflict(str(error), workflow_id=start.workflow_id) from None
+        workflow_id, future = made.get_workflow_id(), getattr(made, "future", None)
+        if future is None and start.workflow_id is not None:
+            require_same(start, *self._ledger.started_as(workflow_id))
+        return WorkflowHandle(self, workflow_id, None if future is None else _ended_future(future))
+
+    def _run_claimed(self, workflow_id: str, token: str) -> None:
+        """Run a workflow that this process has claimed from a dead one."""
+        status = self._dbos._sys_db.get_workflow_status(workflow_id)
+        if status is not None:
+            execute_dequeued_workflow(self._dbos, status, token)
+
+    # ---- queues
+
+    def _declare(self, queue: Queue) -> None:
+        self._queues[queue.name] = queue
+        if self._dbos is not None:
+            off_loop(lambda: self._register(queue))
+
+    def _register(self, queue: Queue) -> None:
+        rate = None if queue.rate is None else {"limit": queue.rate[0], "period": queue.rate[1]}
+        if queue.consume and queue.name not in self._dbos._listening_queues:
+            self._dbos._listening_queues.append(queue.name)
+        try:
+            DBOS.register_queue(
+                queue.name,
+                global_concurrency=queue.concurrency,
+                worker_concurrency=queue.worker_concurrency,
+                limiter=rate,  # type: ignore[arg-type]  # a TypedDict of its own
+                polling_interval_sec=POLL,
+                on_conflict="always_update",
+            )
+        except _error.DBOSException as error:
+            raise WorkflowError(f"the queue {queue.name!r} cannot be declared: {error}") from error
+
+    def _queue(self, name: str) -> Queue:
+        queue = self._queues.get(name)
+        if queue is None:
+            raise unknown_queue(name, [*self._queues])
+        return queue
+
+    # ---- inside a workflow
+
+    @contextmanager
+    def _in_our_words(self, run: Run, name: str) -> Iterator[None]:
+        try:
+            yield
+        except _error.DBOSUnexpectedStepError as error:
+            raise self._mismatch(run, error.inputs[1], name, error.inputs[3]) from None
+        except _error.DBOSStepNondeterminismError as error:
+            raise self._mismatch(run, error.inputs[1], name, name) from None
+        except (_error.DBOSWorkflowCancelledError, _error.DBOSWorkflowConflictIDError) as error:
+            run.interrupted.set()
+            raise Interrupted(str(error)) from None
+        except _error.DBOSException as error:
+            raise WorkflowError(str(error)) from error
+
+    def _position(self, run: Run, count: int = 1) -> Any:
+        if run.interrupted.is_set():
+            raise Interrupted(run.workflow_id)
+        run.taken += count
+        return DBOS.reserve_step() if count == 1 else snapshot_step_context(reserve_sleep_id=True)
+
+    def _number(self, position: Any) -> int:
+        return int(position.step_id)
+
+    def _record(self, run: Run, position: Any, name: str, body: Callable[[], Outcome]) -> Outcome:
+        live = False
+
+        def work() -> Outcome:
+            nonlocal live
+            live = True
+            return body()
+
+        with self._in_our_words(run, name):
+            outcome: Outcome = position.run({"name": name}, work)
+        run.replayed = run.replayed or not live
+        return outcome
+
+    async def _record_async(
+        self, run: Run, position: Any, name: str, body: Callable[[], Awaitable[Outcome]]
+    ) -> Outcome:
+        live = False
+
+        async def work() -> Outcome:
+            nonlocal live
+            live = True
+            return await body()
+
+        with self._in_our_words(run, name):
+            outcome: Outcome = await position.run_async({"name": name}, work)
+        run.replayed = run.replayed or not live
+        return outcome
+
+    def _send(self, workflow_id: str, topic: str, data: bytes, idempotency_key: str | None) -> None:
+        self._require_launched()
+        run = running.get()
+        try:
+            if run is not None and run.step is None:
+                run.taken += 1
+                with self._in_our_words(run, "send"):
+                    DBOS.send(workflow_id, data, topic, idempotency_key=idempotency_key)
+            else:
+                DBOS.send(workflow_id, data, topic, idempotency_key=idempotency_key)
+        except (_error.DBOSNonExistentWorkflowError, WorkflowError) as error:
+            cause = error.__cause__ or error
+            if not isinstance(cause, _error.DBOSNonExistentWorkflowError):
+                raise
+            raise UnknownWorkflow(f"there is no workflow {workflow_id!r}", workflow_id=workflow_id) from None
+
+    def _receive(self, run: Run, position: Any, topic: str, timeout: float) -> bytes | None:
+        records, number, begun = self._dbos._sys_db, position.function_id, int(time.time() * 1000)
+        with self._in_our_words(run, "recv"):
+            recorded = records.check_operation_execution(run.workflow_id, number, "DBOS.recv")
+            if recorded is None:
+                deadline = time.monotonic() + records.record_sleep(run.workflow_id, number + 1, timeout)
+                self._mailbox.wait(run, topic, deadline)
+                received = records.recv_consume(run.workflow_id, number, topic, begun)
+            else:
+                received = records._replay_recorded(recorded, "recv")
+        message: bytes | None = received
+        return message
+
+    # ---- looking after them
+
+    def cancel(self, workflow_id: str) -> None:
+        """Cancel a workflow: it ends before its next step. One that has ended stays as it is."""
+        self.show(workflow_id)
+        self._dbos._sys_db.cancel_workflows([workflow_id])
+        for run in list(self._runs):
+            if run.workflow_id == workflow_id:
+                run.interrupted.set()
+
+    def resume(self, workflow_id: str) -> WorkflowHandle:
+        """Let a cancelled workflow go on behind its last step. One that has ended otherwise stays as it is."""
+        self._require_launched()
+        if self._status(workflow_id) is WorkflowStatus.CANCELLED:
+            self._dbos._sys_db.resume_workflows([workflow_id])
+        return WorkflowHandle(self, workflow_id)
+
+    def show(self, workflow_id: str) -> WorkflowInfo:
+        """Return all that is known of a workflow, its steps included."""
+        self._require_launched()
+        return self._ledger.show(workflow_id)
+
+    def list(self, status: WorkflowStatus | str | None = None, limit: int = 100) -> Sequence[WorkflowInfo]:
+        """Return workflows, the newest first, without their steps."""
+        self._require_launched()
+        return self._ledger.list(status, limit)
+
+    def prune(self, older_than: float) -> int:
+        """Forget workflows that ended, with their steps and messages, and return how many."""
+        self._require_launched()
+        return forget(self._ledger, self._dbos._sys_db.delete_workflows, older_than)
+
+    def _ended(self, workflow_id: str) -> Ended | None:
+        self._require_launched()
+        return self._ledger.ended(workflow_id)
+
+    def _status(self, workflow_id: str) -> WorkflowStatus:
+        self._require_launched()
+        return self._ledger.status(workflow_id)
+
+
+def _work(target: str, origin: str, payload: bytes) -> Outcome:
+    """Run a function as a workflow. Registered with DBOS once; what it runs is an argument."""
+    engine, context = _launched, get_local_dbos_context()
+    if engine is None or context is None:
+        raise Interrupted(target)
+    run = Run(engine, context.workflow_id)
+    engine._runs[run] = context.owner_xid or ""
+    try:
+        outcome = engine._execute(run, target, origin, payload)
+        if run.interrupted.is_set():
+            raise Interrupted(run.workflow_id)
+        if outcome[0] == "value" and (run.replayed or run.taken == 0):
+            left = engine._ledger.step_after(run.workflow_id, run.taken)
+            if left is not None:
+                error = engine._mismatch(run, left[0], None, left[1])
+                outcome = outcome_of_error(error, f"the workflow {run.workflow_id}")
+        if outcome[0] == "error":
+            raise RecordedError(*outcome[1:])
+        return outcome
+    finally:
+        del engine._runs[run]
+
+
+_entry = DBOS.workflow(name="workflow")(_work)
+
+
+def _ended_future(future: Future[Any]) -> Future[Ended]:
+    """Return how a workflow of this process ends, once it has; the error of one that this process lost."""
+    ended: Future[Ended] = Future()
+
+    def end(done: Future[Any]) -> None:
+        error = None if done.cancelled() else done.exception()
+        if done.cancelled() or isinstance(error, BaseException) and not isinstance(error, RecordedError):
+            ended.set_exception(Interrupted())
+        elif isinstance(error, RecordedError):
+            ended.set_result(Ended(WorkflowStatus.ERROR, error.outcome))
+        else:
+            ended.set_result(Ended(WorkflowStatus.SUCCESS, done.result()))
+
+    future.add_done_callback(end)
+    return ended
+
+
+def forget(ledger: Ledger, delete: Callable[[list[str]], None], older_than: float) -> int:
+    """Delete the workflows that ended longer ago than so many seconds, a batch at a time."""
+    count = 0
+    while gone := ledger.ended_before(older_than, 1000):
+        delete([*gone])
+        count += len(gone)
+    return count

@@ -1,0 +1,72 @@
+"""What the engine in memory keeps of its workflows."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+
+from workflow.payloads import Outcome
+from workflow.records import Ended, Queue, Start, WorkflowInfo, WorkflowStatus
+from workflow.run import Run
+
+__all__ = ["Journal", "Record", "StepRecord"]
+
+
+@dataclass(eq=False)
+class StepRecord:
+    name: str
+    outcome: Outcome
+    started_at: datetime
+    ended_at: datetime
+
+
+@dataclass(eq=False)
+class Record:
+    """All that is kept of one workflow."""
+
+    workflow_id: str
+    start: Start
+    status: WorkflowStatus
+    number: int
+    created_at: datetime
+    updated_at: datetime
+    not_before: float
+    outcome: Outcome | None = None
+    steps: dict[int, StepRecord] = field(default_factory=dict)
+    messages: list[tuple[str, bytes]] = field(default_factory=list)
+    message_keys: set[str] = field(default_factory=set)
+    attempt: int = 0
+    deadline: float | None = None
+    begun: float | None = None
+    run: Run | None = None
+    future: Future[Ended] = field(default_factory=Future)
+
+
+class Journal:
+    """What an engine in memory keeps of its workflows."""
+
+    def __init__(self) -> None:
+        """Keep nothing yet."""
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
+        self.workflows: dict[str, Record] = {}
+        self.queues: dict[str, Queue] = {}
+
+
+def info_of(record: Record) -> WorkflowInfo:
+    """Return what is shown of a workflow, without its steps."""
+    failed = record.status is WorkflowStatus.ERROR and record.outcome is not None
+    return WorkflowInfo(
+        record.workflow_id,
+        record.status,
+        record.start.target.name,
+        record.start.queue,
+        None,
+        record.attempt,
+        record.created_at,
+        record.updated_at,
+        None if record.deadline is None else datetime.fromtimestamp(record.deadline, timezone.utc),
+        record.outcome[1] if failed and record.outcome is not None else None,
+    )

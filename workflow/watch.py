@@ -1,0 +1,83 @@
+"""What a launched engine does beside its workflows, in one thread, each thing at its own pace."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+import psycopg
+
+__all__ = ["Job", "Watch"]
+
+logger = logging.getLogger("workflow")
+
+
+class Job:
+    """Something to be done again and again.
+
+    Args:
+        work: What is done.
+        every: Seconds from the end of one time to the next.
+    """
+
+    def __init__(self, work: Callable[[], object], every: float) -> None:
+        """Be due at once."""
+        self.work = work
+        self.every = every
+        self.due = 0.0
+
+
+class Watch:
+    """Runs jobs until it is stopped. One that fails is logged once a failure, and runs again at its time.
+
+    Args:
+        jobs: What to run.
+    """
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        """Run nothing yet."""
+        self._jobs = list(jobs)
+        self._woken = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="workflow-watch", daemon=True)
+        self._told = ""
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def hurry(self, job: Job) -> None:
+        """Let a job be due at once."""
+        job.due = 0.0
+        self._woken.set()
+
+    def stop(self) -> None:
+        """End, after the job that is under way."""
+        self._stopped.set()
+        self._woken.set()
+        if self._thread.is_alive() and self._thread is not threading.current_thread():
+            self._thread.join(timeout=10.0)
+
+    def _work(self) -> None:
+        while not self._stopped.is_set():
+            for job in self._jobs:
+                if job.due <= time.monotonic() and not self._stopped.is_set():
+                    job.due = time.monotonic() + job.every
+                    self._do(job)
+            nearest = min(job.due for job in self._jobs)
+            self._woken.wait(max(0.0, nearest - time.monotonic()))
+            self._woken.clear()
+
+    def _do(self, job: Job) -> None:
+        try:
+            job.work()
+            self._told = ""
+        except psycopg.Error as error:
+            # The server is away, or was: all jobs tell the same.
+            if self._told != str(error) and not self._stopped.is_set():
+                self._told = str(error)
+                logger.warning("the engine's database cannot be reached: %s", error)
+        except Exception:
+            logger.exception("the engine's own work failed: %r", job.work)
