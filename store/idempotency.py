@@ -1,8 +1,8 @@
 """Keys for a piece of work that may be done again: each change in it is stored once.
 
-Whoever repeats work after a crash (a workflow engine, its steps) opens a `key_scope` around it. A change that is made in
-it without a key of its own gets one: of the scope, the kind of change, the type or entity it is about, and how many such
-changes the scope has made before. Done again, the work finds its own changes under the same keys.
+Whoever repeats work after a crash (a workflow engine, its steps) opens a `key_scope` around it. A change that is made
+in it without a key of its own gets one: of the scope, the kind of change, the type or entity it is about, and how many
+such changes the scope has made before. Done again, the work finds its own changes under the same keys.
 """
 
 from __future__ import annotations

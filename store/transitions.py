@@ -38,6 +38,8 @@ class Transitions:
     def run(self, obj: Storable, to_state: str, valid_from: datetime | None, key: str | None) -> None:
         """Move an object to a state. See `StoreClient.transition`."""
         require_written(obj)
+        if self._writer.replay([Append(obj, "STATE_CHANGE", {}, to_state)], key):
+            return
         machine = getattr(type(obj), "_state_machine", None)
         if machine is None:
             name = type(obj).__name__
@@ -53,7 +55,7 @@ class Transitions:
         )
         hooks = [hook for hook in (edge.on_exit, edge.on_enter) if hook is not None]
         if edge.action is None and not hooks and engine is None:
-            self._writer.append([change], key)
+            self._writer.append([change], key, replayed=False)
             return
         made = False
         with self._database.transaction() as transaction:
@@ -61,7 +63,7 @@ class Transitions:
             if engine is not None:
                 transaction.after_commit.append(lambda: _wake(engine))
             transaction.after_commit.append(lambda: _run_hooks(hooks if made else [], obj, edge))
-            made = self._writer.append([change], key)
+            made = self._writer.append([change], key, replayed=False)
             if made and edge.action is not None:
                 edge.action(obj, edge.from_state, to_state)
 

@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from store.base import Metadata, RecordSchema, Storable, record_schema
 from store.connection import Database
 from store.drift import require_agreement
-from store.errors import InvalidRange, InvalidValue, StoreError, nearest_names, shown
+from store.errors import IdempotencyMismatch, InvalidRange, InvalidValue, StoreError, nearest_names, shown
 from store.events import ChangeEvent
+from store.idempotency import DerivedKey, derived_key
 from store.scalars import SCALARS, ValueRefused, require_text
 
 __all__ = ["Append", "Writer", "changed_fields", "require_instant"]
@@ -92,16 +93,59 @@ class Writer:
                 }
             )
         _require_distinct(objects)
-        rows = self._send("create_objects", items, (self._readers, self._writers), key)
+        derived = None
+        if key is None:
+            derived = derived_key("create", ",".join(sorted({_schema_of(obj).type_name for obj in objects})))
+        rows = self._send("create_objects", items, (self._readers, self._writers), derived.text if derived else key)
+        self._count(derived)
         self._finish(objects, rows, stored)
         return [row[0] for row in rows]
 
-    def append(self, appends: Sequence[Append], key: str | None = None) -> bool:
+    def replay(self, appends: Sequence[Append], key: str | None = None) -> bool:
+        """Bring objects to the state that these events left when they were appended in an earlier run of a key scope.
+
+        Done before any check of the objects: what they were before the events, they are no more.
+
+        Returns:
+            False when nothing was appended, or there is no scope: the events are to be appended.
+
+        Raises:
+            IdempotencyMismatch: The earlier run appended other events here.
+        """
+        derived = None if key is not None else _derived(appends)
+        if derived is None:
+            return False
+        rows = self._database.fetch("replay", derived.text)
+        if not rows:
+            return False
+        for number in range(1, -(-len(appends) // CHUNK)):
+            rows += self._database.fetch("replay", f"{derived.text}#{number}")
+        made = [(row[0], "UPDATED" if row[10] == "CORRECTED" else row[10]) for row in rows]
+        wanted = [(require_written(change.obj), change.event_type) for change in appends]
+        states = [(row[7], change.state) for row, change in zip(rows, appends, strict=False) if change.state]
+        if made != wanted or any(left != state for left, state in states):
+            raise IdempotencyMismatch(
+                f"this work was done before, and then made another change here: {made[0][1]} of {made[0][0]}"
+                + (f" to {states[0][0]}, not to {states[0][1]}" if states else ""),
+                key=derived.text,
+            )
+        self._count(derived)
+        self._finish([change.obj for change in appends], rows, None)
+        return True
+
+    def append(self, appends: Sequence[Append], key: str | None = None, *, replayed: bool | None = None) -> bool:
         """Append one event to each of several entities, all or none.
+
+        Args:
+            appends: The events.
+            key: The caller's name for this call.
+            replayed: What `replay` said, where the caller has asked.
 
         Returns:
             False when an earlier call with the same key appended them.
         """
+        if replayed is None and self.replay(appends, key):
+            return False
         self._require_agreement([change.obj for change in appends])
         items = []
         for change in appends:
@@ -125,7 +169,9 @@ class Writer:
             )
         objects = [change.obj for change in appends]
         _require_distinct(objects)
-        rows = self._send("append_events", items, (), key)
+        derived = None if key is not None else _derived(appends)
+        rows = self._send("append_events", items, (), derived.text if derived else key)
+        self._count(derived)
         self._finish(objects, rows, None)
         return not rows[0][13]
 
@@ -134,6 +180,13 @@ class Writer:
         for cls in {type(obj) for obj in objects}:
             if issubclass(cls, Storable):  # what is none is refused, with its place, as it is encoded
                 require_agreement(self._database, cls)
+
+    def _count(self, derived: DerivedKey | None) -> None:
+        """Count a change of a key scope as made, until its transaction is rolled back."""
+        if derived is not None:
+            take_back, transaction = derived.use(), self._database.current()
+            if transaction is not None:
+                transaction.undo.append(take_back)
 
     def _send(
         self, statement: str, items: list[dict[str, Any]], params: tuple[Any, ...], key: str | None
@@ -177,6 +230,12 @@ class Writer:
             self._announce(events)
         else:
             transaction.after_commit.append(lambda: self._announce(events))
+
+
+def _derived(appends: Sequence[Append]) -> DerivedKey | None:
+    """Return the key of these events in the present key scope, None outside one."""
+    entities = sorted(require_written(change.obj) for change in appends)
+    return derived_key(appends[0].event_type.lower(), ",".join(entities))
 
 
 def changed_fields(obj: Storable, fields: Iterable[str] | None) -> dict[str, Any]:

@@ -16,7 +16,13 @@ from hypothesis import settings
 
 from tests.rounds import choose_long
 
-pytest_plugins = ["tests.fix_children", "tests.fix_postgres", "tests.fix_deephaven", "tests.fix_bridge"]
+pytest_plugins = [
+    "tests.fix_children",
+    "tests.fix_postgres",
+    "tests.fix_workflow",
+    "tests.fix_deephaven",
+    "tests.fix_bridge",
+]
 
 TESTS = Path(__file__).parent
 STATUS = pytest.StashKey[int]()

@@ -49,7 +49,7 @@ class Database:
     def script(self, text: str) -> None:
         """Run several statements without parameters."""
         with self._lock:
-            self._connected().execute(sql.SQL(text))  # type: ignore[arg-type]  # our own file, not a user's text
+            self._connected().execute(sql.SQL(text))
 
     def close(self) -> None:
         """Close the connection."""
@@ -63,7 +63,7 @@ class Database:
 
     def _cursor(self, text: str, params: Mapping[str, Any] | None) -> psycopg.Cursor[Any]:
         try:
-            return self._connected().execute(text, params)  # type: ignore[arg-type]  # our own file, not a user's text
+            return self._connected().execute(text, params)
         except (psycopg.OperationalError, psycopg.InterfaceError):
             if self._conn is not None:
                 self._conn.close()

@@ -1,8 +1,8 @@
 """`DBOSEngine`: workflows kept in PostgreSQL by DBOS Transact. The only module that knows DBOS.
 
 One DBOS workflow, `_entry`, runs every function, which it finds by name. DBOS gives each step its position, records
-outcomes, and refuses those of a run that no longer owns its workflow. What is beside that here: which process takes over
-from a dead one, waiting that can be interrupted, and errors that say what to do.
+outcomes, and refuses those of a run that no longer owns its workflow. What is beside that here: which process takes
+over from a dead one, waiting that can be interrupted, and errors that say what to do.
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ import contextvars
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from dbos import (
     DBOS,
-    DBOSClient,
     SetEnqueueOptions,
     SetWorkflowAttributes,
     SetWorkflowID,
@@ -26,32 +24,26 @@ from dbos import (
 )
 from dbos._context import get_local_dbos_context, snapshot_step_context
 from dbos._core import execute_dequeued_workflow
+from dbos._dbos import _get_dbos_instance
 from typing_extensions import Self
 
-from workflow.database import Database
-from workflow.engine import WorkflowEngine, off_loop
+from workflow.duties import Duties
+from workflow.engine import SETTLE_SECONDS, WorkflowEngine
 from workflow.errors import EngineError, UnknownWorkflow, WorkflowConflict, WorkflowError
-from workflow.executors import Executor, TakeOver
-from workflow.handle import POLL, WorkflowHandle
-from workflow.ledger import STATUSES, Ledger
-from workflow.mailbox import Mailbox
-from workflow.outbox import Outbox
+from workflow.executors import Executor
+from workflow.handle import POLL, WorkflowHandle, ended_future
+from workflow.loops import off_loop
 from workflow.payloads import Outcome, RecordedError, digest, outcome_of_error
 from workflow.records import Ended, Queue, Start, WorkflowInfo, WorkflowStatus
-from workflow.report import LaunchReport, Waiting
+from workflow.report import LaunchReport
 from workflow.run import Interrupted, Run, running
-from workflow.sql import script, statements
 from workflow.starting import duplicate_in_queue, require_name, require_same, unknown_queue
-from workflow.watch import Job, Watch
+from workflow.steps import mismatch
 
-__all__ = ["DBOSEngine", "forget"]
+__all__ = ["DBOSEngine"]
 
 SCHEMA = "workflow"
-BEAT_SECONDS = 5.0
-SWEEP_SECONDS = 1.0
-OWNED_SECONDS = 0.25
-OUTBOX_SECONDS = 1.0
-Sql = statements("executors")
+END_SECONDS = 10.0  # for a step under way to end, when the engine does
 
 _one = threading.Lock()
 _launched: DBOSEngine | None = None
@@ -68,9 +60,6 @@ class DBOSEngine(WorkflowEngine):
         version: Changed where code can no longer go on with workflows that older code began; those wait for an
             engine of their own version.
 
-    Attributes:
-        report: What was recovered at launch and since, and what waits and why.
-
     Example:
         >>> with DBOSEngine(server.dbos_url(), name="desk") as engine:
         ...     engine.run(order_to_trade, "AAPL", 100, 150.0, "BUY")
@@ -83,7 +72,8 @@ class DBOSEngine(WorkflowEngine):
         self._name = name
         self._queues: dict[str, Queue] = {}
         self._executor = Executor.new(name, f"{name}@{version}")
-        self.report = LaunchReport(self._executor.executor_id)
+        self._report = LaunchReport(self._executor.executor_id)
+        self._listening = False
         self._runs: dict[Run, str] = {}
         self._dbos: Any = None
 
@@ -110,8 +100,8 @@ class DBOSEngine(WorkflowEngine):
         return self
 
     def _launch(self) -> None:
-        self._database = Database(self._url)
-        self._database.fetch("SELECT 1")
+        self._duties = Duties(self._url, self._executor, self._name, self._start, self._run_claimed, self._runs)
+        self._duties.check()
         DBOS(
             config={
                 "name": self._name,
@@ -124,77 +114,54 @@ class DBOSEngine(WorkflowEngine):
                 "log_level": "WARNING",
             }
         )
-        from dbos._dbos import _get_dbos_instance
-
         self._dbos = _get_dbos_instance()
-        DBOS.listen_queues([queue.name for queue in self._queues.values() if queue.consume])
-        self._dbos._registry.get_internal_queue()._polling_interval_sec = POLL
-        self._ledger = Ledger(self._database, self._name)
-        self._mailbox = Mailbox(self._database)
+        DBOS.listen_queues([])
         DBOS.launch()
-        self._database.script(script("tables"))
-        self._takeover = TakeOver(self._database, self._executor, self._run_claimed)
-        self._takeover.join()
         for queue in self._queues.values():
             self._register(queue)
-        self._outbox = Outbox(self._url, self._start, self._note_outbox, self._takeover.settle)
-        self._outbox_job = Job(self._outbox.drain, OUTBOX_SECONDS)
-        self._takeover.sweep(self.report)
-        self._outbox.drain()
-        jobs = [
-            Job(self._takeover.join, BEAT_SECONDS),
-            Job(lambda: self._takeover.sweep(self.report), SWEEP_SECONDS),
-            Job(self._interrupt_lost, OWNED_SECONDS),
-            Job(self._mailbox.look, POLL),
-            self._outbox_job,
-        ]
-        self._watch = Watch(jobs)
-        self._watch.start()
+        self._duties.begin(self._begin_queues, SETTLE_SECONDS)
+
+    def _begin_queues(self) -> None:
+        """Take from the queues; not before the caller of launch() has had time to bind the engine to its name."""
+        self._dbos._registry.get_internal_queue()._polling_interval_sec = POLL
+        self._listening = True
+        for queue in self._queues.values():
+            self._listen(queue)
+
+    def _listen(self, queue: Queue) -> None:
+        if queue.consume and queue.name not in self._dbos._listening_queues:
+            self._dbos._listening_queues.append(queue.name)
+
+    @property
+    def report(self) -> LaunchReport:
+        """What was recovered at launch and since, and what waits and why. Complete for what was found at launch."""
+        self._require_launched()
+        return self._duties.complete_report()
 
     def destroy(self) -> None:
         """End. Workflows that run are cut off between two steps, and recovered by the next engine."""
         global _launched
         if _launched is not self:
             return
-        if hasattr(self, "_watch"):
-            self._watch.stop()
-        deadline = time.monotonic() + 10.0
+        duties: Duties | None = getattr(self, "_duties", None)
+        if duties is not None:
+            duties.stop()
+        deadline = time.monotonic() + END_SECONDS
         for run in list(self._runs):
             run.interrupted.set()
         while self._runs and time.monotonic() < deadline:
             time.sleep(0.01)
         off_loop(DBOS.destroy)
-        for name in ("_outbox", "_database"):
-            part = getattr(self, name, None)
-            if name == "_database" and hasattr(self, "_takeover"):
-                try:
-                    self._takeover.leave()
-                except Exception:
-                    pass  # those beside us see that this process ends
-            if part is not None:
-                part.close()
-        self._dbos = None
+        if duties is not None:
+            duties.leave()
+        self._dbos, self._listening = None, False
         with _one:
             _launched = None
 
     def wake(self) -> None:
         """Look into the store's outbox at once."""
-        if hasattr(self, "_watch"):
-            self._watch.hurry(self._outbox_job)
-
-    def _note_outbox(self, subject: str, reason: str) -> None:
-        self._takeover.note(subject, reason)
-        self.report.wait(Waiting(subject, reason.partition(":")[0], reason))
-
-    def _interrupt_lost(self) -> None:
-        """Interrupt the runs that no longer own their workflow: cancelled, or taken over."""
-        runs = dict(self._runs)
-        if runs:
-            ids = [run.workflow_id for run in runs]
-            owners = dict(self._database.fetch(Sql["owned"], {"workflows": ids}))
-            for run, token in runs.items():
-                if owners.get(run.workflow_id) != token:
-                    run.interrupted.set()
+        if self._dbos is not None:
+            self._duties.wake()
 
     def _require_launched(self) -> None:
         if _launched is not self or self._dbos is None:
@@ -238,15 +205,15 @@ class DBOSEngine(WorkflowEngine):
             except _error.DBOSUnexpectedStepError as error:
                 run = running.get()
                 assert run is not None
-                raise self._mismatch(run, error.inputs[1], f"start {target.name}", error.inputs[3]) from None
+                raise mismatch(run, error.inputs[1], f"start {target.name}", error.inputs[3]) from None
             except (_error.DBOSWorkflowCancelledError, _error.DBOSWorkflowConflictIDError) as error:
                 raise Interrupted(str(error)) from None
             except _error.DBOSConflictingWorkflowError as error:
                 raise WorkflowConflict(str(error), workflow_id=start.workflow_id) from None
         workflow_id, future = made.get_workflow_id(), getattr(made, "future", None)
         if future is None and start.workflow_id is not None:
-            require_same(start, *self._ledger.started_as(workflow_id))
-        return WorkflowHandle(self, workflow_id, None if future is None else _ended_future(future))
+            require_same(start, *self._duties.ledger.started_as(workflow_id))
+        return WorkflowHandle(self, workflow_id, None if future is None else ended_future(future))
 
     def _run_claimed(self, workflow_id: str, token: str) -> None:
         """Run a workflow that this process has claimed from a dead one."""
@@ -263,8 +230,6 @@ class DBOSEngine(WorkflowEngine):
 
     def _register(self, queue: Queue) -> None:
         rate = None if queue.rate is None else {"limit": queue.rate[0], "period": queue.rate[1]}
-        if queue.consume and queue.name not in self._dbos._listening_queues:
-            self._dbos._listening_queues.append(queue.name)
         try:
             DBOS.register_queue(
                 queue.name,
@@ -276,6 +241,8 @@ class DBOSEngine(WorkflowEngine):
             )
         except _error.DBOSException as error:
             raise WorkflowError(f"the queue {queue.name!r} cannot be declared: {error}") from error
+        if self._listening:
+            self._listen(queue)
 
     def _queue(self, name: str) -> Queue:
         queue = self._queues.get(name)
@@ -290,9 +257,9 @@ class DBOSEngine(WorkflowEngine):
         try:
             yield
         except _error.DBOSUnexpectedStepError as error:
-            raise self._mismatch(run, error.inputs[1], name, error.inputs[3]) from None
+            raise mismatch(run, error.inputs[1], name, error.inputs[3]) from None
         except _error.DBOSStepNondeterminismError as error:
-            raise self._mismatch(run, error.inputs[1], name, name) from None
+            raise mismatch(run, error.inputs[1], name, name) from None
         except (_error.DBOSWorkflowCancelledError, _error.DBOSWorkflowConflictIDError) as error:
             run.interrupted.set()
             raise Interrupted(str(error)) from None
@@ -358,7 +325,7 @@ class DBOSEngine(WorkflowEngine):
             recorded = records.check_operation_execution(run.workflow_id, number, "DBOS.recv")
             if recorded is None:
                 deadline = time.monotonic() + records.record_sleep(run.workflow_id, number + 1, timeout)
-                self._mailbox.wait(run, topic, deadline)
+                self._duties.mailbox.wait(run, topic, deadline)
                 received = records.recv_consume(run.workflow_id, number, topic, begun)
             else:
                 received = records._replay_recorded(recorded, "recv")
@@ -385,25 +352,25 @@ class DBOSEngine(WorkflowEngine):
     def show(self, workflow_id: str) -> WorkflowInfo:
         """Return all that is known of a workflow, its steps included."""
         self._require_launched()
-        return self._ledger.show(workflow_id)
+        return self._duties.ledger.show(workflow_id)
 
     def list(self, status: WorkflowStatus | str | None = None, limit: int = 100) -> Sequence[WorkflowInfo]:
         """Return workflows, the newest first, without their steps."""
         self._require_launched()
-        return self._ledger.list(status, limit)
+        return self._duties.ledger.list(status, limit)
 
     def prune(self, older_than: float) -> int:
         """Forget workflows that ended, with their steps and messages, and return how many."""
         self._require_launched()
-        return forget(self._ledger, self._dbos._sys_db.delete_workflows, older_than)
+        return self._duties.forget(self._dbos._sys_db.delete_workflows, older_than)
 
     def _ended(self, workflow_id: str) -> Ended | None:
         self._require_launched()
-        return self._ledger.ended(workflow_id)
+        return self._duties.ledger.ended(workflow_id)
 
     def _status(self, workflow_id: str) -> WorkflowStatus:
         self._require_launched()
-        return self._ledger.status(workflow_id)
+        return self._duties.ledger.status(workflow_id)
 
 
 def _work(target: str, origin: str, payload: bytes) -> Outcome:
@@ -418,9 +385,9 @@ def _work(target: str, origin: str, payload: bytes) -> Outcome:
         if run.interrupted.is_set():
             raise Interrupted(run.workflow_id)
         if outcome[0] == "value" and (run.replayed or run.taken == 0):
-            left = engine._ledger.step_after(run.workflow_id, run.taken)
+            left = engine._duties.ledger.step_after(run.workflow_id, run.taken)
             if left is not None:
-                error = engine._mismatch(run, left[0], None, left[1])
+                error = mismatch(run, left[0], None, left[1])
                 outcome = outcome_of_error(error, f"the workflow {run.workflow_id}")
         if outcome[0] == "error":
             raise RecordedError(*outcome[1:])
@@ -430,29 +397,3 @@ def _work(target: str, origin: str, payload: bytes) -> Outcome:
 
 
 _entry = DBOS.workflow(name="workflow")(_work)
-
-
-def _ended_future(future: Future[Any]) -> Future[Ended]:
-    """Return how a workflow of this process ends, once it has; the error of one that this process lost."""
-    ended: Future[Ended] = Future()
-
-    def end(done: Future[Any]) -> None:
-        error = None if done.cancelled() else done.exception()
-        if done.cancelled() or isinstance(error, BaseException) and not isinstance(error, RecordedError):
-            ended.set_exception(Interrupted())
-        elif isinstance(error, RecordedError):
-            ended.set_result(Ended(WorkflowStatus.ERROR, error.outcome))
-        else:
-            ended.set_result(Ended(WorkflowStatus.SUCCESS, done.result()))
-
-    future.add_done_callback(end)
-    return ended
-
-
-def forget(ledger: Ledger, delete: Callable[[list[str]], None], older_than: float) -> int:
-    """Delete the workflows that ended longer ago than so many seconds, a batch at a time."""
-    count = 0
-    while gone := ledger.ended_before(older_than, 1000):
-        delete([*gone])
-        count += len(gone)
-    return count

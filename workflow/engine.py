@@ -1,21 +1,19 @@
-"""`WorkflowEngine`: durable workflows, whatever keeps them. An engine for another backend implements its last section."""
+"""`WorkflowEngine`: durable workflows, whatever keeps them. A backend implements the last section of the class."""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
-import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from typing_extensions import Self
 
-from workflow.errors import EngineError, NotSerializable, StepMismatch
 from workflow.handle import WorkflowHandle
+from workflow.loops import off_loop
 from workflow.payloads import Outcome, dump, load, outcome_of_error, outcome_of_value, value_of
-from workflow.records import Ended, Queue, Start, StepInfo, WorkflowInfo, WorkflowStatus
+from workflow.records import Ended, Queue, Start, WorkflowInfo, WorkflowStatus
 from workflow.run import Interrupted, Run, WorkflowContext, current, require_run, running
 from workflow.starting import build_queue, build_start
 from workflow.steps import StepCall
@@ -23,7 +21,9 @@ from workflow.targets import find, step_name
 
 __all__ = ["WorkflowEngine", "WorkflowHandle", "WorkflowStatus"]
 
-T = TypeVar("T")
+# Between launch() and the first workflow that is recovered or taken from a queue: its function uses the engine under a
+# name to which `with DBOSEngine(...) as engine` binds it only once launch() has returned.
+SETTLE_SECONDS = 0.2
 
 
 class WorkflowEngine(ABC):
@@ -344,19 +344,6 @@ class WorkflowEngine(ABC):
         finally:
             running.reset(token)
 
-    def _mismatch(self, run: Run, position: int, found: str | None, recorded: str) -> StepMismatch:
-        """Return the error of a run that took another step than the recorded one, and let it take no further one."""
-        takes = "takes no further step" if found is None else f"takes the step {found!r}"
-        run.broken = StepMismatch(
-            f"workflow {run.workflow_id} recorded {recorded!r} as its step {position}, and its code now {takes} there:"
-            " it was changed, or does not take the same steps each time; name= keeps a step's name across a change",
-            workflow_id=run.workflow_id,
-            position=position,
-            found=found,
-            recorded=recorded,
-        )
-        return run.broken
-
     # ---- what a backend implements
 
     @abstractmethod
@@ -404,27 +391,3 @@ class WorkflowEngine(ABC):
     @abstractmethod
     def _status(self, workflow_id: str) -> WorkflowStatus:
         """Return a workflow's status."""
-
-
-def off_loop(call: Callable[[], T]) -> T:
-    """Make a call that may block where an event loop may be running, as in a notebook: then in a thread beside it."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return call()
-    context = contextvars.copy_context()
-    made: list[T] = []
-    failed: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            made.append(context.run(call))
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=work, name="workflow-call")
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return made[0]

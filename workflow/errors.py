@@ -107,7 +107,7 @@ class DuplicateInQueue(WorkflowError, ValueError):
 
 
 class StepMismatch(WorkflowError):
-    """A workflow that, run again, took other steps than those it recorded: its code was changed, or is not deterministic.
+    """A workflow that, run again, took other steps than it recorded: its code was changed, or is not deterministic.
 
     Attributes:
         workflow_id: The workflow.

@@ -8,14 +8,14 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TYPE_CHECKING, Any
 
 from workflow.errors import WorkflowCancelled, WorkflowFailed
-from workflow.payloads import value_of
+from workflow.payloads import RecordedError, value_of
 from workflow.records import Ended, WorkflowStatus
 from workflow.run import Interrupted, running
 
 if TYPE_CHECKING:
     from workflow.engine import WorkflowEngine
 
-__all__ = ["WorkflowHandle"]
+__all__ = ["WorkflowHandle", "ended_future"]
 
 POLL = 0.05  # seconds between two looks at a workflow of another process
 
@@ -92,3 +92,20 @@ class WorkflowHandle:
 
 def _slice(deadline: float | None, longest: float) -> float:
     return longest if deadline is None else min(longest, max(0.0, deadline - time.monotonic()))
+
+
+def ended_future(future: Future[Any]) -> Future[Ended]:
+    """Return how a workflow of this process ends, once it has; the error of one that this process lost."""
+    ended: Future[Ended] = Future()
+
+    def end(done: Future[Any]) -> None:
+        error = None if done.cancelled() else done.exception()
+        if done.cancelled() or (isinstance(error, BaseException) and not isinstance(error, RecordedError)):
+            ended.set_exception(Interrupted())
+        elif isinstance(error, RecordedError):
+            ended.set_result(Ended(WorkflowStatus.ERROR, error.outcome))
+        else:
+            ended.set_result(Ended(WorkflowStatus.SUCCESS, done.result()))
+
+    future.add_done_callback(end)
+    return ended

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from workflow.payloads import Outcome
-from workflow.records import Ended, Queue, Start, WorkflowInfo, WorkflowStatus
+from workflow.records import Ended, Queue, Start, StepInfo, WorkflowInfo, WorkflowStatus
 from workflow.run import Run
 
 __all__ = ["Journal", "Record", "StepRecord"]
@@ -16,6 +16,8 @@ __all__ = ["Journal", "Record", "StepRecord"]
 
 @dataclass(eq=False)
 class StepRecord:
+    """One recorded step."""
+
     name: str
     outcome: Outcome
     started_at: datetime
@@ -70,3 +72,16 @@ def info_of(record: Record) -> WorkflowInfo:
         None if record.deadline is None else datetime.fromtimestamp(record.deadline, timezone.utc),
         record.outcome[1] if failed and record.outcome is not None else None,
     )
+
+
+def steps_of(record: Record) -> list[StepInfo]:
+    """Return what is shown of a workflow's steps."""
+    return [
+        StepInfo(position, step.name, step.outcome[1] or None, step.started_at, step.ended_at)
+        for position, step in sorted(record.steps.items())
+    ]
+
+
+def now() -> datetime:
+    """Return the time, UTC."""
+    return datetime.now(timezone.utc)

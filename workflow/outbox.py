@@ -103,7 +103,6 @@ class Outbox:
                     waiting[subject] = reason
                     self._behind = max(self._behind, seq)
                     if self.waiting.get(subject) != reason:
-                        logger.warning("the workflow %s waits: %s", subject, reason)
                         self._note(subject, reason)
             if len(rows) < PAGE:
                 self.waiting = waiting

@@ -11,14 +11,14 @@ from typing import Any
 
 from store.errors import ConnectionLost
 from store.idempotency import key_scope
-from workflow.errors import WorkflowError
+from workflow.errors import StepMismatch, WorkflowError
 from workflow.payloads import Outcome, copied, outcome_of_error, outcome_of_value
 from workflow.run import Interrupted, Run, running
 
-__all__ = ["StepCall"]
+__all__ = ["StepCall", "mismatch"]
 
 LONGEST_PAUSE = 60.0  # seconds
-# A step that lost the store's server is tried again for so long (seconds): its changes are keyed, so none is made twice.
+# A step that lost the store's server is tried again for so long (seconds): no keyed change is made twice.
 RECONNECT_SECONDS = 30.0
 RECONNECT_PAUSE = 0.2
 
@@ -123,3 +123,17 @@ class StepCall:
             return min(self._backoff * 2.0 ** min(failed - 1, 30), LONGEST_PAUSE)
 
         return after
+
+
+def mismatch(run: Run, position: int, found: str | None, recorded: str) -> StepMismatch:
+    """Return the error of a run that took another step than the recorded one, and let it take no further one."""
+    takes = "takes no further step" if found is None else f"takes the step {found!r}"
+    run.broken = StepMismatch(
+        f"workflow {run.workflow_id} recorded {recorded!r} as its step {position}, and its code now {takes} there:"
+        " it was changed, or does not take the same steps each time; name= keeps a step's name across a change",
+        workflow_id=run.workflow_id,
+        position=position,
+        found=found,
+        recorded=recorded,
+    )
+    return run.broken

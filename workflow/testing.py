@@ -7,28 +7,31 @@ after a restart, so that a test can show that a workflow survives one.
 from __future__ import annotations
 
 import builtins
+import logging
 import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from typing_extensions import Self
 
-from workflow.engine import WorkflowEngine
+from workflow.engine import SETTLE_SECONDS, WorkflowEngine
 from workflow.errors import EngineError, UnknownWorkflow
 from workflow.handle import WorkflowHandle
-from workflow.journal import Journal, Record, StepRecord, info_of
+from workflow.journal import Journal, Record, StepRecord, info_of, now, steps_of
 from workflow.outbox import Outbox
 from workflow.payloads import Outcome, digest, outcome_of_error, outcome_of_value, value_of
-from workflow.records import Ended, Queue, Start, StepInfo, WorkflowInfo, WorkflowStatus
+from workflow.records import Ended, Queue, Start, WorkflowInfo, WorkflowStatus
 from workflow.run import Interrupted, Run, running
 from workflow.starting import duplicate_in_queue, require_same, unknown_queue
+from workflow.steps import mismatch
 
 __all__ = ["InMemoryEngine", "Journal"]
 
+logger = logging.getLogger("workflow")
 TICK = 0.02  # seconds between two looks at queues and deadlines
 OUTBOX_POLL = 1.0  # seconds between two looks at the outbox when nobody woke us
 ENDED = (WorkflowStatus.SUCCESS, WorkflowStatus.ERROR, WorkflowStatus.CANCELLED)
@@ -65,11 +68,10 @@ class InMemoryEngine(WorkflowEngine):
             raise EngineError("this engine is launched already")
         self._launched = True
         if self._outbox_url is not None:
-            self._outbox = Outbox(self._outbox_url, self._start, self._note)
-        with self.journal.lock:
-            for workflow in list(self.journal.workflows.values()):
-                if workflow.status is WorkflowStatus.RUNNING:
-                    self._begin(workflow)
+            told = "the workflow %s waits: %s"
+            self._outbox = Outbox(
+                self._outbox_url, self._start, lambda subject, why: logger.warning(told, subject, why)
+            )
         self._keeper = threading.Thread(target=self._keep, name="workflow-keeper", daemon=True)
         self._keeper.start()
         return self
@@ -98,6 +100,12 @@ class InMemoryEngine(WorkflowEngine):
 
     def _keep(self) -> None:
         """Start what is queued, end what is late, and look into the outbox, as long as the engine lives."""
+        time.sleep(SETTLE_SECONDS)
+        with self.journal.lock:
+            cut_off = [each for each in self.journal.workflows.values() if each.status is WorkflowStatus.RUNNING]
+            for workflow in cut_off:
+                if self._launched and (workflow.run is None or workflow.run.engine is not self):
+                    self._begin(workflow)
         while self._launched:
             with self.journal.lock:
                 self._dispatch()
@@ -106,9 +114,6 @@ class InMemoryEngine(WorkflowEngine):
             if self._outbox is not None and time.monotonic() >= self._outbox_due and self._launched:
                 self._outbox_due = time.monotonic() + OUTBOX_POLL
                 self._outbox.drain()
-
-    def _note(self, subject: str, reason: str) -> None:
-        """Take note of what could not be started: here the log, which the outbox has written, is enough."""
 
     # ---- starting
 
@@ -135,15 +140,18 @@ class InMemoryEngine(WorkflowEngine):
                 require_same(start, was.target.name, was.target.origin, digest(was.payload), was.payload)
                 return self._handle(known.workflow_id)
             if start.deduplication_id is not None:
-                self._require_unique(start)
-            workflow_id, now = start.workflow_id or str(uuid.uuid4()), _now()
+                wanted = (start.queue, start.deduplication_id)
+                held = (each for each in self.journal.workflows.values() if each.status not in ENDED)
+                if any((each.start.queue, each.start.deduplication_id) == wanted for each in held):
+                    raise duplicate_in_queue(start)
+            workflow_id, moment = start.workflow_id or str(uuid.uuid4()), now()
             workflow = Record(
                 workflow_id,
                 start,
                 WorkflowStatus.PENDING,
                 len(self.journal.workflows),
-                now,
-                now,
+                moment,
+                moment,
                 time.monotonic() + (start.delay or 0.0),
             )
             self.journal.workflows[workflow_id] = workflow
@@ -153,20 +161,15 @@ class InMemoryEngine(WorkflowEngine):
                 self.journal.changed.notify_all()
             return self._handle(workflow_id)
 
-    def _require_unique(self, start: Start) -> None:
-        for other in self.journal.workflows.values():
-            same = (other.start.queue, other.start.deduplication_id) == (start.queue, start.deduplication_id)
-            if same and other.status not in ENDED:
-                raise duplicate_in_queue(start)
-
     def _begin(self, workflow: Record) -> None:
         """Run a workflow in a thread of its own."""
-        workflow.status, workflow.updated_at = WorkflowStatus.RUNNING, _now()
+        workflow.status, workflow.updated_at = WorkflowStatus.RUNNING, now()
         workflow.attempt += 1
         workflow.begun = time.monotonic()
         if workflow.start.timeout is not None and workflow.deadline is None:
             workflow.deadline = time.time() + workflow.start.timeout
-        workflow.future = Future()
+        if workflow.future.done():
+            workflow.future = Future()
         thread = threading.Thread(
             target=self._work, args=(workflow, workflow.future), name=f"workflow-{workflow.workflow_id}", daemon=True
         )
@@ -185,7 +188,7 @@ class InMemoryEngine(WorkflowEngine):
             beyond = [position for position in workflow.steps if position > run.taken]
             if beyond and outcome[0] == "value":
                 first = min(beyond)
-                error = self._mismatch(run, first, None, workflow.steps[first].name)
+                error = mismatch(run, first, None, workflow.steps[first].name)
                 outcome = outcome_of_error(error, f"the workflow {workflow.workflow_id}")
         except Interrupted as interrupted:
             with self.journal.lock:
@@ -197,7 +200,7 @@ class InMemoryEngine(WorkflowEngine):
         with self.journal.lock:
             if workflow.run is run and workflow.status is WorkflowStatus.RUNNING and not run.interrupted.is_set():
                 ended = WorkflowStatus.SUCCESS if outcome[0] == "value" else WorkflowStatus.ERROR
-                workflow.status, workflow.outcome, workflow.updated_at = ended, outcome, _now()
+                workflow.status, workflow.outcome, workflow.updated_at = ended, outcome, now()
                 future.set_result(Ended(ended, outcome))
                 self.journal.changed.notify_all()
             else:
@@ -254,19 +257,19 @@ class InMemoryEngine(WorkflowEngine):
         if step is None:
             return None
         if step.name != name:
-            raise self._mismatch(run, position, name, step.name)
+            raise mismatch(run, position, name, step.name)
         return step.outcome
 
     def _keep_step(self, run: Run, position: int, name: str, started_at: datetime, outcome: Outcome) -> None:
         with self.journal.lock:
             if run.interrupted.is_set():
                 raise Interrupted(run.workflow_id)
-            self.journal.workflows[run.workflow_id].steps[position] = StepRecord(name, outcome, started_at, _now())
+            self.journal.workflows[run.workflow_id].steps[position] = StepRecord(name, outcome, started_at, now())
 
     def _record(self, run: Run, position: Any, name: str, body: Callable[[], Outcome]) -> Outcome:
         outcome = self._recorded(run, position, name)
         if outcome is None:
-            started_at, outcome = _now(), body()
+            started_at, outcome = now(), body()
             self._keep_step(run, position, name, started_at, outcome)
         return outcome
 
@@ -275,7 +278,7 @@ class InMemoryEngine(WorkflowEngine):
     ) -> Outcome:
         outcome = self._recorded(run, position, name)
         if outcome is None:
-            started_at, outcome = _now(), await body()
+            started_at, outcome = now(), await body()
             self._keep_step(run, position, name, started_at, outcome)
         return outcome
 
@@ -283,13 +286,14 @@ class InMemoryEngine(WorkflowEngine):
         self._require_launched()
         run = running.get()
         if run is None or run.step is not None:
-            return self._deliver(workflow_id, topic, data, idempotency_key)
+            self._deliver(workflow_id, topic, data, idempotency_key)
+            return
 
         def body() -> Outcome:
-            return outcome_of_value(self._deliver(workflow_id, topic, data, idempotency_key), "send")
+            self._deliver(workflow_id, topic, data, idempotency_key)
+            return outcome_of_value(None, "send")
 
-        value_of(self._record(run, self._position(run), "send", body), "send")
-        return None
+        self._record(run, self._position(run), "send", body)
 
     def _deliver(self, workflow_id: str, topic: str, data: bytes, key: str | None) -> None:
         with self.journal.lock:
@@ -308,7 +312,7 @@ class InMemoryEngine(WorkflowEngine):
         if recorded is not None:
             received: bytes | None = value_of(recorded, "recv")
             return received
-        started_at = _now()
+        started_at = now()
         with self.journal.lock:
             workflow = self.journal.workflows[run.workflow_id]
             while True:
@@ -333,7 +337,7 @@ class InMemoryEngine(WorkflowEngine):
                 self._cancel(workflow)
 
     def _cancel(self, workflow: Record) -> None:
-        workflow.status, workflow.updated_at = WorkflowStatus.CANCELLED, _now()
+        workflow.status, workflow.updated_at = WorkflowStatus.CANCELLED, now()
         if workflow.run is not None:
             workflow.run.interrupted.set()
         self.journal.changed.notify_all()
@@ -353,11 +357,7 @@ class InMemoryEngine(WorkflowEngine):
         """Return all that is known of a workflow."""
         with self.journal.lock:
             workflow = self._found(workflow_id)
-            steps = [
-                StepInfo(position, step.name, step.outcome[1] or None, step.started_at, step.ended_at)
-                for position, step in sorted(workflow.steps.items())
-            ]
-            return info_of(workflow)._replace(steps=steps)
+            return info_of(workflow)._replace(steps=steps_of(workflow))
 
     def list(self, status: WorkflowStatus | str | None = None, limit: int = 100) -> Sequence[WorkflowInfo]:
         """Return workflows, the newest first."""
@@ -369,11 +369,11 @@ class InMemoryEngine(WorkflowEngine):
     def prune(self, older_than: float) -> int:
         """Forget workflows that ended."""
         with self.journal.lock:
-            now = _now()
+            moment = now()
             gone = [
                 each.workflow_id
                 for each in self.journal.workflows.values()
-                if each.status in ENDED and (now - each.updated_at).total_seconds() >= older_than
+                if each.status in ENDED and (moment - each.updated_at).total_seconds() >= older_than
             ]
             for workflow_id in gone:
                 del self.journal.workflows[workflow_id]
@@ -400,7 +400,3 @@ class InMemoryEngine(WorkflowEngine):
     def _require_launched(self) -> None:
         if not self._launched:
             raise EngineError("this engine is not launched: call launch(), or use it as a context manager")
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)

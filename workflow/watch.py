@@ -34,11 +34,16 @@ class Watch:
 
     Args:
         jobs: What to run.
+        prepare: Done once, before the first job.
+        delay: Seconds before that.
     """
 
-    def __init__(self, jobs: Iterable[Job]) -> None:
+    def __init__(self, jobs: Iterable[Job], prepare: Callable[[], object], delay: float) -> None:
         """Run nothing yet."""
         self._jobs = list(jobs)
+        self._prepare = prepare
+        self._delay = delay
+        self._passed = threading.Event()
         self._woken = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, name="workflow-watch", daemon=True)
@@ -47,6 +52,10 @@ class Watch:
     def start(self) -> None:
         """Begin."""
         self._thread.start()
+
+    def first_pass(self, timeout: float) -> bool:
+        """Wait until every job has run once; say whether they have."""
+        return self._passed.wait(timeout)
 
     def hurry(self, job: Job) -> None:
         """Let a job be due at once."""
@@ -61,18 +70,22 @@ class Watch:
             self._thread.join(timeout=10.0)
 
     def _work(self) -> None:
+        if self._stopped.wait(self._delay):
+            return
+        self._do(self._prepare)
         while not self._stopped.is_set():
             for job in self._jobs:
                 if job.due <= time.monotonic() and not self._stopped.is_set():
                     job.due = time.monotonic() + job.every
-                    self._do(job)
+                    self._do(job.work)
+            self._passed.set()
             nearest = min(job.due for job in self._jobs)
             self._woken.wait(max(0.0, nearest - time.monotonic()))
             self._woken.clear()
 
-    def _do(self, job: Job) -> None:
+    def _do(self, work: Callable[[], object]) -> None:
         try:
-            job.work()
+            work()
             self._told = ""
         except psycopg.Error as error:
             # The server is away, or was: all jobs tell the same.
@@ -80,4 +93,4 @@ class Watch:
                 self._told = str(error)
                 logger.warning("the engine's database cannot be reached: %s", error)
         except Exception:
-            logger.exception("the engine's own work failed: %r", job.work)
+            logger.exception("the engine's own work failed: %r", work)

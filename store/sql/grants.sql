@@ -35,6 +35,7 @@ GRANT EXECUTE ON FUNCTION
     store.principals(),
     store.create_objects(jsonb, text[], text[], boolean, text),
     store.append_events(jsonb, boolean, text),
+    store.replay(text),
     store.object_as_of(uuid, timestamptz, timestamptz),
     store.objects_as_of(text, timestamptz, timestamptz),
     store.objects_due(text, timestamptz),
@@ -69,7 +70,11 @@ GRANT EXECUTE ON FUNCTION
     store.set_governed(boolean),
     store.breaches(text, text[], jsonb)
 TO store_admin;
-GRANT EXECUTE ON FUNCTION store.outbox_pending(integer, bigint), store.outbox_done(uuid, integer) TO store_engine;
+GRANT EXECUTE ON FUNCTION
+    store.outbox_pending(integer, bigint),
+    store.outbox_done(uuid, integer),
+    store.forget_workflow_keys(text[])
+TO store_engine;
 GRANT EXECUTE ON FUNCTION
     store.create_group(text, text[]),
     store.add_members(text, text[]),

@@ -70,6 +70,25 @@ RETURNS SETOF store.change LANGUAGE sql STABLE AS $$
     ORDER BY made.n
 $$;
 
+-- The same, for the caller who looks before it repeats a change; nothing when no request has run under the key.
+CREATE OR REPLACE FUNCTION store.replay(p_key text)
+RETURNS SETOF store.change
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+    SELECT * FROM store.replayed(p_key)
+$$;
+
+-- Forgets the keys of workflows that their engine has forgotten.
+CREATE OR REPLACE FUNCTION store.forget_workflow_keys(p_workflows text[])
+RETURNS bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+    WITH gone AS (
+        DELETE FROM store.idempotency_keys k
+        WHERE substring(k.key FROM '^workflow:(.*)/[0-9]+/[a-z_]+/[^/]*/[0-9]+(?:#[0-9]+)?$') = ANY (p_workflows)
+        RETURNING 1
+    )
+    SELECT count(*) FROM gone
+$$;
+
 -- Refuses names that are neither a user nor a group of the store.
 CREATE OR REPLACE FUNCTION store.require_principals(p_names text[])
 RETURNS void LANGUAGE plpgsql AS $$

@@ -10,6 +10,11 @@ SELECT entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_t
        logged_type, logged_tx_time, logged_valid_from, replayed
 FROM store.append_events($1::jsonb, $2::boolean, $3::text)
 
+-- name: replay
+SELECT entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, data::text,
+       logged_type, logged_tx_time, logged_valid_from, replayed
+FROM store.replay($1::text)
+
 -- name: read_head
 SELECT h.entity_id::text, h.version, h.owner, h.updated_by, h.tx_time, h.valid_from, nullif(h.valid_to, 'infinity'),
        h.state, h.event_type, h.data::text, h.type_name, h.present,

@@ -20,7 +20,7 @@ DO $$
 DECLARE
     role_name text;
 BEGIN
-    FOREACH role_name IN ARRAY ARRAY['store_owner', 'store_admin'] LOOP
+    FOREACH role_name IN ARRAY ARRAY['store_owner', 'store_admin', 'store_engine'] LOOP
         IF NOT pg_has_role(role_name, 'USAGE') THEN
             EXECUTE format('GRANT %I TO CURRENT_USER', role_name);
         END IF;

@@ -54,6 +54,20 @@ EXPORTS: dict[str, list[str]] = {
         "Transition",
         "VersionConflict",
     ],
+    "workflow": [
+        "NotRecoverableWarning",
+        "StepMismatch",
+        "UnknownQueue",
+        "WorkflowCancelled",
+        "WorkflowConflict",
+        "WorkflowContext",
+        "WorkflowEngine",
+        "WorkflowError",
+        "WorkflowFailed",
+        "WorkflowHandle",
+        "WorkflowStatus",
+        "current",
+    ],
 }
 # Imports beside `from PACKAGE import ...` that users write.
 IMPORTS: dict[str, list[str]] = {
@@ -76,6 +90,9 @@ IMPORTS: dict[str, list[str]] = {
     ],
     "store.subscriptions": ["ChangeEvent", "EventBus", "SubscriptionListener"],
     "bridge.type_mapping": ["extract_row", "infer_dh_schema"],
+    "workflow.dbos_engine": ["DBOSEngine"],
+    "workflow.engine": ["WorkflowEngine", "WorkflowHandle", "WorkflowStatus"],
+    "workflow.testing": ["InMemoryEngine"],
 }
 
 

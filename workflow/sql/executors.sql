@@ -59,3 +59,9 @@ SET reason = excluded.reason, reported_by = excluded.reported_by, reported_at = 
 
 -- name: settle
 DELETE FROM workflow.problems p WHERE p.subject = %(subject)s
+
+-- name: keyed
+SELECT to_regprocedure('store.forget_workflow_keys(text[])') IS NOT NULL
+
+-- name: forget_keys
+SELECT store.forget_workflow_keys(%(workflows)s)

@@ -1,0 +1,37 @@
+"""Blocking calls where an event loop may be running."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+__all__ = ["off_loop"]
+
+T = TypeVar("T")
+
+
+def off_loop(call: Callable[[], T]) -> T:
+    """Make a call that may block where an event loop may be running, as in a notebook: then in a thread beside it."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return call()
+    context = contextvars.copy_context()
+    made: list[T] = []
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            made.append(context.run(call))
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=work, name="workflow-call")
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return made[0]
