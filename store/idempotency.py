@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
@@ -63,12 +63,18 @@ def key_scope(name: str) -> Iterator[None]:
         _scope.reset(token)
 
 
-def derived_key(operation: str, subject: str) -> DerivedKey | None:
-    """Return the key of the next change of a kind about a type or an entity; None outside a scope."""
+def derived_key(operation: str, subjects: Callable[[], Iterable[str]]) -> DerivedKey | None:
+    """Return the key of the next change of a kind; None outside a scope.
+
+    Args:
+        operation: The kind.
+        subjects: Returns the types or entities that it is about, in any order.
+    """
     scope = _scope.get()
     if scope is None:
         return None
     name, counts = scope
+    subject = ",".join(sorted(set(subjects())))
     if len(subject) > LONGEST_SUBJECT:
         subject = hashlib.sha256(subject.encode()).hexdigest()
     slot = f"{operation}/{subject}"

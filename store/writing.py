@@ -95,7 +95,7 @@ class Writer:
         _require_distinct(objects)
         derived = None
         if key is None:
-            derived = derived_key("create", ",".join(sorted({_schema_of(obj).type_name for obj in objects})))
+            derived = derived_key("create", lambda: (_schema_of(obj).type_name for obj in objects))
         rows = self._send("create_objects", items, (self._readers, self._writers), derived.text if derived else key)
         self._count(derived)
         self._finish(objects, rows, stored)
@@ -234,8 +234,7 @@ class Writer:
 
 def _derived(appends: Sequence[Append]) -> DerivedKey | None:
     """Return the key of these events in the present key scope, None outside one."""
-    entities = sorted(require_written(change.obj) for change in appends)
-    return derived_key(appends[0].event_type.lower(), ",".join(entities))
+    return derived_key(appends[0].event_type.lower(), lambda: (require_written(change.obj) for change in appends))
 
 
 def changed_fields(obj: Storable, fields: Iterable[str] | None) -> dict[str, Any]:
