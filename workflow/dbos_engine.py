@@ -25,6 +25,8 @@ from dbos import (
 from dbos._context import get_local_dbos_context, snapshot_step_context
 from dbos._core import execute_dequeued_workflow
 from dbos._dbos import _get_dbos_instance
+from sqlalchemy import Engine as SQLAlchemyEngine
+from sqlalchemy import create_engine, make_url
 from typing_extensions import Self
 
 from workflow.duties import Duties
@@ -43,6 +45,7 @@ from workflow.steps import mismatch
 __all__ = ["DBOSEngine"]
 
 SCHEMA = "workflow"
+POOL_SIZE = 20
 END_SECONDS = 10.0  # for a step under way to end, when the engine does
 
 _one = threading.Lock()
@@ -76,6 +79,7 @@ class DBOSEngine(WorkflowEngine):
         self._listening = False
         self._runs: dict[Run, str] = {}
         self._dbos: Any = None
+        self._pool: SQLAlchemyEngine | None = None
 
     # ---- life
 
@@ -102,10 +106,14 @@ class DBOSEngine(WorkflowEngine):
     def _launch(self) -> None:
         self._duties = Duties(self._url, self._executor, self._name, self._start, self._run_claimed, self._runs)
         self._duties.check()
+        # Given a pool, DBOS does not ask the database `postgres`, which is closed to the engine, whether ours exists.
+        address = make_url(self._url).set(drivername="postgresql+psycopg")
+        self._pool = create_engine(address, pool_size=POOL_SIZE, max_overflow=0, pool_pre_ping=True)
         DBOS(
             config={
                 "name": self._name,
                 "system_database_url": self._url,
+                "system_database_engine": self._pool,
                 "dbos_system_schema": SCHEMA,
                 "application_version": self._executor.version,
                 "executor_id": self._executor.executor_id,
@@ -152,6 +160,8 @@ class DBOSEngine(WorkflowEngine):
         while self._runs and time.monotonic() < deadline:
             time.sleep(0.01)
         off_loop(DBOS.destroy)
+        if self._pool is not None:
+            self._pool.dispose()
         if duties is not None:
             duties.leave()
         self._dbos, self._listening = None, False
@@ -178,8 +188,11 @@ class DBOSEngine(WorkflowEngine):
         return off_loop(lambda: self._start_plainly(start))
 
     def _start_plainly(self, start: Start) -> WorkflowHandle:
-        target, data = start.target, digest(start.payload)
+        run, target, data = running.get(), start.target, digest(start.payload)
         with ExitStack() as options:
+            if run is not None:
+                run.taken += 1
+                options.enter_context(self._in_our_words(run, f"start {target.name}"))
             if start.workflow_id is not None:
                 options.enter_context(SetWorkflowID(start.workflow_id))
             if start.timeout is not None:
@@ -202,12 +215,6 @@ class DBOSEngine(WorkflowEngine):
                     made = DBOS.enqueue_workflow(start.queue, _entry, *arguments)
             except _error.DBOSQueueDeduplicatedError:
                 raise duplicate_in_queue(start) from None
-            except _error.DBOSUnexpectedStepError as error:
-                run = running.get()
-                assert run is not None
-                raise mismatch(run, error.inputs[1], f"start {target.name}", error.inputs[3]) from None
-            except (_error.DBOSWorkflowCancelledError, _error.DBOSWorkflowConflictIDError) as error:
-                raise Interrupted(str(error)) from None
             except _error.DBOSConflictingWorkflowError as error:
                 raise WorkflowConflict(str(error), workflow_id=start.workflow_id) from None
         workflow_id, future = made.get_workflow_id(), getattr(made, "future", None)
