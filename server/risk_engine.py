@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-__all__ = ["DAYS_A_YEAR", "Greeks", "Risk", "black_scholes", "dollar_risk", "option_inputs", "sum_by"]
+__all__ = ["DAYS_A_YEAR", "Greeks", "Risk", "black_scholes", "dollar_risk", "floats", "option_inputs", "sum_by"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -111,30 +111,39 @@ def option_inputs(is_call: ArrayLike, *columns: ArrayLike) -> tuple[NDArray[np.b
     calls = np.asarray(is_call)
     if calls.dtype != np.bool_:
         raise ValueError(f"is_call must be True for a call or False for a put, not {_first(calls)!r}")
-    names = ("spot", "strike", "years", "rate", "volatility", "dividend_yield")
-    return calls, [_floats(name, column) for name, column in zip(names, columns, strict=True)]
+    least = {"spot": 0, "strike": 0, "years": 0, "rate": -math.inf, "volatility": 0, "dividend_yield": -math.inf}
+    return calls, [floats(name, column, bound) for (name, bound), column in zip(least.items(), columns, strict=True)]
 
 
-def _floats(name: str, given: ArrayLike) -> Floats:
+def floats(name: str, given: ArrayLike, least: float) -> Floats:
+    """Return an argument as an array of floats.
+
+    Args:
+        name: What a message calls it.
+        given: A number or an array of numbers, NaN for a missing one.
+        least: The smallest value allowed.
+
+    Raises:
+        ValueError: A value is infinite or too small, or there are other things than numbers.
+    """
     try:
         column = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be a number or an array of numbers: {error}") from None
     if not column.size:
         return column
-    least = -math.inf if name in ("rate", "dividend_yield") else 0.0
     # Minimum and maximum skip NaN, which stands for a missing value.
     low, high = np.fmin.reduce(column, axis=None), np.fmax.reduce(column, axis=None)
     if low < least or low == -math.inf or high == math.inf:
         wrong = np.flatnonzero((column < least) | np.isinf(column))[0]
         where = f"{name}[{', '.join(map(str, np.unravel_index(wrong, column.shape)))}]" if column.shape else name
-        expected = "finite" if least < 0 else "finite and not negative"
+        expected = "finite" if least == -math.inf else "finite and not negative"
         raise ValueError(f"{where} is {column.flat[wrong]}: it must be {expected}")
     return column
 
 
 def _first(column: NDArray[Any]) -> Any:
-    return column.flat[0] if column.size else column.dtype
+    return column.flat[0].item() if column.size else column.dtype
 
 
 def _column(column: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
@@ -157,39 +166,45 @@ def _fill(
     asset, cash = spot * carry, strike * np.exp(-rate * years)
     root = np.sqrt(years)
     deviation = volatility * root
-    half = deviation / 2
     ratio = np.log(asset / cash) / deviation
-    at_edge = ~(np.isfinite(ratio) & (deviation > 0))
-    if at_edge.any():
-        ratio = np.where(at_edge, _edge_ratio(asset, cash, spot, strike, deviation), ratio)
+    regular = np.isfinite(ratio).all()
+    if not regular:
+        ratio = _with_limits(ratio, asset, cash, spot, strike, deviation)
+    half = 0.5 * deviation
     d1 = ratio + half
-    in_asset = sign * asset * ndtr(sign * d1)
-    in_cash = sign * cash * ndtr(sign * (ratio - half))
+    above = ndtr(sign * d1)
+    asset_part, cash_part = sign * (asset * above), sign * (cash * ndtr(sign * (ratio - half)))
     density = np.exp(-0.5 * d1 * d1) / _ROOT_TWO_PI
-    np.maximum(in_asset - in_cash, 0.0, out=out.price)
-    out.delta[...] = sign * carry * ndtr(sign * d1)
-    out.gamma[...] = _divided(carry * density, spot * deviation)
-    np.multiply(asset * density, root, out=out.vega)
-    out.theta[...] = dividend_yield * in_asset - rate * in_cash - _divided(asset * density * volatility, 2 * root)
-    np.multiply(years, in_cash, out=out.rho)
+    spread = asset * density
+    decay, curvature = spread * volatility / (2.0 * root), carry * density / spot / deviation
+    if not regular:
+        decay, curvature = _finite(decay, volatility, root), _finite(curvature, spot, deviation)
+    np.maximum(asset_part - cash_part, 0.0, out=out.price)
+    np.multiply(sign * carry, above, out=out.delta)
+    out.gamma[...] = curvature
+    np.multiply(spread, root, out=out.vega)
+    np.subtract(dividend_yield * asset_part - rate * cash_part, decay, out=out.theta)
+    np.multiply(years, cash_part, out=out.rho)
 
 
-def _edge_ratio(asset: Floats, cash: Floats, spot: Floats, strike: Floats, deviation: Floats) -> Floats:
-    """Return ln(asset / cash) / deviation where the formula has no value: its limit, or NaN for NaN."""
-    known = ~np.isnan(asset + cash + deviation)
+def _with_limits(ratio: Floats, asset: Floats, cash: Floats, spot: Floats, strike: Floats, deviation: Floats) -> Floats:
+    """Return ln(asset / cash) / deviation, its limit where the formula has no value, and NaN where an input is NaN."""
     # Two numbers whose quotient is out of range still have logarithms.
-    apart = np.log(asset) - np.log(cash)
+    apart = (np.log(asset) - np.log(cash)) / deviation
     limit = np.where(asset > cash, np.inf, np.where(asset < cash, -np.inf, 0.0))
     # A strike of nothing makes a call the asset itself, whatever that costs.
     limit = np.where(strike == 0, np.inf, np.where(spot == 0, -np.inf, limit))
-    inside = np.isfinite(apart) & (deviation > 0)
-    return np.where(known, np.where(inside, apart / deviation, limit), np.nan)
+    known = ~np.isnan(asset + cash + deviation)
+    at_limit = np.where(np.isfinite(apart) & (deviation > 0), apart, np.where(known, limit, np.nan))
+    return np.where(np.isfinite(ratio) & (deviation > 0), ratio, at_limit)
 
 
-def _divided(numerator: Floats, denominator: Floats) -> Floats:
-    """Divide; 0 where the denominator is 0."""
-    quotient = numerator / denominator
-    return quotient if np.all(denominator) else np.where(denominator == 0, 0.0, quotient)
+def _finite(term: Floats, *factors: Floats) -> Floats:
+    """Leave a term out where one of its factors is 0."""
+    gone = np.zeros(np.shape(term), dtype=np.bool_)
+    for factor in factors:
+        gone |= factor == 0
+    return np.where(gone, 0.0, term)
 
 
 class Risk(NamedTuple):
