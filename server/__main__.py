@@ -2,7 +2,12 @@
 
 import sys
 
-from server.command import main
-
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["doctor"]:
+        # On a machine that lacks something, the server's own imports may fail.
+        from server.doctor import main as examine
+
+        sys.exit(examine(sys.argv[2:]))
+    from server.command import main
+
     sys.exit(main(program="python -m server"))

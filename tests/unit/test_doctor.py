@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from server import doctor
+from server.doctor import Finding, examine
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def found(subject: str, **options: object) -> Finding:
+    return next(finding for finding in examine(**options) if finding.subject == subject)  # type: ignore[arg-type]
+
+
+def fake_javac(folder: Path, prints: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / "javac"
+    program.write_text(f"#!/bin/sh\necho '{prints}'\n", encoding="ascii")
+    program.chmod(0o755)
+
+
+def test_doctor_taken_port_is_named_with_the_way_out() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        finding = found(f"port {port}", port=port)
+    assert finding.state == "missing"
+    assert "--port" in finding.advice
+
+
+@pytest.mark.parametrize(
+    ("prints", "state", "detail"),
+    [
+        ("javac 21.0.2", "ok", "javac 21.0.2"),
+        ("javac 17.0.15", "ok", "javac 17.0.15"),
+        ("javac 11.0.2", "missing", "is version 11"),
+        ("javac 1.8.0_292", "missing", "is version 1"),
+        ("", "missing", "does not tell its version"),
+    ],
+)
+def test_doctor_java_of_each_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prints: str, state: str, detail: str
+) -> None:
+    fake_javac(tmp_path / "bin", prints)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    finding = found("Java")
+    assert (finding.state, detail in finding.detail) == (state, True)
+    assert (finding.advice != "") == (state == "missing")
+
+
+def test_doctor_java_without_compiler_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_javac(tmp_path, "openjdk 17")
+    (tmp_path / "javac").rename(tmp_path / "java")
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    finding = found("Java")
+    assert finding.state == "missing"
+    assert "runtime without compiler" in finding.detail
+    assert "openjdk-17-jdk-headless" in finding.advice
+
+
+def test_doctor_java_home_that_holds_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    assert f"JAVA_HOME={tmp_path} holds no bin/javac" in found("Java").detail
+
+
+@pytest.mark.parametrize(
+    ("free", "heap", "state"), [(8, None, "ok"), (8, "9g", "warning"), (2, "1g", "warning"), (0.5, "256m", "missing")]
+)
+def test_doctor_memory_is_held_against_the_heap(
+    monkeypatch: pytest.MonkeyPatch, free: float, heap: str | None, state: str
+) -> None:
+    monkeypatch.setattr(doctor, "_physical_memory", lambda: (16 << 30, int(free * (1 << 30))))
+    assert found("memory", heap=heap).state == state
+
+
+def test_doctor_key_that_others_can_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert found("access key").state == "ok"
+    path = tmp_path / "deephaven-trading-platform" / "deephaven.key"
+    path.parent.mkdir()
+    path.write_text("k" * 32, encoding="ascii")
+    path.chmod(0o644)
+    assert found("access key").state == "missing"
+    path.chmod(0o600)
+    assert found("access key").state == "ok"
+
+
+def run(*arguments: str, isolated: bool = False, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *(["-S"] if isolated else []), "-m", "server", "doctor", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_doctor_command_tells_by_its_status_whether_something_is_missing(tmp_path: Path) -> None:
+    good = run("--port", "0", "--heap", "64m")
+    assert good.returncode == 0, good.stdout + good.stderr
+    assert good.stdout.splitlines()[-1] == "Everything is there."
+    bad = run("--port", "0", JAVA_HOME=str(tmp_path))
+    assert bad.returncode == 1
+    assert "1 missing: the server will not start." in bad.stdout
+
+
+def test_doctor_without_any_package_installed_says_so() -> None:
+    bare = run("--port", "0", isolated=True)
+    assert bare.returncode == 1, bare.stderr
+    assert "missing  deephaven-server: not installed" in bare.stdout
+    assert "pip install -r requirements-server.txt" in bare.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--heap", "much"], ["--port", "70000"]])
+def test_doctor_impossible_option_is_refused(arguments: list[str]) -> None:
+    assert run(*arguments).returncode == 2
+
+
+def test_start_server_script_runs_from_any_folder(tmp_path: Path) -> None:
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    script = ROOT / "server" / "start_server.sh"
+    done = subprocess.run(
+        ["sh", script, "--help"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage: python -m server" in done.stdout

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from server.embedded import DeephavenServer, is_loopback
+from server.errors import ServerError, TlsFileError
+from server.options import MarketOptions, read_options
+from server.tls import check_tls_files
+
+
+def test_options_usual_ones_are_those_of_the_class() -> None:
+    assert read_options([]) == MarketOptions()
+
+
+def test_options_all_of_them_arrive() -> None:
+    line = "--host ::1 --port 0 --symbols 40 --rate 2.5e3 --seed 7 --speed 10 --keep all --heap 2g --seconds 3"
+    line += " --key-file k --anonymous --tls-cert c --tls-key p"
+    assert read_options(line.split()) == MarketOptions(
+        host="::1",
+        port=0,
+        symbols=40,
+        rate=2500.0,
+        seed=7,
+        speed=10.0,
+        keep=None,
+        heap="2g",
+        seconds=3.0,
+        key_file=Path("k"),
+        anonymous=True,
+        tls_cert=Path("c"),
+        tls_key=Path("p"),
+    )
+    assert read_options(["--replay", "f.csv"]).replay == Path("f.csv")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--port 65536", "argument --port: 65536 is not between 0 and 65535"),
+        ("--port ten", "argument --port: invalid"),
+        ("--symbols 0", "argument --symbols: 0 is not between 1 and 10000"),
+        ("--rate 0", "argument --rate: 0 is not a positive number"),
+        ("--rate inf", "argument --rate: inf is not a positive number"),
+        ("--speed nan", "argument --speed: nan is not a positive number"),
+        ("--seed -1", "argument --seed: -1 is not between 0"),
+        ("--keep 0", "argument --keep: 0 is not between 1"),
+        ("--keep some", "argument --keep: invalid"),
+        ("--seconds -1", "argument --seconds: -1 is not a positive number"),
+        ("--replay f.csv --rate 5", "--rate is for the simulation"),
+        ("--replay f.csv --symbols 5", "--symbols is for the simulation"),
+        ("--what", "unrecognized arguments: --what"),
+    ],
+)
+def test_options_impossible_one_is_refused(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        read_options(line.split())
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
+def test_anonymous_on_a_loopback_address_is_allowed(host: str) -> None:
+    assert is_loopback(host)
+    assert DeephavenServer(host=host, anonymous=True).login_url.endswith(":10000/")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "10.0.0.1", "example.org", "::ffff:10.0.0.1"])
+def test_anonymous_where_others_can_connect_is_refused(host: str) -> None:
+    with pytest.raises(ServerError, match="is no loopback address"):
+        DeephavenServer(host=host, anonymous=True)
+
+
+def test_tls_with_one_file_only_is_refused() -> None:
+    with pytest.raises(ServerError, match="TLS needs both files"):
+        DeephavenServer(tls_cert=Path("cert.pem"))
+
+
+def make(folder: Path, name: str) -> tuple[Path, Path]:
+    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    return certificate, key
+
+
+def test_tls_files_that_fit_together_are_accepted_and_others_named(tmp_path: Path) -> None:
+    (certificate, key), (_, other) = make(tmp_path, "one"), make(tmp_path, "other")
+    check_tls_files(certificate, key)
+    with pytest.raises(TlsFileError, match="does not belong to") as caught:
+        check_tls_files(certificate, other)
+    assert caught.value.path == other
+    with pytest.raises(TlsFileError, match="holds no private key"):
+        check_tls_files(certificate, certificate)
+    with pytest.raises(TlsFileError, match="holds no certificate"):
+        check_tls_files(key, key)
+    with pytest.raises(TlsFileError, match="cannot be read"):
+        check_tls_files(tmp_path / "none.pem", key)
+    locked = tmp_path / "locked.key"
+    subprocess.run(
+        ["openssl", "pkcs8", "-topk8", "-in", key, "-out", locked, "-passout", "pass:secret"],
+        check=True,
+        capture_output=True,
+    )
+    with pytest.raises(TlsFileError, match="is encrypted"):
+        check_tls_files(certificate, locked)
