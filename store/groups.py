@@ -15,7 +15,7 @@ from psycopg2.extensions import connection as Connection
 from store.connection import run
 from store.errors import StoreError
 from store.sql import statements
-from store.users import check_name
+from store.users import changing, check_name
 
 __all__ = [
     "AdminEvent",
@@ -134,8 +134,5 @@ def _call(conn: Connection, name: str, *params: Any) -> list[tuple[Any, ...]]:
     text = statements("queries")[name]
     for number in range(1, len(params) + 1):
         text = text.replace(f"${number}", "%s")
-    conn.commit()  # what is open
-    with conn:
-        # Behind the lock that it takes, a change must see what the one before it did.
-        run(conn, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    with changing(conn):
         return run(conn, text, params, changing=name not in ("list_groups", "administration"))

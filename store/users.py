@@ -19,6 +19,7 @@ __all__ = [
     "User",
     "change_own_password",
     "change_password",
+    "changing",
     "check_name",
     "disable_user",
     "enable_user",
@@ -73,7 +74,7 @@ def provision_user(
     check_name(name, "a user's name")
     secret = verifier(admin_conn, name, password)
     role = sql.Identifier(name)
-    with _changing(admin_conn) as cursor:
+    with _changing_roles(admin_conn) as cursor:
         cursor.execute(
             "SELECT pg_has_role(oid, 'store_user', 'USAGE') AND NOT rolsuper, rolcanlogin,"
             # Only a superuser may so much as mention some of these.
@@ -116,7 +117,7 @@ def change_password(admin_conn: Connection, name: str, password: str) -> None:
         UnknownPrincipal: There is no such user.
         StoreError: The password cannot be used.
     """
-    with _changing(admin_conn) as cursor:
+    with _changing_roles(admin_conn) as cursor:
         _require_user(cursor, name)
         secret = verifier(admin_conn, name, password)
         cursor.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(secret)))
@@ -130,7 +131,7 @@ def change_own_password(conn: Connection, password: str) -> None:
         StoreError: The password cannot be used.
     """
     secret = verifier(conn, str(conn.info.user), password)
-    with conn:
+    with changing(conn):
         run(conn, "ALTER ROLE CURRENT_USER PASSWORD %s", [secret], changing=True)
 
 
@@ -142,7 +143,7 @@ def disable_user(admin_conn: Connection, name: str) -> None:
     """
     _allow_login(admin_conn, name, False)
     # Only now: a client whose session ends comes back at once.
-    with admin_conn, admin_conn.cursor() as cursor:
+    with changing(admin_conn) as cursor:
         cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (name,))
 
 
@@ -157,7 +158,8 @@ def enable_user(admin_conn: Connection, name: str) -> None:
 
 def list_users(conn: Connection) -> list[User]:
     """Return the users, by name."""
-    return [User(*row) for row in run(conn, statements("queries")["users"])]
+    with changing(conn):
+        return [User(*row) for row in run(conn, statements("queries")["users"])]
 
 
 def check_name(name: str, what: str) -> None:
@@ -193,12 +195,29 @@ def verifier(conn: Connection, name: str, password: str) -> str:
 
 
 @contextmanager
-def _changing(admin_conn: Connection) -> Iterator[Any]:
-    """Open a transaction in which no other one changes users or groups; commit what is open before it."""
+def changing(admin_conn: Connection) -> Iterator[Any]:
+    """Yield a cursor of a transaction of its own; what is open on the connection is committed before it.
+
+    The connection may be in autocommit mode, or inside a `with` block of the caller's.
+    """
     admin_conn.commit()
-    with admin_conn, admin_conn.cursor() as cursor:
-        # Behind the lock, the transaction must see what the one before it did.
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    autocommit, admin_conn.autocommit = admin_conn.autocommit, False
+    try:
+        with admin_conn.cursor() as cursor:
+            # Behind a lock, a change must see what the one before it did.
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            yield cursor
+        admin_conn.commit()
+    finally:
+        if not admin_conn.closed:
+            admin_conn.rollback()
+            admin_conn.autocommit = autocommit
+
+
+@contextmanager
+def _changing_roles(admin_conn: Connection) -> Iterator[Any]:
+    """Yield a cursor of a transaction in which no other one changes users or groups."""
+    with changing(admin_conn) as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('store roles'))")
         yield cursor
 
@@ -228,7 +247,7 @@ def _require_user(cursor: Any, name: str) -> None:
 
 
 def _allow_login(admin_conn: Connection, name: str, allowed: bool) -> None:
-    with _changing(admin_conn) as cursor:
+    with _changing_roles(admin_conn) as cursor:
         _require_user(cursor, name)
         verb = sql.SQL("ALTER ROLE {} LOGIN" if allowed else "ALTER ROLE {} NOLOGIN")
         cursor.execute(verb.format(sql.Identifier(name)))

@@ -12,17 +12,18 @@ BEGIN
 END
 $$;
 
+-- For everybody, though only members of store_user may read the tables at all: a policy that names a role is dropped by
+-- whoever has the role's rights and says DROP OWNED BY it.
 DROP POLICY IF EXISTS readers ON store.object_heads;
-CREATE POLICY readers ON store.object_heads FOR SELECT TO store_user
-    USING (acl && (SELECT store.principals()));
+CREATE POLICY readers ON store.object_heads FOR SELECT USING (acl && (SELECT store.principals()));
 DROP POLICY IF EXISTS readers ON store.object_events;
-CREATE POLICY readers ON store.object_events FOR SELECT TO store_user
+CREATE POLICY readers ON store.object_events FOR SELECT
     USING (EXISTS (SELECT FROM store.object_heads h WHERE h.entity_id = object_events.entity_id));
 DROP POLICY IF EXISTS readers ON store.share_events;
-CREATE POLICY readers ON store.share_events FOR SELECT TO store_user
+CREATE POLICY readers ON store.share_events FOR SELECT
     USING (EXISTS (SELECT FROM store.object_heads h WHERE h.entity_id = share_events.entity_id));
 DROP POLICY IF EXISTS own ON store.checkpoints;
-CREATE POLICY own ON store.checkpoints FOR SELECT TO store_user USING (username = session_user);
+CREATE POLICY own ON store.checkpoints FOR SELECT USING (username = session_user);
 
 REVOKE ALL ON SCHEMA store FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA store FROM PUBLIC, store_user, store_admin, store_engine;
