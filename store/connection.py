@@ -42,7 +42,11 @@ class PooledConnection(Connection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Open the connection; nothing is prepared yet."""
-        super().__init__(*args, **kwargs)
+        try:
+            super().__init__(*args, **kwargs)
+        except psycopg2.Error:
+            self.close()  # libpq leaves the socket of a refused login open, and the error would keep it so
+            raise
         self.prepared = set()
         self.surplus = False
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg2.extensions import libpq_version
 
-__all__ = ["conninfo"]
+__all__ = ["advice", "conninfo"]
 
 LIBPQ_WITH_REQUIRE_AUTH = 160000
 # What a server, a database or a role may have set otherwise, and our statements rely on.
@@ -19,6 +19,18 @@ SESSION = (
     ("standard_conforming_strings", "on"),
     ("default_transaction_isolation", r"read\ committed"),
     ("jit", "off"),
+)
+# What libpq says when no connection comes about, and what to do then.
+ADVICE = (
+    ("certificate verify failed", "sslrootcert must name the authority that signed the server's certificate"),
+    ("does not match host name", "connect by a name that stands in the server's certificate"),
+    ("no encryption", "the server wants encryption: pass sslmode='verify-full' and sslrootcert"),
+    ("server does not support SSL", "the server has no encryption, so whoever listens could read along"),
+    (
+        'requirement "scram-sha-256" failed',
+        "the store proves its password and never tells it: the server must ask for SCRAM",
+    ),
+    ('requirement "!password,!md5" failed', "the store never tells a password: the server must ask for SCRAM"),
 )
 
 
@@ -62,3 +74,8 @@ def conninfo(
         # Whoever poses as the server could ask for the password itself, or for a hash of it, and libpq would tell.
         settings["require_auth"] = "scram-sha-256" if password else "!password,!md5"
     return {**settings, **extra}
+
+
+def advice(message: str) -> str:
+    """Return what to do about libpq's refusal to connect, to be put behind it; empty where its words say enough."""
+    return next((f"; {told}" for said, told in ADVICE if said in message), "")

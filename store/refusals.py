@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import psycopg2
 
 from store import errors
+from store.conninfo import advice
 
 __all__ = ["LARGEST_OBJECT", "raise_store_error"]
 
@@ -55,7 +56,7 @@ def raise_store_error(
     if conninfo is not None:
         raise errors.ConnectionLost(
             f"cannot connect as {conninfo.get('user')!r} to {conninfo.get('dbname')!r} at {conninfo.get('host')}:"
-            f"{conninfo.get('port')}: {message}"
+            f"{conninfo.get('port')}: {message}{advice(message)}"
         ) from error
     if code.startswith("TS"):
         message += _ADVICE.get(code, "")

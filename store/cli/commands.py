@@ -56,10 +56,17 @@ def commands(context: click.Context, data_dir: str | None, url: str | None, user
 def init(target: Target) -> None:
     """Make the store, or bring its schema up to date."""
     with target.administer(make=True) as conn:
-        schema.bootstrap_schema(conn)
+        shortfalls = schema.bootstrap_schema(conn)
         dbname = conn.info.dbname
     place = f" in {target.data_dir}" if target.data_dir is not None else ""
-    target.out.line(f"the store in database {dbname}{place} is ready", database=dbname, data_dir=target.data_dir)
+    target.out.line(
+        f"the store in database {dbname}{place} is ready",
+        database=dbname,
+        data_dir=target.data_dir,
+        not_done=[shortfall._asdict() for shortfall in shortfalls],
+    )
+    for name, reason, consequence in shortfalls:
+        note(f"not done: {name} ({reason}). {consequence}")
 
 
 @commands.command()

@@ -51,7 +51,7 @@ def test_init_makes_a_store_and_leaves_no_server_behind(data_dir: Path) -> None:
     owner = by_directory(data_dir)
     assert owner.lines("init") == [f"the store in database store in {data_dir} is ready"]
     assert postmaster(data_dir) is None
-    assert owner.records("init") == [{"database": "store", "data_dir": str(data_dir)}]
+    assert owner.records("init") == [{"database": "store", "data_dir": str(data_dir), "not_done": []}]
     assert owner.lines("ls") == ["type  entities  events"]
     assert owner.lines("verify") == ["the projection is what the log says: 0 entities, 0 events"]
     assert postmaster(data_dir) is None
@@ -65,7 +65,7 @@ def test_commands_on_a_directory_without_a_store_make_none(data_dir: Path) -> No
 
 
 def test_init_by_url_brings_a_database_up_to_date(store_db: StoreDatabase) -> None:
-    assert by_url(store_db, "postgres").records("init") == [{"database": store_db.dbname, "data_dir": None}]
+    assert by_url(store_db, "postgres").records("init") == [{"database": store_db.dbname, "data_dir": None, "not_done": []}]
 
 
 def test_users_are_added_listed_disabled_and_enabled_again(desk: Path) -> None:
