@@ -65,7 +65,9 @@ def test_commands_on_a_directory_without_a_store_make_none(data_dir: Path) -> No
 
 
 def test_init_by_url_brings_a_database_up_to_date(store_db: StoreDatabase) -> None:
-    assert by_url(store_db, "postgres").records("init") == [{"database": store_db.dbname, "data_dir": None, "not_done": []}]
+    assert by_url(store_db, "postgres").records("init") == [
+        {"database": store_db.dbname, "data_dir": None, "not_done": []}
+    ]
 
 
 def test_users_are_added_listed_disabled_and_enabled_again(desk: Path) -> None:
