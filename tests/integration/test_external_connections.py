@@ -20,14 +20,20 @@ from store.errors import ConnectionLost
 from store.models import Trade
 from store.subscriptions import EventBus, SubscriptionListener
 from tests.external_postgres import ExternalPostgres
-from tests.fix_postgres import password_of
+from tests.fix_postgres import StoreDatabase, fresh_database
 
 pytestmark = pytest.mark.external
 
 
+@pytest.fixture(scope="module")
+def database(external_server: ExternalPostgres) -> Iterator[StoreDatabase]:
+    with fresh_database(external_server) as found:
+        yield found
+
+
 @pytest.fixture
-def login(external_server: ExternalPostgres) -> dict[str, Any]:
-    return external_server.conn_info() | {"user": "alice", "password": password_of("alice")}
+def login(database: StoreDatabase) -> dict[str, Any]:
+    return database.login("alice")
 
 
 def refusal(login: dict[str, Any], **changes: Any) -> str:
