@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from store.annotations import type_label
 from store.base import Storable, record_schema
-from store.records import FieldSpec
+from store.records import FieldSpec, RecordSchema
 from store.values import Json, ValueRefused
 
-__all__ = ["Difference", "Document", "field_differences", "publication_of"]
+__all__ = ["Difference", "Document", "field_differences", "publication_of", "published_fields"]
 
 Document = Mapping[str, Any]
 
@@ -25,8 +25,12 @@ def publication_of(cls: type[Storable]) -> dict[str, Json]:
     Raises:
         RegistryError: It is no dataclass of `Storable`.
     """
-    schema = record_schema(cls)
-    return {"fields": [_field(spec) for spec in schema.fields.values()], "machine": _machine(cls)}
+    return {"fields": published_fields(record_schema(cls)), "machine": _machine(cls)}
+
+
+def published_fields(schema: RecordSchema[Any]) -> list[Json]:
+    """Return the fields of a class as a publication lists them."""
+    return [_field(spec) for spec in schema.fields.values()]
 
 
 def _field(spec: FieldSpec) -> dict[str, Json]:

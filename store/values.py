@@ -207,7 +207,11 @@ def _dict_codec(key_type: Any, key: Codec, element: Codec) -> Codec:
             return {_step(decode_key, k, f"[{k!r}]"): _step(element.decode, v, f"[{k!r}]") for k, v in value.items()}
         refuse("a JSON object", value)
 
-    return Codec(encode, decode, {"type": "object", "additionalProperties": dict(element.schema)})
+    schema: dict[str, Any] = {"type": "object", "additionalProperties": dict(element.schema)}
+    if key_type is not str:
+        # JSON's keys are texts: of a whole number, its digits.
+        schema["propertyNames"] = {"pattern": "^(0|-?[1-9][0-9]*)$"} if whole else dict(key.schema)
+    return Codec(encode, decode, schema)
 
 
 class _Member(NamedTuple):
