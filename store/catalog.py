@@ -174,6 +174,12 @@ def _storable_default(spec: FieldSpec) -> Any:
     return value
 
 
+def _first_line(cls: type) -> str:
+    """Return what a class says of itself; the signature that the dataclass decorator writes there says nothing."""
+    told = inspect.cleandoc(cls.__doc__ or "").partition("\n")[0]
+    return "" if told.startswith(f"{cls.__name__}(") else told
+
+
 def json_schema(cls: type[Storable]) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a stored class, for tools, forms and language models.
 
@@ -203,7 +209,7 @@ def json_schema(cls: type[Storable]) -> dict[str, Any]:
     return {
         "$schema": _DIALECT,
         "title": schema.type_name,
-        "description": inspect.cleandoc(cls.__doc__ or "").partition("\n")[0],
+        "description": _first_line(cls),
         "type": "object",
         "properties": properties,
         "required": required,

@@ -132,7 +132,7 @@ def drop(target: Target, name: str) -> None:
 @click.command()
 @click.pass_obj
 def trail(target: Target) -> None:
-    """Show who administered users and groups."""
+    """Show who administered users, groups and published types."""
     with target.administer() as conn:
         target.out.rows(["at", "actor", "action", "subject", "detail"], store_groups.administration(conn))
 

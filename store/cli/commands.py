@@ -13,6 +13,7 @@ import click
 from store import models, schema
 from store.base import record_schema, types_by_name
 from store.cli.administration import groups, password, trail, users
+from store.cli.governance import catalog, govern, publish, published, retire
 from store.cli.parameters import Point, parse_entity, parse_instant, parse_point
 from store.cli.rendering import Count, assignments, cell, counted, note
 from store.cli.target import PASSWORD, Target
@@ -219,7 +220,7 @@ def stats(target: Target) -> None:
     target.out.rows(["figure", "value"], [(name, Count(value)) for name, value in zip(FIGURES, figures, strict=True)])
 
 
-for command in (users, groups, trail, password):
+for command in (users, groups, trail, password, publish, retire, published, govern, catalog):
     commands.add_command(command)
 
 

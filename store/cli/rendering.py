@@ -60,6 +60,10 @@ class Printer:
         else:
             click.echo(_cut(one_line(text), _terminal_width()))
 
+    def width(self) -> int | None:
+        """Return how wide a line may be: as the terminal is, None for any width."""
+        return _terminal_width()
+
     def facts(self, facts: dict[str, Any]) -> None:
         """Print an object in JSON."""
         click.echo(json_line(facts))

@@ -37,16 +37,14 @@ class Target:
     """
 
     def __init__(self, data_dir: str | None, url: str | None, user: str | None, as_json: bool) -> None:
-        """Check the options; connect nothing."""
-        if (data_dir is None) == (url is None):
+        """Read the options; connect nothing, and ask for nothing that a command may do without."""
+        if data_dir is not None and url is not None:
             raise click.UsageError("name the store with either --data-dir or --url")
         self.data_dir = data_dir
         self.out = Printer(as_json)
         self._where = {} if url is None else _parse_url(url)
         named = self._where.pop("user", None)
         self.user = str(user or named or (SUPERUSER if data_dir is not None else ""))
-        if not self.user:
-            raise click.UsageError("name the login with --user, or in --url")
 
     @contextmanager
     def login(self, *, make: bool = False) -> Iterator[dict[str, Any]]:
@@ -55,6 +53,10 @@ class Target:
         Args:
             make: Whether a data directory is made where there is none.
         """
+        if self.data_dir is None and not self._where:
+            raise click.UsageError("name the store with either --data-dir or --url")
+        if not self.user:
+            raise click.UsageError("name the login with --user, or in --url")
         if self.data_dir is not None and not make and not Path(self.data_dir, "postgres").exists():
             raise StoreError(f"there is no store in {self.data_dir}: the command init makes one")
         # The directory's owner is let in as the administrator without a password.

@@ -62,7 +62,8 @@ GRANT EXECUTE ON FUNCTION
     store.grants_of(uuid),
     store.reap(),
     store.administration(),
-    store.publication(text)
+    store.publication(text),
+    store.published()
 TO store_user;
 GRANT EXECUTE ON FUNCTION
     store.publish(text, jsonb),

@@ -23,6 +23,7 @@ BEGIN
                              jsonb_build_object('value', v_unknown));
     END IF;
     INSERT INTO store.publications VALUES (p_type, revision, p_document, session_user, clock_timestamp());
+    PERFORM store.record_administration('TYPE_PUBLISHED', p_type, format('revision %s', revision));
     DELETE FROM store.published_types t WHERE t.type_name = p_type;
     INSERT INTO store.published_types
     SELECT p_type, revision, false, ARRAY(SELECT f->>'field' FROM jsonb_array_elements(p_document->'fields') f),
@@ -64,14 +65,21 @@ BEGIN
         RETURN false;
     END IF;
     INSERT INTO store.publications VALUES (p_type, v_revision, NULL, session_user, clock_timestamp());
+    PERFORM store.record_administration('TYPE_RETIRED', p_type, format('revision %s', v_revision));
     RETURN true;
 END
 $$;
 
 -- Whether types that are not published are refused.
 CREATE OR REPLACE FUNCTION store.set_governed(p_governed boolean)
-RETURNS void LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
-    UPDATE store.governance SET governed = p_governed WHERE governed <> p_governed
+RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+BEGIN
+    UPDATE store.governance SET governed = p_governed WHERE governed <> p_governed;
+    IF FOUND THEN
+        PERFORM store.record_administration(CASE WHEN p_governed THEN 'GOVERNED' ELSE 'UNGOVERNED' END,
+                                            current_database(), NULL);
+    END IF;
+END
 $$;
 
 -- Where the data of a type do not fit its publication, of which p_changed are the fields that are not as they were.
@@ -144,4 +152,15 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_tem
         SELECT p.revision, p.document FROM store.publications p
         WHERE p.type_name = p_type AND p.document IS NOT NULL ORDER BY p.revision DESC LIMIT 1) d
     WHERE t.type_name = p_type
+$$;
+
+-- The published types, and who published the newest revision of each.
+CREATE OR REPLACE FUNCTION store.published()
+RETURNS TABLE (type_name text, revision integer, retired boolean, fields integer, machine text, published_by text,
+               published_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+    SELECT t.type_name, t.revision, t.retired, cardinality(t.fields), t.machine, p.published_by, p.published_at
+    FROM store.published_types t
+    JOIN store.publications p ON p.type_name = t.type_name AND p.revision = t.revision
+    ORDER BY t.type_name
 $$;

@@ -53,3 +53,8 @@ CREATE TABLE store.governance (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row)
 );
 INSERT INTO store.governance VALUES (false);
+
+ALTER TABLE store.admin_events DROP CONSTRAINT admin_events_action_check;
+ALTER TABLE store.admin_events ADD CONSTRAINT admin_events_action_check
+    CHECK (action IN ('USER_ADDED', 'USER_CHANGED', 'USER_DISABLED', 'USER_ENABLED', 'GROUP_CREATED', 'GROUP_DROPPED',
+                      'MEMBER_ADDED', 'MEMBER_REMOVED', 'TYPE_PUBLISHED', 'TYPE_RETIRED', 'GOVERNED', 'UNGOVERNED'));

@@ -100,6 +100,9 @@ SELECT store.lacking_fields($1::text, $2::text[])
 -- name: publication
 SELECT revision, document::text, earlier::text FROM store.publication($1::text)
 
+-- name: published
+SELECT type_name, revision, retired, fields, machine, published_by, published_at FROM store.published()
+
 -- name: share
 SELECT store.share($1::uuid, $2::text, $3::text)
 
