@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from store.errors import StoreError, shown
-from store.log_reader import BEGINNING, Position
+from store.log_reader import BEGINNING, FIRST_RETRY, LAST_RETRY, Position
 from store.scalars import ValueRefused, require_text
 
 if TYPE_CHECKING:
@@ -49,22 +49,30 @@ class Checkpoint:
         return self.saved
 
     def move(self, position: Position) -> bool:
-        """Move the checkpoint. Where the server is away it stays, and the events since will come again.
+        """Move the checkpoint, however long the server is away: what is delivered beyond it comes again after a crash.
+
+        Only a reader that was stopped gives up, and leaves the checkpoint where it is.
 
         Returns:
             False when another listener has claimed the checkpoint, or it was removed.
         """
         if self._subscriber_id is None or position == self.saved:
             return True
-        try:
-            mine = self._reader.fetch("move_checkpoint", self._subscriber_id, self._term, *position, changing=True)[0][
-                0
-            ]
-        except StoreError as error:
-            logger.warning("subscriber %r keeps its old checkpoint: %s", self._subscriber_id, error)
-            return True
+        retry = FIRST_RETRY
+        while True:
+            try:
+                answer = self._reader.fetch(
+                    "move_checkpoint", self._subscriber_id, self._term, *position, changing=True
+                )
+                break
+            except StoreError as error:
+                logger.warning("the checkpoint of %r stays at %d: %s", self._subscriber_id, self.saved.seq, error)
+                if self._reader.stopped:
+                    return True
+                self._reader.pause(retry)
+                retry = min(retry * 2, LAST_RETRY)
         self.saved = position
-        return bool(mine)
+        return bool(answer[0][0])
 
 
 def require_subscriber_id(subscriber_id: object) -> str:

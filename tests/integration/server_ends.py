@@ -1,0 +1,52 @@
+"""Ways in which a PostgreSQL server ends under its users, each followed by its coming back."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+
+from store.server import ObjectStoreServer
+from tests.waiting import wait_until
+
+
+def postmaster(server: ObjectStoreServer, data_dir: Path) -> psutil.Process:
+    return psutil.Process(int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0]))
+
+
+def kill_postmaster(server: ObjectStoreServer, data_dir: Path) -> None:
+    """Kill the server's first process, and start it again as its owner would."""
+    main = postmaster(server, data_dir)
+    main.kill()
+    main.wait()
+    server.stop()
+    server.start()
+
+
+def kill_backend(server: ObjectStoreServer, data_dir: Path) -> None:
+    """Kill a process that serves a writer: PostgreSQL then throws out everybody and recovers by itself."""
+    with closing(server.admin_conn()) as conn, conn.cursor() as cursor:
+        conn.autocommit = True
+
+        def busiest() -> tuple[int] | None:
+            cursor.execute(
+                "SELECT pid FROM pg_stat_activity WHERE usename = 'alice' ORDER BY state = 'active' DESC LIMIT 1"
+            )
+            found: tuple[int] | None = cursor.fetchone()
+            return found
+
+        found = wait_until(busiest, message="a session of a writer")
+    assert found is not None
+    [pid] = found
+    os.kill(pid, signal.SIGKILL)
+
+
+def stop_fast(server: ObjectStoreServer, data_dir: Path) -> None:
+    """Shut the server down properly under its users, and start it again."""
+    postmaster(server, data_dir).send_signal(signal.SIGINT)
+    wait_until(lambda: not (data_dir / "postgres" / "postmaster.pid").exists())
+    server.stop()
+    server.start()
