@@ -152,7 +152,8 @@ $$;
 -- The events in (p_after, p_upto] that the caller may see now, by seq.
 -- data, when asked for, is State(tx_time, tx_time): what a read returned just after the event, null if nothing.
 -- due: when what a read returns of the entity next changes by itself, counted from its newest event on.
--- The planner cannot know how few rows a batch takes, and would read the whole log for each.
+-- The planner cannot know how few rows a batch takes, and would read the whole log for each, or all heads that the
+-- caller may see.
 CREATE OR REPLACE FUNCTION store.read_log(p_after bigint, p_upto bigint, p_types text[], p_limit integer, p_data boolean)
 RETURNS TABLE (seq bigint, entity_id uuid, version integer, owner text, updated_by text, tx_time timestamptz,
                valid_from timestamptz, valid_to timestamptz, state text, event_type text, type_name text,
@@ -163,7 +164,7 @@ SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off AS $$
            nullif(e.valid_to, 'infinity'), s.state, e.event_type, e.type_name, e.changes, s.data,
            nullif(h.due, 'infinity')
     FROM store.object_events e
-    JOIN store.object_heads h ON h.entity_id = e.entity_id
+    CROSS JOIN LATERAL (SELECT * FROM store.object_heads x WHERE x.entity_id = e.entity_id OFFSET 0) h
     LEFT JOIN LATERAL (
         SELECT h.state, h.data WHERE h.folded_at = e.tx_time AND h.version = e.version AND h.present
         UNION ALL

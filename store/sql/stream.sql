@@ -117,15 +117,15 @@ BEGIN
 END
 $$;
 
--- What a read showed just after an event, State(tx_time, tx_time): no row if nothing.
+-- What a read showed just after an event, State(tx_time, tx_time), where that is wanted: no row if nothing.
 CREATE OR REPLACE FUNCTION store.shown_after(
-    p_entity uuid, p_version integer, p_tx timestamptz, p_folded_at timestamptz, p_head_version integer,
+    p_wanted boolean, p_entity uuid, p_version integer, p_tx timestamptz, p_folded_at timestamptz, p_head_version integer,
     p_present boolean, p_state text, p_data jsonb)
 RETURNS TABLE (state text, data jsonb) LANGUAGE sql STABLE AS $$
-    SELECT p_state, p_data WHERE p_folded_at = p_tx AND p_head_version = p_version AND p_present
+    SELECT p_state, p_data WHERE p_wanted AND p_folded_at = p_tx AND p_head_version = p_version AND p_present
     UNION ALL
     SELECT a.state, a.data FROM store.state_at(p_entity, p_tx, p_tx) a
-    WHERE NOT (p_folded_at = p_tx AND p_head_version = p_version) AND a.event_type <> 'DELETED'
+    WHERE p_wanted AND NOT (p_folded_at = p_tx AND p_head_version = p_version) AND a.event_type <> 'DELETED'
 $$;
 
 -- The state that an event left, as the one who made it was told.
@@ -142,7 +142,8 @@ $$;
 -- that the event left, and neither data nor changes are read. The last row holds no event: it says how far the stream
 -- was read, in seq and backfill. That is short of p_upto behind p_limit events, or 8 MB of them, and where a call would
 -- have to look at too much that the caller may not see.
--- The planner cannot know how few rows a batch takes, and would read the whole log for each.
+-- The planner cannot know how few rows a batch takes, and would read the whole log for each, or all heads that the
+-- caller may see.
 CREATE OR REPLACE FUNCTION store.read_stream(
     p_after bigint, p_backfilled bigint, p_upto bigint, p_types text[], p_limit integer, p_data boolean)
 RETURNS TABLE (seq bigint, backfill bigint, entity_id uuid, version integer, owner text, updated_by text,
@@ -177,14 +178,14 @@ BEGIN
             FOR seq, entity_id, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, type_name,
                 v_changes, v_data, due IN
                 SELECT e.seq, e.entity_id, e.version, h.owner, e.updated_by, e.tx_time, e.valid_from,
-                       nullif(e.valid_to, 'infinity'), CASE WHEN p_data THEN s.state ELSE l.state END, e.event_type,
-                       e.type_name, e.changes, s.data, nullif(h.due, 'infinity')
+                       nullif(e.valid_to, 'infinity'),
+                       CASE WHEN p_data THEN s.state
+                            WHEN h.state IS NOT NULL THEN store.state_left(e.entity_id, e.version) END,
+                       e.event_type, e.type_name, e.changes, s.data, nullif(h.due, 'infinity')
                 FROM store.object_events e
-                JOIN store.object_heads h ON h.entity_id = e.entity_id
-                LEFT JOIN LATERAL store.shown_after(e.entity_id, e.version, e.tx_time, h.folded_at, h.version, h.present,
-                                                    h.state, h.data) s ON p_data
-                LEFT JOIN LATERAL (SELECT store.state_left(e.entity_id, e.version)) l (state)
-                       ON NOT p_data AND h.state IS NOT NULL
+                CROSS JOIN LATERAL (SELECT * FROM store.object_heads x WHERE x.entity_id = e.entity_id OFFSET 0) h
+                LEFT JOIN LATERAL store.shown_after(p_data, e.entity_id, e.version, e.tx_time, h.folded_at, h.version,
+                                                    h.present, h.state, h.data) s ON true
                 WHERE e.seq > v_at AND e.seq <= coalesce(v_grant, v_upto)
                   AND (p_types IS NULL OR e.type_name = ANY (p_types)) AND h.acl && v_principals
                   AND (v_me.reads_all OR h.owner = session_user
@@ -213,16 +214,16 @@ BEGIN
             SELECT * FROM store.granted_history(v_grant, v_backfilled, p_types, p_limit - v_rows, v_me.names, v_me.since)
         LOOP
             SELECT e.seq, e.entity_id, e.version, h.owner, e.updated_by, e.tx_time, e.valid_from,
-                   nullif(e.valid_to, 'infinity'), CASE WHEN p_data THEN s.state ELSE l.state END, e.event_type,
-                   e.type_name, e.changes, s.data, nullif(h.due, 'infinity')
+                   nullif(e.valid_to, 'infinity'),
+                   CASE WHEN p_data THEN s.state
+                        WHEN h.state IS NOT NULL THEN store.state_left(e.entity_id, e.version) END,
+                   e.event_type, e.type_name, e.changes, s.data, nullif(h.due, 'infinity')
             INTO seq, entity_id, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, type_name,
                  v_changes, v_data, due
             FROM store.object_events e
             JOIN store.object_heads h ON h.entity_id = e.entity_id
-            LEFT JOIN LATERAL store.shown_after(e.entity_id, e.version, e.tx_time, h.folded_at, h.version, h.present,
-                                                h.state, h.data) s ON p_data
-            LEFT JOIN LATERAL (SELECT store.state_left(e.entity_id, e.version)) l (state)
-                   ON NOT p_data AND h.state IS NOT NULL
+            LEFT JOIN LATERAL store.shown_after(p_data, e.entity_id, e.version, e.tx_time, h.folded_at, h.version,
+                                                h.present, h.state, h.data) s ON true
             WHERE e.entity_id = v_key.entity_id AND e.version = v_key.version;
             v_rows := v_rows + 1;
             IF p_data THEN
