@@ -13,10 +13,12 @@ import pytest
 from store.errors import StoreError
 from store.events import ChangeEvent, EventBus
 from store.models import Trade
-from store.subscriptions import SubscriptionListener
+from store.subscriptions import CHECKPOINT_EVENTS, SubscriptionListener
 from tests.fix_postgres import StoreDatabase
 from tests.integration.deals import Deal
 from tests.waiting import wait_until
+
+pytestmark = pytest.mark.both_servers
 
 
 def trade(quantity: int = 100) -> Trade:
@@ -190,6 +192,22 @@ def test_old_listener_that_was_slow_cannot_move_the_new_ones_checkpoint(
     again = listen(subscriber_id="risk")
     again.listener.start()
     again.wait_for(ids[1:])
+
+
+def test_delivery_waits_while_the_checkpoint_cannot_be_moved(
+    store_db: StoreDatabase, listen: Callable[..., Listening], caplog: pytest.LogCaptureFixture
+) -> None:
+    alice, made = store_db.client(), listen(subscriber_id="window")
+    made.listener.start()
+    moving = "EXECUTE ON FUNCTION store.move_checkpoint"
+    with store_db.admin() as conn, conn.cursor() as cursor:
+        cursor.execute(f"REVOKE {moving} FROM store_user")
+    ids = alice.write_many([trade() for _ in range(250)])
+    wait_until(lambda: caplog.text.count("the checkpoint of 'window' stays") >= 3)
+    assert made.entities() == ids[:CHECKPOINT_EVENTS]
+    with store_db.admin() as conn, conn.cursor() as cursor:
+        cursor.execute(f"GRANT {moving} TO store_user")
+    made.wait_for(ids)
 
 
 def test_slow_callback_slows_only_its_own_listener(store_db: StoreDatabase, listen: Callable[..., Listening]) -> None:

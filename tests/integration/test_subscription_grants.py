@@ -18,6 +18,8 @@ from store.subscriptions import SubscriptionListener
 from tests.fix_postgres import StoreDatabase
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.both_servers
+
 
 def trade(quantity: int = 100) -> Trade:
     return Trade(symbol="AAPL", quantity=quantity, price=150.0, side="BUY")
