@@ -134,6 +134,8 @@ class Steps:
             *([self.track] * 2),
             *([self.update] * 8),
             *([self.batch] * 3),
+            self.refresh,
+            *([self.what_if] * 2),
             *([self.compute] * 4),
             *([self.make_group] * 2),
             *([self.join] * 2),
@@ -198,6 +200,30 @@ class Steps:
         self.graph.batch_update(changes)
         for node, values in changes.items():
             self.model.rows[node].update(values)
+
+    def refresh(self) -> None:
+        node = self.node()
+        for name, value in self.values(node).items():
+            setattr(self.objects[node], name, value)
+            self.model.rows[node][name] = value
+        self.graph.refresh(node)
+
+    def what_if(self) -> None:
+        """Look at other values, which the model simply has for a while."""
+        chosen = self.random.sample(list(self.model.rows), min(len(self.model.rows), self.random.randrange(1, 3)))
+        changes = {node: self.values(node) for node in chosen}
+        rows = {node: dict(row) for node, row in self.model.rows.items()}
+        for node, values in changes.items():
+            self.model.rows[node].update(values)
+        with self.graph.scenario(changes) as scenario:
+            for node in self.model.rows:
+                for name in (*FIELDS, *self.model.computed[node]):
+                    self.same(lambda: scenario.get(node, name), lambda: self.model.value(node, name))  # noqa: B023
+            for name in self.model.groups:
+                self.same(lambda: scenario.get_group(name), lambda: self.model.group(name))  # noqa: B023
+            for name in self.model.functions:
+                self.same(lambda: scenario.get(name), lambda: self.model.function(name))  # noqa: B023
+        self.model.rows.update(rows)
 
     def compute(self) -> None:
         node, name = self.node(), self.random.choice(COMPUTED)
@@ -330,4 +356,4 @@ def test_model_takes_every_kind_of_step() -> None:
     steps = Steps(0)
     steps.run(400)
     assert min(steps.taken.values()) > 3
-    assert len(steps.taken) == 12
+    assert len(steps.taken) == 14

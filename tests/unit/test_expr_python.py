@@ -271,3 +271,19 @@ def test_compiled_functions_of_one_shape_share_their_code() -> None:
     assert one.__code__ is other.__code__
     assert one({"a": 3.0}) is True
     assert other({"b": 1.0}) is False
+
+
+def test_threads_that_compile_and_evaluate_at_once_agree() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Barrier
+
+    expressions = [(x + place) * y > place for place in range(50)]
+    barrier = Barrier(8)
+
+    def run(number: int) -> list[Any]:
+        barrier.wait()
+        return [expr.eval({"x": float(number), "y": 2.0}) for expr in expressions]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(run, range(8)))
+    assert found == [[(number + place) * 2.0 > place for place in range(50)] for number in range(8)]
