@@ -25,12 +25,12 @@ from reactive.expr.nodes import BinOp, Coalesce, Const, Field, Func, If, IsNull,
 __all__ = ["string_literal", "to_deephaven", "to_filter"]
 
 _NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
-# Names that the query language takes for itself, and Java's own words.
+# Names that the query language takes for itself, Java's own words, and what a column would hide from the formulas.
 _RESERVED = re.compile(
     "i|ii|k|in|not|case|and|or|abstract|assert|boolean|break|byte|catch|char|class|const|continue|default|do|double|"
     "else|enum|extends|false|final|finally|float|for|goto|if|implements|import|instanceof|int|interface|long|native|"
     "new|null|package|private|protected|public|return|short|static|strictfp|super|switch|synchronized|this|throw|"
-    "throws|transient|true|try|void|volatile|while|_"
+    "throws|transient|true|try|void|volatile|while|_|java|org|NULL_[A-Z]+"
 )
 _HARMLESS = re.compile("[A-Za-z0-9 .,:;_/+-]")
 _MAX_LENGTH = 60_000  # a Java method ends at 64 kB

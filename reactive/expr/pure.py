@@ -23,6 +23,14 @@ __all__ = ["string_literal", "to_pure"]
 
 _VARIABLE = re.compile(r"\$?[A-Za-z_][A-Za-z0-9_]*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Words that the lexer takes for itself; in quotes they are names like any other.
+_WORDS = frozenset(
+    (
+        *("all", "allVersions", "allVersionsInRange", "as", "Association", "Class", "Enum", "extends", "false"),
+        *("function", "import", "let", "Measure", "native", "Primitive", "Profile", "projects", "stereotypes"),
+        *("tags", "toBytes", "true"),
+    )
+)
 
 
 def to_pure(expr: Expr, variable: str = "$row", types: Mapping[str, Any] | None = None) -> str:
@@ -122,7 +130,8 @@ class _Pure:
         kind = self._inference.kind(node)
         if isinstance(node, Field):
             declared = self._inference.declared(node)
-            name = node.name if _NAME.fullmatch(node.name) else string_literal(node.name)
+            plain = _NAME.fullmatch(node.name) and node.name not in _WORDS
+            name = node.name if plain else string_literal(node.name)
             return _Code(f"{self._variable}.{name}", declared.nullable is True, True, declared.kind == "int")
         if isinstance(node, Const):
             return self._const(node, want)

@@ -33,6 +33,8 @@ COALESCE = "meta::pure::functions::flow::coalesce"
 PURE: list[tuple[Expr, str, str]] = [
     (x, X, X),
     (Field("odd 'name'"), r"$row.'odd \'name\''", r"$row.'odd \'name\''"),
+    (Field("true"), "$row.'true'", "$row.'true'"),
+    (Field("import"), "$row.'import'", "$row.'import'"),
     (Const(2.5), "2.5", "2.5"),
     (Const(-2.5), "(-2.5)", "(-2.5)"),
     (Const(1e20), "1.0e+20", "1.0e+20"),
@@ -149,7 +151,9 @@ def test_deephaven_strings_are_harmless_ascii(text: str, literal: str) -> None:
     assert Const(text).to_deephaven() == literal
 
 
-@pytest.mark.parametrize("name", ["odd name", "x; System.exit(1)", "1x", "ü", "class", "true", "i", "x)"])
+@pytest.mark.parametrize(
+    "name", ["odd name", "x; System.exit(1)", "1x", "ü", "class", "true", "i", "x)", "java", "NULL_DOUBLE"]
+)
 def test_deephaven_refuses_names_that_no_column_has(name: str) -> None:
     with pytest.raises(UnsupportedNode, match="has no form in Deephaven") as caught:
         (Field(name) + 1).to_deephaven()
