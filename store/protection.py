@@ -61,7 +61,7 @@ def _try(cursor: Any, name: str) -> Shortfall | None:
     cursor.execute("SAVEPOINT protection")
     try:
         cursor.execute(text)
-        reason = told[-1] if told else None
+        reason = told[0] if told else None
     except psycopg2.errors.InsufficientPrivilege as error:
         reason = error.diag.message_primary or str(error)
         cursor.execute("ROLLBACK TO SAVEPOINT protection")

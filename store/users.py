@@ -76,10 +76,11 @@ def provision_user(
     role = sql.Identifier(name)
     with _changing_roles(admin_conn) as cursor:
         cursor.execute(
-            "SELECT pg_has_role(oid, 'store_user', 'USAGE') AND NOT rolsuper, rolcanlogin,"
+            # Who may create roles set the store up, or could have done so: no user, though a member.
+            "SELECT pg_has_role(oid, 'store_user', 'USAGE') AND NOT rolsuper AND NOT rolcreaterole, rolcanlogin,"
             # Only a superuser may so much as mention some of these.
-            " concat(CASE WHEN rolcreatedb THEN 'NOCREATEDB ' END, CASE WHEN rolcreaterole THEN 'NOCREATEROLE ' END,"
-            " CASE WHEN rolreplication THEN 'NOREPLICATION ' END, CASE WHEN rolbypassrls THEN 'NOBYPASSRLS ' END)"
+            " concat(CASE WHEN rolcreatedb THEN 'NOCREATEDB ' END, CASE WHEN rolreplication THEN 'NOREPLICATION ' END,"
+            " CASE WHEN rolbypassrls THEN 'NOBYPASSRLS ' END)"
             " FROM pg_roles WHERE rolname = %s",
             (name,),
         )
@@ -140,11 +141,18 @@ def disable_user(admin_conn: Connection, name: str) -> None:
 
     Raises:
         UnknownPrincipal: There is no such user.
+        StoreError: The user can no longer log in, but its sessions are not the administrator's to end.
     """
     _allow_login(admin_conn, name, False)
     # Only now: a client whose session ends comes back at once.
-    with changing(admin_conn) as cursor:
-        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (name,))
+    try:
+        with changing(admin_conn) as cursor:
+            _end_sessions(cursor, name)
+    except psycopg2.errors.InsufficientPrivilege as error:
+        raise StoreError(
+            f"user {name!r} can no longer log in, but its sessions go on: ending them takes membership in"
+            f" pg_signal_backend ({error.diag.message_primary})"
+        ) from error
 
 
 def enable_user(admin_conn: Connection, name: str) -> None:
@@ -235,10 +243,23 @@ def _set(cursor: Any, role: sql.Identifier, settings: dict[str, str]) -> None:
         cursor.execute("RELEASE SAVEPOINT setting")
 
 
+def _end_sessions(cursor: Any, name: str) -> None:
+    """End a user's sessions; as a member of its role where the administrator may end no others."""
+    role = sql.Identifier(name)
+    cursor.execute("SELECT pg_has_role('pg_signal_backend', 'USAGE')")
+    (able,) = cursor.fetchone()
+    if not able:
+        cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(role))  # which whoever made the role may do
+    cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (name,))
+    if not able:
+        cursor.execute(sql.SQL("REVOKE {} FROM CURRENT_USER").format(role))
+
+
 def _require_user(cursor: Any, name: str) -> None:
     check_name(name, "a user's name")
     cursor.execute(
-        "SELECT FROM pg_roles WHERE rolname = %s AND NOT rolsuper AND NOT starts_with(rolname, 'store_')"
+        "SELECT FROM pg_roles WHERE rolname = %s AND NOT rolsuper AND NOT rolcreaterole"
+        " AND NOT starts_with(rolname, 'store_')"
         " AND pg_has_role(oid, 'store_user', 'USAGE')",
         (name,),
     )

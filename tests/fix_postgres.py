@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from store.client import StoreClient
     from store.server import ObjectStoreServer
     from tests.external_postgres import ExternalPostgres
+    from tests.managed_postgres import ManagedServer
 
-    Server: TypeAlias = ObjectStoreServer | ExternalPostgres
+    Server: TypeAlias = ObjectStoreServer | ExternalPostgres | ManagedServer
 
 USERS = ("alice", "bob", "carol")
 _numbers = itertools.count(1)
@@ -141,18 +142,26 @@ def external_server() -> Iterator[ExternalPostgres]:
 
 
 @contextmanager
-def fresh_database(server: Server) -> Iterator[StoreDatabase]:
-    """Make a database like the server's own, and drop it at the end whatever is still connected."""
+def fresh_database(server: Server, *, complete: bool = True) -> Iterator[StoreDatabase]:
+    """Make a database like the server's own, and drop it at the end whatever is still connected.
+
+    Args:
+        server: The server.
+        complete: Whether its administrator can do all that protects a database.
+    """
     from store.protection import protect_database
 
     dbname = f"test_{next(_numbers)}"
     with closing(server.admin_conn("postgres")) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute(f'CREATE DATABASE {dbname} TEMPLATE "{server.conn_info()["dbname"]}"')
+            template = server.conn_info()["dbname"]
+            cursor.execute("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s", [template])
+            cursor.execute(f'CREATE DATABASE {dbname} OWNER {cursor.fetchone()[0]} TEMPLATE "{template}"')
             with closing(server.admin_conn(dbname)) as inside:
                 # A copy has the template's tables but not its rights on the database.
-                assert protect_database(inside) == []
+                shortfalls = protect_database(inside)
+                assert shortfalls == [] or not complete
             database = StoreDatabase(server, dbname)
             try:
                 yield database

@@ -66,7 +66,7 @@ def init(target: Target) -> None:
         data_dir=target.data_dir,
         not_done=[shortfall._asdict() for shortfall in shortfalls],
     )
-    for name, reason, consequence in shortfalls:
+    for name, reason, consequence in [] if target.out.as_json else shortfalls:
         note(f"not done: {name} ({reason}). {consequence}")
 
 

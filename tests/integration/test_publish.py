@@ -26,6 +26,8 @@ from store.state_machine import StateMachine, Transition
 from tests.fix_postgres import StoreDatabase
 from tests.integration.tickets import Lifecycle, event, new, published, refused, sent, ticket
 
+pytestmark = pytest.mark.both_servers
+
 # ---- what the database refuses
 
 

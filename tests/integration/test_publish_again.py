@@ -19,6 +19,8 @@ from store.state_machine import StateMachine, Transition
 from tests.fix_postgres import StoreDatabase
 from tests.integration.tickets import Lifecycle, new, published, sent, ticket
 
+pytestmark = pytest.mark.both_servers
+
 # ---- publishing again
 
 
