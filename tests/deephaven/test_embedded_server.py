@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 
 from server.embedded import AUTH_TYPE, DeephavenServer
 from server.errors import ServerError
+from tests.deephaven.console import console_messages
 from tests.fix_children import Children
 
 START = """
@@ -48,20 +48,6 @@ def test_server_key_is_in_no_argument_variable_property_or_table(
     own = Path("/proc/self")
     for place in (properties, arguments, str(recorded), (own / "cmdline").read_text(), (own / "environ").read_text()):
         assert deephaven_server.key not in place
-
-
-def console_messages(session: Any) -> Iterator[str]:
-    """Yield what the console of the web IDE has been sent so far."""
-    import grpc
-    from deephaven_core.proto import console_pb2, console_pb2_grpc
-
-    stub = console_pb2_grpc.ConsoleServiceStub(session.grpc_channel)
-    stream = stub.SubscribeToLogs(console_pb2.LogSubscriptionRequest(), metadata=session.grpc_metadata, timeout=2)
-    try:
-        for message in stream:
-            yield message.message
-    except grpc.RpcError as error:
-        assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED  # type: ignore[attr-defined]
 
 
 def test_server_key_is_not_in_the_console_of_the_web_ide(

@@ -1,0 +1,20 @@
+"""What the console of the web IDE shows: Deephaven sends it to every browser that has logged in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def console_messages(session: Any) -> Iterator[str]:
+    """Yield what the console of the web IDE has been sent so far."""
+    import grpc
+    from deephaven_core.proto import console_pb2, console_pb2_grpc
+
+    stub = console_pb2_grpc.ConsoleServiceStub(session.grpc_channel)
+    stream = stub.SubscribeToLogs(console_pb2.LogSubscriptionRequest(), metadata=session.grpc_metadata, timeout=2)
+    try:
+        for message in stream:
+            yield message.message
+    except grpc.RpcError as error:
+        assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED  # type: ignore[attr-defined]
