@@ -38,6 +38,7 @@ RESERVED_COLUMNS = {
     "state": "text",
     "event_type": "text",
 }
+CASING = "store.casing"  # see store/sql/casing.sql
 # What expressions call the types of those columns, and the PostgreSQL types in which they compute.
 _KINDS = {"uuid": "str", "integer": "int", "text": "str", "timestamptz": "datetime"}
 _SQL_TYPES = {
@@ -119,7 +120,8 @@ class Columns:
     def text(self, name: str, where: str) -> tuple[str, str]:
         """Return the SQL of a field or reserved column, and the PostgreSQL type that it has."""
         if name in RESERVED_COLUMNS:
-            return name, RESERVED_COLUMNS[name]
+            cast = RESERVED_COLUMNS[name]
+            return (f'{name} COLLATE "C"' if cast == "text" else name), cast
         cast = _CASTS.get(_plain_type(self.field(name, where)), "text")
         raw = self._stored(self.field(name, where), "->>")
         return (f'({raw}) COLLATE "C"' if cast == "text" else f"({raw})::{cast}"), cast
@@ -200,7 +202,7 @@ def named_expression_sql(
     try:
         expr = named_expression(schema.cls, name)
         kind = Inference(kinds).kind(expr) or "str"
-        text, params = compile_sql(expr, lambda name, kind: columns.cast(name, kind, where), kinds)
+        text, params = compile_sql(expr, lambda name, kind: columns.cast(name, kind, where), kinds, casing=CASING)
     except ReactiveError as error:
         raise InvalidFilter(f"{where}: {name}: {error}") from error
     collation = ' COLLATE "C"' if kind == "str" else ""
@@ -329,7 +331,7 @@ def _expression(columns: Columns, schema: RecordSchema[Any], expr: Any) -> Condi
             kind = Inference(kinds).kind(rest)
             if kind not in (None, "bool"):
                 raise InvalidFilter(f"filters: {rest!r} is no condition but {kind}: compare it with something")
-            text, params = compile_sql(rest, lambda name, kind: columns.cast(name, kind), kinds)
+            text, params = compile_sql(rest, lambda name, kind: columns.cast(name, kind), kinds, casing=CASING)
         except ReactiveError as error:
             raise InvalidFilter(f"filters: {error}") from error
         conditions.append(Condition(text, tuple(params)))

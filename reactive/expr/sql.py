@@ -58,6 +58,7 @@ def compile_sql(
     column: Callable[[str, str | None], str],
     types: Mapping[str, Any] | None = None,
     parameters: bool = True,
+    casing: str | None = None,
 ) -> CompiledSql:
     """Return PostgreSQL text in which the caller says where each field comes from.
 
@@ -68,6 +69,7 @@ def compile_sql(
             the SQL goes through placeholder substitution: a `%` in it must stand doubled.
         types: What fields are declared as, by name: annotations or names of kinds.
         parameters: Whether constants become `%s` placeholders, as psycopg takes them, instead of literals.
+        casing: The collation by whose rules text changes case; those of the database when None.
 
     Raises:
         ExpressionTypeError: An operation has operands of kinds that it does not take.
@@ -77,7 +79,7 @@ def compile_sql(
         ...     lambda name, kind: name if name == "state" else json_column("data")(name, kind))
         CompiledSql(text="(((data->>'price')::float > %s::float8) AND (state = %s::text))", parameters=[100.0, 'OPEN'])
     """
-    generator = _PostgreSQL(column, types, parameters)
+    generator = _PostgreSQL(column, types, parameters, casing)
     text = generator.text(expr)
     if not parameters:
         return CompiledSql(text, [])
@@ -207,9 +209,14 @@ class _PostgreSQL(Generator):
     COMPARISONS: ClassVar[dict[str, str]] = {"==": "=", "!=": "<>"}
 
     def __init__(
-        self, column: Callable[[str, str | None], str], types: Mapping[str, Any] | None, parameters: bool
+        self,
+        column: Callable[[str, str | None], str],
+        types: Mapping[str, Any] | None,
+        parameters: bool,
+        casing: str | None,
     ) -> None:
         super().__init__(types)
+        self._casing = casing
         self.values: list[Any] = []
         self._column = column
         self._parameters = parameters
@@ -265,6 +272,9 @@ class _PostgreSQL(Generator):
                 places = operands[1]
                 assert isinstance(places, Const)
                 return f"ROUND({self.text(operands[0], kind)}::text::numeric, {places.value})::float8"
+        if name in ("upper", "lower") and self._casing is not None:
+            # The outer collation: one from inside would stand against that of a comparison around it.
+            return f'({name.upper()}({self.text(operands[0], kind)} COLLATE {self._casing}) COLLATE "C")'
         if name == "concat":
             return f"({' || '.join(self.text(operand, kind) for operand in operands)})"
         return self._once(self.FORMS[name], operands, kind)
