@@ -14,23 +14,34 @@ from store.models import Trade
 
 @ratio("write_many 20k", against="raw COPY of the rows of the log", floor=0.45)
 def write_many() -> Iterator[Pair]:
-    seqs = count(1, BATCH)
     with scene() as made:
-        made.plain_table("raw_events", like="object_events")
-        batch: list[Trade] = []
+        yield _write_pair(made)
 
-        def reset() -> None:
-            batch[:] = [trade(number) for number in range(BATCH)]
-            made.settle()
 
-        def ours() -> None:
-            made.client.write_many(batch)
+@ratio("write_many 20k, published type", against="raw COPY of the rows of the log", floor=0.25)
+def write_many_published() -> Iterator[Pair]:
+    with scene() as made:
+        made.server.publish(Trade)
+        yield _write_pair(made)
 
-        def raw() -> None:
-            copy_events(made.raw, rows, next(seqs), [str(uuid4()) for _ in rows], 1)
 
-        rows = data_of([trade(number) for number in range(BATCH)])
-        yield Pair(ours, raw, operations=BATCH, reset=reset)
+def _write_pair(made: Scene) -> Pair:
+    seqs = count(1, BATCH)
+    made.plain_table("raw_events", like="object_events")
+    batch: list[Trade] = []
+
+    def reset() -> None:
+        batch[:] = [trade(number) for number in range(BATCH)]
+        made.settle()
+
+    def ours() -> None:
+        made.client.write_many(batch)
+
+    def raw() -> None:
+        copy_events(made.raw, rows, next(seqs), [str(uuid4()) for _ in rows], 1)
+
+    rows = data_of([trade(number) for number in range(BATCH)])
+    return Pair(ours, raw, operations=BATCH, reset=reset)
 
 
 @ratio("update_many 20k, two fields each", against="raw COPY of the rows of the log", floor=0.5)

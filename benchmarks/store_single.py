@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import count
 
 from benchmarks.harness import Pair, ratio
-from benchmarks.store_scene import data_of, insert_event, scene, trade
+from benchmarks.store_scene import Scene, data_of, insert_event, scene, trade
 from store.models import Trade
 
 WRITES = 300
@@ -21,20 +21,31 @@ SELECT_HEAD = (
 
 @ratio("write one", against="raw INSERT of the row of the log", floor=0.75)
 def write_one() -> Iterator[Pair]:
-    numbers, seqs = count(), count(1)
     with scene() as made:
-        made.plain_table("raw_events", like="object_events")
+        yield _write_pair(made)
 
-        def ours() -> None:
-            for number in range(WRITES):
-                made.client.write(trade(number))
 
-        def raw() -> None:
-            for data in rows:
-                insert_event(made.raw, next(seqs), data)
+@ratio("write one, published type", against="raw INSERT of the row of the log", floor=0.6)
+def write_one_published() -> Iterator[Pair]:
+    with scene() as made:
+        made.server.publish(Trade)
+        yield _write_pair(made)
 
-        rows = data_of([trade(next(numbers)) for _ in range(WRITES)])
-        yield Pair(ours, raw, operations=WRITES)
+
+def _write_pair(made: Scene) -> Pair:
+    numbers, seqs = count(), count(1)
+    made.plain_table("raw_events", like="object_events")
+
+    def ours() -> None:
+        for number in range(WRITES):
+            made.client.write(trade(number))
+
+    def raw() -> None:
+        for data in rows:
+            insert_event(made.raw, next(seqs), data)
+
+    rows = data_of([trade(next(numbers)) for _ in range(WRITES)])
+    return Pair(ours, raw, operations=WRITES)
 
 
 @ratio("update one", against="raw INSERT of the row of the log", floor=None)
