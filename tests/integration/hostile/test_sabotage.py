@@ -1,0 +1,191 @@
+"""Sabotage by a legal user: connections taken, transactions held, floods, giants; each bounded, others work on."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection as Connection
+
+from store import users
+from store.client import StoreClient
+from store.models import Trade
+from store.server import ObjectStoreServer
+from tests.fix_postgres import StoreDatabase, password_of
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.both_servers
+
+
+def trade() -> Trade:
+    return Trade(symbol="AAPL", quantity=1, price=1.0, side="BUY")
+
+
+def works(client: StoreClient) -> None:
+    """Write, read, change and find something, as others go on doing."""
+    entity_id = client.write(trade())
+    obj = client.read(Trade, entity_id)
+    assert obj is not None
+    obj.quantity = 2
+    client.update(obj)
+    assert client.count(Trade) >= 1
+
+
+@contextmanager
+def all_connections_of(store_db: StoreDatabase, *names: str) -> Iterator[int]:
+    """Take every connection that the server gives these users."""
+    with ExitStack() as stack:
+        taken = 0
+        for name in names:
+            try:
+                while True:
+                    stack.enter_context(closing(psycopg2.connect(**store_db.login(name))))
+                    taken += 1
+            except psycopg2.OperationalError as error:
+                assert "too many connections for role" in str(error) or "remaining connection slots" in str(error)
+        yield taken
+
+
+def test_user_who_takes_all_its_connections_keeps_nobody_else_out(store_db: StoreDatabase) -> None:
+    with all_connections_of(store_db, "bob") as taken:
+        assert taken == users.CONNECTIONS_PER_USER
+        works(store_db.client("alice"))
+        store_db.admin().close()
+
+
+def test_administrator_gets_in_when_users_together_take_every_connection(store_db: StoreDatabase) -> None:
+    names = ["bob", *(store_db.provision(f"mallory{number}") for number in range(3))]
+    with closing(store_db.admin()) as admin:
+        users.provision_user(admin, "chief", password_of("chief"), admin=True)
+    with all_connections_of(store_db, *names):
+        with pytest.raises(psycopg2.OperationalError, match="remaining connection slots"):
+            psycopg2.connect(**store_db.login("carol"))
+        with closing(store_db.admin()) as admin, admin.cursor() as cursor:
+            cursor.execute("SHOW server_version_num")
+            if int(cursor.fetchone()[0]) >= 160_000 and "reserved" in reserved(admin):
+                with closing(psycopg2.connect(**store_db.login("chief"))):
+                    pass
+            for name in names:
+                users.disable_user(admin, name)
+        wait_until(lambda: can_connect(store_db, "carol"))
+    with closing(store_db.admin()) as admin:
+        for name in names:
+            users.enable_user(admin, name)
+    works(store_db.client("alice"))
+
+
+def reserved(admin: Connection) -> str:
+    with admin.cursor() as cursor:
+        cursor.execute("SELECT setting FROM pg_settings WHERE name = 'reserved_connections'")
+        row = cursor.fetchone()
+    return "reserved" if row and int(row[0]) else ""
+
+
+def can_connect(store_db: StoreDatabase, name: str) -> bool:
+    try:
+        psycopg2.connect(**store_db.login(name)).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
+def test_disk_for_sorts_is_bounded(store_db: StoreDatabase) -> None:
+    with store_db.connect("bob") as conn, conn.cursor() as cursor:
+        cursor.execute("SHOW temp_file_limit")
+        assert cursor.fetchone() == ("2GB",)
+        # Not two gigabytes in a test: that the bound holds once it is set, PostgreSQL's own tests show.
+        for text in ("SET temp_file_limit = -1", "ALTER ROLE bob SET temp_file_limit = -1"):
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                cursor.execute(text)
+            conn.rollback()
+
+
+def test_statement_and_idle_time_are_bounded_by_default(store_db: StoreDatabase) -> None:
+    with store_db.connect("bob") as conn, conn.cursor() as cursor:
+        cursor.execute(
+            "SELECT current_setting('statement_timeout'), current_setting('idle_in_transaction_session_timeout')"
+        )
+        assert cursor.fetchone() == ("10min", "5min")
+
+
+def test_locks_that_a_user_holds_delay_only_those_who_share_with_it(store_db: StoreDatabase) -> None:
+    alice = store_db.client("alice")
+    shared = store_db.client("alice", writers=["bob"]).write(trade())
+    own = alice.write(trade())
+    conn = store_db.connect("bob")
+    with conn.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
+        cursor.execute("LOCK TABLE store.object_heads, store.object_events IN ACCESS SHARE MODE")
+        item = {"entity_id": shared, "type_name": "Trade", "version": 1, "event_type": "UPDATED", "changes": {}}
+        cursor.execute("SELECT FROM store.append_events(%s, false, NULL)", (json.dumps([item]),))
+        for foreign in (own, "01890000-0000-7000-8000-000000000000"):
+            cursor.execute("SAVEPOINT s")
+            with pytest.raises(psycopg2.Error, match="no Trade"):
+                again = json.dumps([item | {"entity_id": foreign}])
+                cursor.execute("SELECT FROM store.append_events(%s, false, NULL)", (again,))
+            cursor.execute("ROLLBACK TO SAVEPOINT s")
+        works(alice)
+        obj, waiting = alice.read(Trade, own), alice.read(Trade, shared)
+        assert obj is not None and waiting is not None
+        obj.quantity = 9
+        alice.update(obj)
+        # What is shared waits, until the session is ended by whoever is kept waiting.
+        with store_db.admin() as admin, admin.cursor() as bounds:
+            bounds.execute("UPDATE store.limits SET idle_transaction = '1 ms'")
+        waiting.quantity = 9
+        update = threading.Thread(target=alice.update, args=(waiting,))
+        update.start()
+        with closing(store_db.connect("carol")) as carol, carol, carol.cursor() as reaper:
+            wait_until(lambda: reaped(reaper) or not update.is_alive())
+        update.join(30)
+        assert waiting.version == 2
+
+
+def reaped(cursor: psycopg2.extensions.cursor) -> bool:
+    cursor.execute("SELECT username FROM store.reap()")
+    return cursor.fetchall() == [("bob",)]
+
+
+def test_flood_of_notifications_delays_no_write_and_is_bounded(store_db: StoreDatabase) -> None:
+    alice = store_db.client("alice")
+    with store_db.connect("bob") as listening, store_db.connect("bob") as flooding, listening.cursor() as held:
+        held.execute("LISTEN store_events")
+        listening.commit()
+        held.execute("SELECT 1")  # an open transaction keeps the queue from being emptied
+        with flooding.cursor() as cursor:
+            for _ in range(20):
+                cursor.execute(
+                    "SELECT count(pg_notify('store_events', repeat('x', 7000) || n)) FROM generate_series(1, 100) n"
+                )
+                flooding.commit()
+        works(alice)
+    if isinstance(store_db.server, ObjectStoreServer):
+        with closing(store_db.admin()) as admin, admin.cursor() as cursor:
+            cursor.execute("SHOW max_notify_queue_pages")
+            assert cursor.fetchone() == ("16384",), "128 MB"
+
+
+def test_many_savepoints_in_one_transaction_end_with_it(store_db: StoreDatabase) -> None:
+    alice = store_db.client("alice")
+    with store_db.connect("bob") as conn, conn.cursor() as cursor:
+        for number in range(300):
+            cursor.execute("SAVEPOINT s")
+            cursor.execute("SELECT store.save_checkpoint('many', %s)", (number,))
+        works(alice)
+        conn.rollback()
+    works(alice)
+
+
+def test_sizes_of_one_call_are_bounded_and_others_work_on(store_db: StoreDatabase) -> None:
+    alice, bob = store_db.client("alice"), store_db.connect("bob")
+    giant = json.dumps([{"type_name": "Trade", "data": {"x": "y" * (5 << 20)}}])
+    with bob, bob.cursor() as cursor, pytest.raises(psycopg2.errors.CheckViolation):
+        cursor.execute("SELECT FROM store.create_objects(%s, '{}', '{}', false, NULL)", (giant,))
+    with bob, bob.cursor() as cursor, pytest.raises(psycopg2.Error):
+        text = "jsonb_build_array(repeat('x', 300000000))"
+        cursor.execute(f"SELECT FROM store.create_objects({text}, '{{}}', '{{}}', false, NULL)")
+    works(alice)

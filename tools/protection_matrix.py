@@ -1,0 +1,84 @@
+"""Take each protection away in a copy of the project, and write into docs/security.md which tests fail then.
+
+    python -m tools.protection_matrix [WORDS OF A NAME ...]
+
+With words, only the protections whose names hold them are tried, and nothing is written.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.integration.hostile.protections import PROTECTIONS, Protection
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "security.md"
+BEGIN, END = "<!-- written by tools/protection_matrix.py -->\n", "<!-- to here -->\n"
+SHOWN = 3
+
+
+def without(protection: Protection, text: str) -> str:
+    """Return the text of a file without a protection.
+
+    Raises:
+        ValueError: The protection is not there, or in several places.
+    """
+    place = text.find(protection.after)
+    if place < 0:
+        raise ValueError(f"{protection.name}: {protection.file} does not hold {protection.after!r}")
+    before, behind = text[:place], text[place:]
+    if behind.count(protection.old) < 1 or (not protection.after and behind.count(protection.old) > 1):
+        raise ValueError(f"{protection.name}: {protection.file} holds its text {behind.count(protection.old)} times")
+    return before + behind.replace(protection.old, protection.new, 1)
+
+
+def failing(protection: Protection) -> list[str]:
+    """Return the names of tests that fail without a protection, at most a few."""
+    with tempfile.TemporaryDirectory(prefix="protection-") as parent:
+        copy = Path(parent) / "project"
+        hidden = shutil.ignore_patterns(".git", ".venv*", "__pycache__", "*_cache", "results")
+        shutil.copytree(ROOT, copy, ignore=hidden, symlinks=True)
+        file = copy / protection.file
+        file.write_text(without(protection, file.read_text(encoding="utf-8")), encoding="utf-8")
+        suites = [str(copy / "tests/integration/hostile" / f"{name}.py") for name in protection.suites]
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", f"--maxfail={SHOWN}", "-m", "not external", *suites],
+            cwd=copy,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    found = re.findall(r"^(?:FAILED|ERROR) \S*?::(test_\w+)", done.stdout, re.MULTILINE)
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"{protection.name}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return list(dict.fromkeys(found))
+
+
+def table(rows: dict[str, list[str]]) -> str:
+    """Return the table as Markdown."""
+    lines = ["| protection | tests that fail without it |", "|---|---|"]
+    lines += [f"| {name} | {', '.join(f'`{test}`' for test in tests)} |" for name, tests in rows.items()]
+    return "\n".join(lines) + "\n"
+
+
+def main(words: list[str]) -> int:
+    """Try the protections; return 1 when one is missed by no test."""
+    chosen = [protection for protection in PROTECTIONS if all(word in protection.name for word in words)]
+    rows: dict[str, list[str]] = {}
+    for protection in chosen:
+        rows[protection.name] = failing(protection)
+        print(f"{protection.name}: {', '.join(rows[protection.name]) or 'MISSED BY NO TEST'}", flush=True)
+    missed = [name for name, tests in rows.items() if not tests]
+    if not words and not missed:
+        head, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+        PAGE.write_text(head + begin + "\n" + table(rows) + "\n" + END + rest.partition(END)[2], encoding="utf-8")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
