@@ -154,14 +154,32 @@ def declared_fields(schema: Any) -> dict[str, Declared]:
         return {name: declared(annotation) for name, annotation in schema.items()}
     if not (isinstance(schema, type) and dataclasses.is_dataclass(schema)):
         raise ExpressionTypeError(f"expected a dataclass or a mapping of names to types, not {shown(schema)}")
-    hints = typing.get_type_hints(schema, include_extras=True)
-    fields = {field.name: declared(hints[field.name]) for field in dataclasses.fields(schema)}
+    hints = _hints(schema)
+    fields = {field.name: declared(hints.get(field.name)) for field in dataclasses.fields(schema)}
     for base in schema.__mro__:
         for name, attribute in vars(base).items():
             if isinstance(attribute, property) and attribute.fget and not name.startswith("_") and name not in fields:
-                annotation = typing.get_type_hints(attribute.fget).get("return")
-                fields[name] = declared(annotation)
+                try:
+                    fields[name] = declared(typing.get_type_hints(attribute.fget).get("return"))
+                except NameError:
+                    fields[name] = Declared(None)
     return fields
+
+
+def _hints(schema: type) -> dict[str, Any]:
+    """Return the annotations of a class, without those that name what only the function knows that defines it."""
+    try:
+        return typing.get_type_hints(schema, include_extras=True)
+    except NameError:
+        hints: dict[str, Any] = {}
+        for base in reversed(schema.__mro__):
+            for name, annotation in vars(base).get("__annotations__", {}).items():
+                one = type("One", (), {"__annotations__": {name: annotation}, "__module__": base.__module__})
+                try:
+                    hints[name] = typing.get_type_hints(one, include_extras=True)[name]
+                except NameError:
+                    hints[name] = None
+        return hints
 
 
 def field_of(schema: Any, name: str) -> Field:

@@ -25,9 +25,13 @@ def row_of(context: Any, names: Sequence[str]) -> dict[str, Any]:
     row = {}
     for name in names:
         try:
-            row[name] = plain(getattr(context, name))
+            value = getattr(context, name)
         except AttributeError:
-            row[name] = _named_value(context, name)
+            value = _named_value(context, name)
+        if callable(value) or name.startswith("__"):
+            # Of an object, an expression sees the data; it may come from anywhere, and be about anything.
+            raise UnknownFieldError(name, type(context).__name__, _attributes(context))
+        row[name] = plain(value)
     return row
 
 

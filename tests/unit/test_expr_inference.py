@@ -104,6 +104,25 @@ def test_field_of_knows_the_declared_type() -> None:
     assert repr(Field.of({"x": int}, "x")) == "Field('x', 'int', nullable=False)"
 
 
+def test_annotations_that_cannot_be_resolved_here_tell_nothing() -> None:
+    class Local:
+        pass
+
+    @dataclass
+    class Holder(Base):
+        price: float = 0.0
+        local: Local | None = None
+
+        @property
+        def other(self) -> Local:
+            return Local()
+
+    assert repr(Field.of(Holder, "price")) == "Field('price', 'float', nullable=False)"
+    assert repr(Field.of(Holder, "symbol")) == "Field('symbol', 'str', nullable=False)"
+    assert repr(Field.of(Holder, "local")) == "Field('local')"
+    assert repr(Field.of(Holder, "other")) == "Field('other')"
+
+
 def test_field_of_an_unknown_name_shows_the_nearest() -> None:
     with pytest.raises(UnknownFieldError, match=r"Position has no field 'prise' \(did you mean 'price'\?\)") as caught:
         Field.of(Position, "prise")

@@ -273,6 +273,19 @@ def test_compiled_functions_of_one_shape_share_their_code() -> None:
     assert other({"b": 1.0}) is False
 
 
+@pytest.mark.parametrize("name", ["upper", "__class__", "__dict__", "missing"])
+def test_eval_of_an_object_reads_its_data_alone(name: str) -> None:
+    @dataclass
+    class Holding:
+        symbol: str = "AAPL"
+
+        def upper(self) -> str:
+            return self.symbol.upper()
+
+    with pytest.raises(UnknownFieldError, match=f"Holding has no field '{name}'.*it has symbol"):
+        Field(name).eval(Holding())
+
+
 def test_threads_that_compile_and_evaluate_at_once_agree() -> None:
     from concurrent.futures import ThreadPoolExecutor
     from threading import Barrier
