@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from reactive.errors import ComputationError, CycleError, UnknownFieldError
@@ -67,11 +68,20 @@ class Scenario:
         # Computed values read their own node's fields alone.
         if cell.node.id not in self._changes:
             return self._graph._read(cell)
-        if cell not in self._computed:
-            for each in cell.inputs:
-                assert isinstance(each, ExpressionCell)
-                self._node_values(cell.node)[each.name] = self._expression(each)
-            self._computed[cell] = self._guarded(cell, lambda: cell.function(self._node_values(cell.node)))
+        values = self._node_values(cell.node)
+        # A stack of our own: chains of computed values may be longer than Python's.
+        stack: list[Cell] = [cell]
+        while stack:
+            top = stack[-1]
+            assert isinstance(top, ExpressionCell)
+            waiting = [each for each in top.inputs if each not in self._computed]
+            if top in self._computed:
+                stack.pop()
+            elif waiting:
+                stack += waiting
+            else:
+                stack.pop()
+                self._computed[top] = values[top.name] = self._guarded(top, partial(top.function, values))
         return self._computed[cell]
 
     def _result(self, cell: GroupCell | FunctionCell) -> Any:

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from reactive.errors import ReactiveError, shown
 from reactive.expr import BinOp, Coalesce, Const, Expr, Field, Func, If, IsNull, StrOp, UnaryOp
-from reactive.graph.cells import Cell, ExpressionCell, FunctionCell, GroupCell, Node
+from reactive.graph.cells import Cell, ExpressionCell, FieldCell, FunctionCell, GroupCell, Node
 
 if TYPE_CHECKING:
     from reactive.graph.core import ReactiveGraph
 
 __all__ = ["explain", "infix", "to_mermaid"]
+
+# Of an explanation: a person reads no more.
+_MAX_LEVELS = 50
+_MAX_PARTS = 100
+_MAX_LENGTH = 200
 
 
 def infix(expr: Expr) -> str:
@@ -24,6 +29,11 @@ def infix(expr: Expr) -> str:
     """
     text = _infix(expr)
     return text[1:-1] if isinstance(expr, BinOp) else text
+
+
+def _short(expr: Expr) -> str:
+    text = infix(expr)
+    return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 3]}..."
 
 
 def _infix(expr: Expr) -> str:
@@ -44,7 +54,7 @@ def _infix(expr: Expr) -> str:
 
 def explain(graph: ReactiveGraph, cell: Cell) -> str:
     """Return how a value comes about; see `ReactiveGraph.explain`."""
-    return "\n".join(_tree(_of_cell(graph, cell)))
+    return "\n".join(_tree(_Explanation(graph).of_cell(cell, 0)))
 
 
 # A part: its line, and its own parts.
@@ -59,40 +69,57 @@ def _tree(part: _Part, first: str = "", rest: str = "") -> Iterator[str]:
         yield from _tree(each, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
 
 
-def _value_of(graph: ReactiveGraph, cell: Cell) -> str:
-    try:
-        return shown(graph._read(cell), 60)
-    except ReactiveError as error:
-        return f"{type(error).__name__}: {error}"
+class _Explanation:
+    """The parts of a value, each value in full where it is met first."""
 
+    def __init__(self, graph: ReactiveGraph) -> None:
+        self._graph = graph
+        self._shown: set[Cell] = set()
 
-def _of_cell(graph: ReactiveGraph, cell: Cell) -> _Part:
-    value = _value_of(graph, cell)
-    if isinstance(cell, ExpressionCell) and cell.expr is not None:
-        return f"{cell.label} = {value}  [{infix(cell.expr)}]", _of_operands(graph, cell, cell.expr)
-    if isinstance(cell, GroupCell):
-        line = f"{cell.label} = {value}  [{cell.reduction_name} of {cell.of} over {len(cell.members)} nodes]"
-        return line, [_of_cell(graph, member) for member in cell.members.values()]
-    if isinstance(cell, FunctionCell):
-        return f"{cell.label} = {value}  [function]", [_of_cell(graph, each) for each in cell.reads]
-    return f"{cell.label} = {value}", []
+    def of_cell(self, cell: Cell, level: int) -> _Part:
+        try:
+            value = shown(self._graph._read(cell), 60)
+        except ReactiveError as error:
+            value = f"{type(error).__name__}: {error}"
+        line = f"{cell.label} = {value}"
+        if cell in self._shown and not isinstance(cell, FieldCell):
+            return f"{line}  (as above)", []
+        self._shown.add(cell)
+        if isinstance(cell, ExpressionCell) and cell.expr is not None:
+            return f"{line}  [{_short(cell.expr)}]", self._operands(cell, cell.expr, level)
+        if isinstance(cell, GroupCell):
+            line = f"{line}  [{cell.reduction_name} of {cell.of} over {len(cell.members)} nodes]"
+            return line, self._cells(list(cell.members.values()), level)
+        if isinstance(cell, FunctionCell):
+            return f"{line}  [function]", self._cells(list(cell.reads), level)
+        return line, []
 
+    def _cells(self, cells: list[Cell], level: int) -> list[_Part]:
+        if level >= _MAX_LEVELS:
+            return [("...", [])] if cells else []
+        parts = [self.of_cell(cell, level + 1) for cell in cells[:_MAX_PARTS]]
+        if len(cells) > _MAX_PARTS:
+            parts.append((f"... and {len(cells) - _MAX_PARTS:,} more", []))
+        return parts
 
-def _of_operands(graph: ReactiveGraph, cell: ExpressionCell, expr: Expr) -> list[_Part]:
-    parts: list[_Part] = []
-    for child in [expr] if isinstance(expr, (Field, Const)) else expr.children:
-        inner = cell.node.cells.get(child.name) if isinstance(child, Field) else None
-        if isinstance(inner, ExpressionCell):
-            parts.append(_of_cell(graph, inner))
-        elif isinstance(child, Field):
-            parts.append((f"{child.name} = {shown(cell.node.values[child.name], 60)}", []))
-        elif not isinstance(child, Const):
-            try:
-                value = shown(child.eval(cell.node.values), 60)
-            except ReactiveError as error:
-                value = f"{type(error).__name__}: {error}"
-            parts.append((f"{infix(child)} = {value}", _of_operands(graph, cell, child)))
-    return parts
+    def _operands(self, cell: ExpressionCell, expr: Expr, level: int) -> list[_Part]:
+        operands = [expr] if isinstance(expr, (Field, Const)) else expr.children
+        if level >= _MAX_LEVELS:
+            return [("...", [])]
+        parts: list[_Part] = []
+        for operand in operands:
+            inner = cell.node.cells.get(operand.name) if isinstance(operand, Field) else None
+            if isinstance(inner, ExpressionCell):
+                parts.append(self.of_cell(inner, level + 1))
+            elif isinstance(operand, Field):
+                parts.append((f"{operand.name} = {shown(cell.node.values[operand.name], 60)}", []))
+            elif not isinstance(operand, Const):
+                try:
+                    value = shown(operand.eval(cell.node.values), 60)
+                except ReactiveError as error:
+                    value = f"{type(error).__name__}: {error}"
+                parts.append((f"{_short(operand)} = {value}", self._operands(cell, operand, level + 1)))
+        return parts
 
 
 def to_mermaid(nodes: Iterable[Node], results: Iterable[Cell]) -> str:
@@ -115,7 +142,7 @@ def to_mermaid(nodes: Iterable[Node], results: Iterable[Cell]) -> str:
         for cell in computed:
             assert cell.expr is not None
             lines.append(
-                f'        {name_of((node, cell.name))}["{_escaped(cell.name)}<br>{_escaped(infix(cell.expr))}"]'
+                f'        {name_of((node, cell.name))}["{_escaped(cell.name)}<br>{_escaped(_short(cell.expr))}"]'
             )
             edges += [((node, field), (node, cell.name)) for field in sorted(cell.expr.fields())]
         lines.append("    end")

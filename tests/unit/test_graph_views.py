@@ -1,0 +1,109 @@
+"""Looking at a graph: what-if values, how a value comes about, and the whole as a picture."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from reactive.errors import (
+    ComputationError,
+    UnknownFieldError,
+)
+from reactive.expr import Coalesce, Field
+from tests.unit.positions import Calls, Position, book
+
+
+def test_scenario_looks_without_touching() -> None:
+    graph, (n1, n2) = book(10.0, 20.0)
+    graph.computed(n1, "twice", Field("mv") * 2)
+    graph.group_computed("total", [n1, n2], "mv")
+    graph.multi_computed("ratio", lambda g: g.get(n1, "mv") / g.get_group("total"))
+    calls = Calls()
+    graph.group_effect("total", calls)
+    with graph.scenario({n1: {"price": 30.0}}) as scenario:
+        assert scenario.get(n1, "price") == scenario.get_field(n1, "price") == 30.0
+        assert (scenario.get(n1, "mv"), scenario.get(n1, "twice"), scenario.get(n2, "mv")) == (3000.0, 6000.0, 2000.0)
+        assert scenario.get_group("total") == 5000.0
+        assert scenario.get("ratio") == 0.6
+        assert graph.get_group("total") == 3000.0
+    assert graph.get(n1, "price") == graph.tracked(n1).price == 10.0
+    assert calls.values == [3000.0]
+    with pytest.raises(UnknownFieldError), graph.scenario({n1: {"prise": 1.0}}):
+        pass
+    with graph.scenario({n1: {"price": "ten"}}) as scenario, pytest.raises(ComputationError, match="found 'ten'"):
+        scenario.get_group("total")
+
+
+def test_scenario_stays_open_while_the_graph_goes_on() -> None:
+    graph, (n1, n2) = book(10.0, 20.0)
+    graph.group_computed("total", [n1, n2], "mv")
+    with graph.scenario({n1: {"price": 30.0}}) as scenario:
+        thread = threading.Thread(target=graph.update, args=(n2, "price", 21.0))
+        thread.start()
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+        assert scenario.get_group("total") == 5100.0
+    assert graph.get_group("total") == 3100.0
+
+
+def test_explain_shows_parts_with_their_values() -> None:
+    graph, (n1, n2) = book(10.0, 20.0)
+    graph.computed(n1, "rich", (Field("mv") - Field("cost")) > 500)
+    assert graph.explain(n1, "rich").splitlines() == [
+        "Position-1.rich = True  [(mv - cost) > 500]",
+        "└─ mv - cost = 1000.0",
+        "   ├─ Position-1.mv = 1000.0  [price * quantity]",
+        "   │  ├─ price = 10.0",
+        "   │  └─ quantity = 100",
+        "   └─ cost = 0.0",
+    ]
+    graph.group_computed("total", [n1, n2], "mv")
+    assert graph.explain("total").splitlines()[0] == "total = 3000.0  [sum of mv over 2 nodes]"
+    graph.update(n1, "price", "ten")
+    assert "ComputationError: Position-1.mv failed" in graph.explain("total")
+
+
+def test_explain_of_what_is_deep_wide_or_shared_stays_readable() -> None:
+    graph, (node,) = book(2.0)
+    for name, expr in {"deep0": Field("mv"), "twice0": Field("mv")}.items():
+        graph.computed(node, name, expr + 0)
+    for place in range(1, 1200):
+        graph.computed(node, f"deep{place}", Field(f"deep{place - 1}") + 1)
+    for place in range(1, 60):
+        before = Field(f"twice{place - 1}")
+        graph.computed(node, f"twice{place}", before - before * 0.5)
+    deep, twice = (graph.explain(node, name).splitlines() for name in ("deep1199", "twice59"))
+    assert deep[0] == "Position-1.deep1199 = 1399.0  [deep1198 + 1]"
+    assert deep[-1].endswith("└─ ...")
+    assert len(deep) < 60
+    assert len(twice) < 200
+    assert any(line.endswith("(as above)") for line in twice)
+    nodes = [graph.track(Position(price=1.0)) for _ in range(150)]
+    graph.group_computed("all", nodes, "price", sum)
+    assert graph.explain("all").splitlines()[-1] == "└─ ... and 50 more"
+    graph.computed(node, "long", Coalesce([Field("price")] * 500))
+    assert len(graph.explain(node, "long").splitlines()[0]) < 300
+
+
+def test_scenario_follows_chains_longer_than_pythons_stack() -> None:
+    graph, (node,) = book(2.0)
+    graph.computed(node, "deep0", Field("mv") + 0)
+    for place in range(1, 1200):
+        graph.computed(node, f"deep{place}", Field(f"deep{place - 1}") + 1)
+    with graph.scenario({node: {"price": 3.0}}) as scenario:
+        assert scenario.get(node, "deep1199") == 1499.0
+    assert graph.get(node, "deep1199") == 1399.0
+
+
+def test_mermaid_has_every_value_and_no_markup_of_the_users() -> None:
+    graph, (n1, n2) = book(10.0, 20.0)
+    graph.computed(n1, 'odd"]; click', Field("symbol").concat('"]<script>'))
+    graph.group_computed("total", [n1, n2], "mv")
+    graph.multi_computed("spread", lambda g: g.get(n1, "mv") - g.get_field(n2, "cost"))
+    text = graph.to_mermaid()
+    assert text.startswith("flowchart LR\n")
+    assert "<script>" not in text
+    assert '"]; click' not in text
+    assert text.count(" --> ") == 2 + 2 + 1 + 2 + 2
+    assert "total<br>sum of mv" in text
