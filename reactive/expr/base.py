@@ -228,12 +228,12 @@ class Expr(Operators):
         same = all(new is old for new, old in zip(children, self.children, strict=True))
         return change(self if same else self._rebuilt(children))
 
-    def eval_columns(self, columns: Mapping[str, Any]) -> Any:
+    def eval_columns(self, columns: Any) -> Any:
         """Compute the values for whole columns at once.
 
         Args:
-            columns: NumPy arrays, NumPy masked arrays (the mask marks nulls) or Arrow arrays of one length, by name. A
-                NaN is a null; a missing column is all null.
+            columns: NumPy arrays, NumPy masked arrays (the mask marks nulls), Arrow arrays or pandas Series of one
+                length, by name; or an Arrow table, or a DataFrame. A NaN is a null; a missing column is all null.
 
         Returns:
             An Arrow array if any column is one, else a NumPy masked array, whose mask marks nulls.

@@ -45,9 +45,11 @@ class _Column:
     kind: str | None
 
 
-def eval_columns(expr: Expr, columns: Mapping[str, Any]) -> Any:
+def eval_columns(expr: Expr, columns: Any) -> Any:
     """Compute an expression for whole columns; see `Expr.eval_columns`."""
-    arrow = any(type(column).__module__.split(".")[0] == "pyarrow" for column in columns.values())
+    if not isinstance(columns, Mapping):
+        columns = _columns_of(columns)
+    arrow = any(_library(column) == "pyarrow" for column in columns.values())
     loaded = {name: _load(columns[name], name) for name in expr.fields() if name in columns}
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
@@ -61,6 +63,19 @@ def eval_columns(expr: Expr, columns: Mapping[str, Any]) -> Any:
     return _to_arrow(values, valid, result.kind) if arrow else np.ma.MaskedArray(values, mask=~valid)
 
 
+def _library(value: Any) -> str:
+    return type(value).__module__.split(".")[0]
+
+
+def _columns_of(table: Any) -> dict[str, Any]:
+    """Return the columns of an Arrow table or a DataFrame by name."""
+    if _library(table) == "pyarrow" and hasattr(table, "column_names"):
+        return {name: table.column(name) for name in table.column_names}
+    if _library(table) == "pandas" and hasattr(table, "columns"):
+        return {name: table[name] for name in table.columns}
+    raise ExpressionTypeError(f"expected columns by name, an Arrow table or a DataFrame, not {shown(table)}")
+
+
 def _to_arrow(values: NDArray[Any], valid: NDArray[np.bool_], kind: str | None) -> Any:
     import pyarrow as pa
 
@@ -71,8 +86,10 @@ def _to_arrow(values: NDArray[Any], valid: NDArray[np.bool_], kind: str | None) 
 
 
 def _load(column: Any, name: str) -> _Column:
-    if type(column).__module__.split(".")[0] == "pyarrow":
+    if _library(column) == "pyarrow":
         return _from_arrow(column, name)
+    if _library(column) == "pandas":
+        return _from_pandas(column, name)
     mask = np.ma.getmaskarray(column) if isinstance(column, np.ma.MaskedArray) else None
     values = np.asarray(column)
     if values.ndim != 1:
@@ -119,7 +136,18 @@ def _from_arrow(column: Any, name: str) -> _Column:
     return _from_objects(column.to_pylist(), name)
 
 
+def _from_pandas(column: Any, name: str) -> _Column:
+    values = column.to_numpy()
+    if values.dtype != object:
+        return _from_array(values, name)
+    null = column.isna().to_numpy()
+    dated = hasattr(column, "dt") and hasattr(column.dt, "to_pydatetime")
+    objects = [value.to_pydatetime() if dated and not none else value for value, none in zip(values, null, strict=True)]
+    return _from_objects([None if none else plain(value) for value, none in zip(objects, null, strict=True)], name)
+
+
 def _from_objects(objects: list[Any], name: str) -> _Column:
+    objects = [None if isinstance(value, float) and value != value else value for value in objects]
     kinds = {kind_of_value(value) or f"{type(value).__name__} objects" for value in objects if value is not None}
     if kinds <= {"int", "float"} and len(kinds) == 2:
         kinds = {"float"}
@@ -128,7 +156,7 @@ def _from_objects(objects: list[Any], name: str) -> _Column:
     if len(kinds) > 1 or any(kind.endswith(" objects") for kind in kinds):
         raise ExpressionTypeError(f"{name}: a column of {' and '.join(sorted(kinds))}")
     kind = kinds.pop() if kinds else None
-    valid = np.array([value is not None and value == value for value in objects], dtype=np.bool_)
+    valid = np.array([value is not None for value in objects], dtype=np.bool_)
     return _Column(_array(objects, valid, kind), valid, kind)
 
 

@@ -194,3 +194,11 @@ def test_graph_computes_what_a_query_finds(client: StoreClient) -> None:
         graph.computed(node, "losing")
         assert graph.get(node, "losing") is True
         assert graph.get(node, "pnl") == Field("pnl").eval(holding)
+
+
+def test_columns_of_a_query_take_a_named_expression(client: StoreClient) -> None:
+    page = client.query(Holding, order_by="symbol")
+    pnl = Field("pnl").bind(Holding)
+    expected = [Field("pnl").eval(holding) for holding in page]
+    assert pnl.eval_columns(page.to_arrow()).to_pylist() == expected
+    assert pnl.eval_columns(page.to_pandas()).tolist() == expected

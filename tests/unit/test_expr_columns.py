@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -121,3 +122,38 @@ def test_eval_columns_of_a_wrong_kind_is_refused(expr: Expr, column: Any, messag
 def test_eval_columns_of_different_lengths_is_refused() -> None:
     with pytest.raises(ExpressionTypeError, match=r"different lengths: \{'x': 1, 'y': 2\}"):
         (x + y).eval_columns({"x": np.zeros(1), "y": np.zeros(2)})
+
+
+FRAME = pd.DataFrame(
+    {
+        "x": [1.0, None, 3.0],
+        "n": pd.array([1, None, 3], dtype="Int64"),
+        "s": ["a", None, float("nan")],
+        "t": pd.array(["a", pd.NA, "b"], dtype="string"),
+        "at": pd.to_datetime(["2026-02-22T10:00:00+01:00", None, "2026-02-23"], utc=True, format="ISO8601"),
+        "c": pd.Categorical(["a", "b", None]),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("expr", "expected"),
+    [
+        (x * Field("n"), [1.0, None, 9.0]),
+        (Field("s").upper(), ["A", None, None]),
+        (Field("t").concat("!"), ["a!", None, "b!"]),
+        (Field("at") < datetime(2026, 2, 23, tzinfo=timezone.utc), [True, None, False]),
+        (Field("c") == "a", [True, False, None]),
+        (Field("missing").is_null(), [True, True, True]),
+    ],
+)
+def test_eval_columns_of_a_frame_and_of_a_table(expr: Expr, expected: list[Any]) -> None:
+    assert expr.eval_columns(FRAME).tolist() == expected
+    assert expr.eval_columns({name: FRAME[name] for name in FRAME}).tolist() == expected
+    assert expr.eval_columns(pa.Table.from_pandas(FRAME)).to_pylist() == expected
+
+
+@pytest.mark.parametrize("table", [5, [np.zeros(1)], pd.Series([1.0]), np.zeros(2)])
+def test_eval_columns_of_what_has_no_names_is_refused(table: Any) -> None:
+    with pytest.raises(ExpressionTypeError, match="expected columns by name, an Arrow table or a DataFrame"):
+        (x + 1).eval_columns(table)
