@@ -25,6 +25,7 @@ SENSITIVITIES = ("public", "internal", "confidential", "restricted")
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _BOUNDED = (int, float, Decimal, datetime, date, time)
+_FORMATTED = (int, float, Decimal, str)
 _SEQUENCES = ("enum", "synonyms", "sample_values", "tags", "allowed_prefixes")
 
 
@@ -304,6 +305,13 @@ def _constraint_problems(column: ColumnDef) -> list[Violation]:
                 column.codec.encode(value)
             except ValueRefused as error:
                 found.append(_problem("enum", error.expected, value, error.hint))
+    if column.format is not None and kind in _FORMATTED:
+        try:
+            format(kind(), column.format)
+        except ValueError as error:
+            found.append(
+                _problem("format", f"a format specification for {column.type_name}", column.format, str(error))
+            )
     low, high = column.min_value, column.max_value
     if not found and low is not None and high is not None and low > high:
         found.append(_problem("min_value", f"at most max_value {high!r}", low))

@@ -267,6 +267,8 @@ def require_written(obj: Storable) -> str:
     Raises:
         StoreError: It was neither.
     """
+    if not isinstance(obj, Storable):
+        raise StoreError(f"the store holds instances of Storable classes, not {shown(obj)}")
     if obj.entity_id is None:
         raise StoreError(f"this {type(obj).__name__} is not in the store yet: write() it first")
     return obj.entity_id

@@ -9,11 +9,12 @@ from decimal import Decimal
 from enum import Enum
 
 import pytest
+from jsonschema import Draft202012Validator
 
-from store.base import Storable
+from store.base import Storable, record_schema
 from store.catalog import catalog_json, catalog_markdown, catalog_rows, catalog_table, json_schema
 from store.columns import REGISTRY
-from store.models import Trade
+from store.models import Limit, Order, Signal, Trade
 from store.registry import ColumnDef, ColumnRegistry
 
 NAMED = [
@@ -220,3 +221,38 @@ def test_json_schema_leaves_shared_type_schemas_alone() -> None:
     before = json.dumps(json_schema(Described))
     json_schema(Trade)["properties"]["symbol"]["pattern"] = "spoilt"
     assert json.dumps(json_schema(Described)) == before
+
+
+def test_json_schema_accepts_what_the_client_sends_and_nothing_else() -> None:
+    REGISTRY.define("probe_marks", dict[int, list[Decimal]], description="Marks by day", role="attribute")
+
+    @dataclass
+    class Probed(Described):
+        probe_marks: dict[int, list[Decimal]] = field(default_factory=dict)
+
+    schema = json_schema(Probed)
+    Draft202012Validator.check_schema(schema)
+    check = Draft202012Validator(schema)
+    data = record_schema(Probed).encode_valid(
+        Probed("AAPL", strength=0.5, trade_date=date(2026, 2, 20), tags=["a"], probe_marks={-7: [Decimal("1.5")]})
+    )
+    assert check.is_valid(data)
+    for wrong in (
+        {"symbol": "aapl"},
+        {"symbol": "ABCDEFGHIJKLM"},
+        {"symbol": None},
+        {"strength": 1.5},
+        {"strength": "0.5"},
+        {"side": "HOLD"},
+        {"tags": [1]},
+        {"probe_marks": {"07": []}},
+        {"probe_marks": {"7": [1.5]}},
+        {"foo": 1},
+    ):
+        assert not check.is_valid(data | wrong), wrong
+    assert not check.is_valid({name: value for name, value in data.items() if name != "symbol"})
+
+
+@pytest.mark.parametrize("cls", [Trade, Order, Signal, Limit])
+def test_json_schema_of_each_model_is_valid(cls: type[Storable]) -> None:
+    Draft202012Validator.check_schema(json_schema(cls))
