@@ -171,43 +171,41 @@ BEGIN
     FOR n IN 1..c_grants LOOP
         v_grant := CASE WHEN NOT v_me.reads_all THEN store.next_grant(v_at, v_upto, v_me.names, v_me.since) END;
         IF v_grant IS DISTINCT FROM v_at + 1 THEN
-            v_backfilled := 0;
+            v_backfilled := 0;  -- what was being read has been withdrawn
         END IF;
-        IF v_backfilled = 0 THEN
-            backfill := 0;
-            FOR seq, entity_id, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, type_name,
-                v_changes, v_data, due IN
-                SELECT e.seq, e.entity_id, e.version, h.owner, e.updated_by, e.tx_time, e.valid_from,
-                       nullif(e.valid_to, 'infinity'),
-                       CASE WHEN p_data THEN s.state
-                            WHEN h.state IS NOT NULL THEN store.state_left(e.entity_id, e.version) END,
-                       e.event_type, e.type_name, e.changes, s.data, nullif(h.due, 'infinity')
-                FROM store.object_events e
-                CROSS JOIN LATERAL (SELECT * FROM store.object_heads x WHERE x.entity_id = e.entity_id OFFSET 0) h
-                LEFT JOIN LATERAL store.shown_after(p_data, e.entity_id, e.version, e.tx_time, h.folded_at, h.version,
-                                                    h.present, h.state, h.data) s ON true
-                WHERE e.seq > v_at AND e.seq <= coalesce(v_grant, v_upto)
-                  AND (p_types IS NULL OR e.type_name = ANY (p_types)) AND h.acl && v_principals
-                  AND (v_me.reads_all OR h.owner = session_user
-                       OR EXISTS (SELECT FROM store.granted_at(e.entity_id, e.seq, v_me.names, v_me.since)))
-                ORDER BY e.seq LIMIT p_limit - v_rows
-            LOOP
-                v_rows := v_rows + 1;
-                IF p_data THEN
-                    changes := v_changes::text;
-                    data := v_data::text;
-                    v_bytes := v_bytes + octet_length(changes) + coalesce(octet_length(data), 0);
-                END IF;
-                RETURN NEXT;
-                EXIT WHEN v_bytes >= c_bytes;
-            END LOOP;
-            IF v_rows >= p_limit OR v_bytes >= c_bytes THEN
-                v_at := seq;
-                EXIT;
-            ELSIF v_grant IS NULL THEN
-                v_at := v_upto;
-                EXIT;
+        backfill := 0;
+        FOR seq, entity_id, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, type_name,
+            v_changes, v_data, due IN
+            SELECT e.seq, e.entity_id, e.version, h.owner, e.updated_by, e.tx_time, e.valid_from,
+                   nullif(e.valid_to, 'infinity'),
+                   CASE WHEN p_data THEN s.state
+                        WHEN h.state IS NOT NULL THEN store.state_left(e.entity_id, e.version) END,
+                   e.event_type, e.type_name, e.changes, s.data, nullif(h.due, 'infinity')
+            FROM store.object_events e
+            CROSS JOIN LATERAL (SELECT * FROM store.object_heads x WHERE x.entity_id = e.entity_id OFFSET 0) h
+            LEFT JOIN LATERAL store.shown_after(p_data, e.entity_id, e.version, e.tx_time, h.folded_at, h.version,
+                                                h.present, h.state, h.data) s ON true
+            WHERE e.seq > v_at AND e.seq <= coalesce(v_grant, v_upto)
+              AND (p_types IS NULL OR e.type_name = ANY (p_types)) AND h.acl && v_principals
+              AND (v_me.reads_all OR h.owner = session_user
+                   OR EXISTS (SELECT FROM store.granted_at(e.entity_id, e.seq, v_me.names, v_me.since)))
+            ORDER BY e.seq LIMIT p_limit - v_rows
+        LOOP
+            v_rows := v_rows + 1;
+            IF p_data THEN
+                changes := v_changes::text;
+                data := v_data::text;
+                v_bytes := v_bytes + octet_length(changes) + coalesce(octet_length(data), 0);
             END IF;
+            RETURN NEXT;
+            EXIT WHEN v_bytes >= c_bytes;
+        END LOOP;
+        IF v_rows >= p_limit OR v_bytes >= c_bytes THEN
+            v_at := seq;
+            EXIT;
+        ELSIF v_grant IS NULL THEN
+            v_at := v_upto;
+            EXIT;
         END IF;
         backfill := v_grant;
         FOR v_key IN

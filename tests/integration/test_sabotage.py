@@ -183,17 +183,17 @@ def test_flood_of_forged_hints_costs_little_and_delays_nothing(
         conn = store_db.connect("bob")
         conn.autocommit = True
         while not stop.is_set():
-            execute(conn, "SELECT pg_notify('store_events', repeat('x', 7000) || i) FROM generate_series(1, 200) i")
-            sent[0] += 200
+            execute(conn, f"NOTIFY store_events, '{'x' * 7_000} {sent[0]}'")
+            sent[0] += 1
 
     with listening(store_db, poll_seconds=30) as (listener, entities):
         flooding = threading.Thread(target=flood)
         flooding.start()
         try:
-            wait_until(lambda: sent[0] >= 1_000)
+            wait_until(lambda: sent[0] >= 100)
             looks.clear()
             begin, first = time.monotonic(), sent[0]
-            wait_until(lambda: sent[0] >= first + 4_000)
+            wait_until(lambda: sent[0] >= first + 3_000)
             per_second = len(looks) / (time.monotonic() - begin)
             delays = []
             for _ in range(10):
@@ -206,7 +206,7 @@ def test_flood_of_forged_hints_costs_little_and_delays_nothing(
             flooding.join()
         assert len(entities) == 10
         assert listener.lag() == (0, 0.0)
-    assert per_second < 150, "each hint of the flood had the listener look"
+    assert per_second < 60, "each hint of the flood had the listener look"
     assert sorted(delays)[5] < 5, "a poll would have taken 30 s"
 
 
