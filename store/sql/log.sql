@@ -122,9 +122,10 @@ BEGIN
     PERFORM FROM store.stability FOR UPDATE SKIP LOCKED;
     IF FOUND AND NOT v_stamping THEN
         UPDATE store.stability s
+        -- A fence beyond this transaction's id is another server's, from which the database was restored.
         SET proven = greatest(s.proven, v_proven),
-            fence = CASE WHEN v_oldest >= s.fence THEN v_fence ELSE s.fence END,
-            at = CASE WHEN v_oldest >= s.fence THEN v_now ELSE s.at END;
+            fence = CASE WHEN v_oldest >= s.fence OR s.fence > v_fence THEN v_fence ELSE s.fence END,
+            at = CASE WHEN v_oldest >= s.fence OR s.fence > v_fence THEN v_now ELSE s.at END;
     END IF;
     RETURN v_proven;
 END

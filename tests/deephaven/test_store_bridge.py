@@ -25,6 +25,7 @@ from tests.waiting import wait_until
 SECONDS = 30.0
 
 
+@pytest.mark.both_servers
 def test_bridge_order_written_after_start_has_the_row_of_what_read_returns(
     bridges: Bridges, store_db: StoreDatabase
 ) -> None:
@@ -40,6 +41,7 @@ def test_bridge_order_written_after_start_has_the_row_of_what_read_returns(
         assert [column.name for column in table.columns] == [*expected, "Changed"]
 
 
+@pytest.mark.both_servers
 def test_bridge_log_written_before_start_is_replayed_in_order(bridges: Bridges, store_db: StoreDatabase) -> None:
     client = store_db.client()
     orders = [order(quantity=100 * number) for number in range(1, 6)]
@@ -252,6 +254,7 @@ def test_bridge_checkpoint_moves_with_the_bridge(bridges: Bridges, store_db: Sto
         assert cursor.fetchall() == [("bridge_user", True)]
 
 
+@pytest.mark.both_servers
 def test_bridge_wrong_password_shows_at_start(bridges: Bridges, store_db: StoreDatabase) -> None:
     bridge = StoreBridge(**(store_db.login("bob") | {"password": "wrong"}))
     bridge.register(Order)
