@@ -2,7 +2,7 @@
 
     python -m tools.protection_matrix [WORDS OF A NAME ...]
 
-With words, only the protections whose names hold them are tried, and nothing is written.
+With words, only the protections whose names hold them are tried; the other rows of the table stay.
 """
 
 from __future__ import annotations
@@ -59,25 +59,31 @@ def failing(protection: Protection) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def table(rows: dict[str, list[str]]) -> str:
-    """Return the table as Markdown."""
+def rows_of(page: str) -> dict[str, list[str]]:
+    """Return the table of a page: for each protection, the tests that fail without it."""
+    written = page.partition(BEGIN)[2].partition(END)[0]
+    lines = re.findall(r"^\| (.+) \| (`.+`) \|$", written, re.MULTILINE)
+    return {name: re.findall(r"`(.+?)`", tests) for name, tests in lines}
+
+
+def with_rows(page: str, rows: dict[str, list[str]]) -> str:
+    """Return the page with another table."""
     lines = ["| protection | tests that fail without it |", "|---|---|"]
     lines += [f"| {name} | {', '.join(f'`{test}`' for test in tests)} |" for name, tests in rows.items()]
-    return "\n".join(lines) + "\n"
+    head, _, rest = page.partition(BEGIN)
+    return head + BEGIN + "\n" + "\n".join(lines) + "\n\n" + END + rest.partition(END)[2]
 
 
 def main(words: list[str]) -> int:
-    """Try the protections; return 1 when one is missed by no test."""
+    """Try the protections; return 1 when one is told by no test."""
     chosen = [protection for protection in PROTECTIONS if all(word in protection.name for word in words)]
-    rows: dict[str, list[str]] = {}
+    rows = rows_of(PAGE.read_text(encoding="utf-8"))
     for protection in chosen:
         rows[protection.name] = failing(protection)
-        print(f"{protection.name}: {', '.join(rows[protection.name]) or 'MISSED BY NO TEST'}", flush=True)
-    missed = [name for name, tests in rows.items() if not tests]
-    if not words and not missed:
-        head, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-        PAGE.write_text(head + begin + "\n" + table(rows) + "\n" + END + rest.partition(END)[2], encoding="utf-8")
-    return 1 if missed else 0
+        print(f"{protection.name}: {', '.join(rows[protection.name]) or 'NO TEST FAILS'}", flush=True)
+    rows = {protection.name: rows[protection.name] for protection in PROTECTIONS if rows.get(protection.name)}
+    PAGE.write_text(with_rows(PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")
+    return 0 if all(protection.name in rows for protection in chosen) else 1
 
 
 if __name__ == "__main__":

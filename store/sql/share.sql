@@ -1,22 +1,27 @@
 -- Access to an entity: granted and withdrawn by its owner and its writers, each grant on record.
 
--- Locks an entity that the caller may share, or refuses.
+-- Locks an entity that the caller may share, or refuses. Who may is asked of the row that is locked: access that was
+-- withdrawn while this waited for the lock is gone.
 CREATE OR REPLACE FUNCTION store.lock_shareable(p_entity uuid)
 RETURNS store.object_heads LANGUAGE plpgsql AS $$
 DECLARE
     v store.object_heads;
     v_principals text[] := store.principals();
+    v_admin boolean := store.is_admin();
 BEGIN
+    SELECT * INTO v FROM store.object_heads h
+    WHERE h.entity_id = p_entity AND (h.owner = session_user OR h.writers && v_principals OR v_admin)
+    FOR UPDATE;
+    IF FOUND THEN
+        RETURN v;
+    END IF;
     SELECT * INTO v FROM store.object_heads h WHERE h.entity_id = p_entity AND h.acl && v_principals;
-    IF NOT FOUND THEN
-        PERFORM store.refuse('TS001', format('there is no entity %s that you may see', p_entity),
-                             jsonb_build_object('entity_id', p_entity));
-    ELSIF NOT (v.owner = session_user OR v.writers && v_principals OR store.is_admin()) THEN
+    IF FOUND THEN
         PERFORM store.refuse('TS002', format('you may read %s %s but not share it', v.type_name, p_entity),
                              jsonb_build_object('entity_id', p_entity));
     END IF;
-    SELECT * INTO v FROM store.object_heads h WHERE h.entity_id = p_entity FOR UPDATE;
-    RETURN v;
+    PERFORM store.refuse('TS001', format('there is no entity %s that you may see', p_entity),
+                         jsonb_build_object('entity_id', p_entity));
 END
 $$;
 

@@ -63,8 +63,8 @@ class Scene:
         self.db = store_db
         self.alice = store_db.client("alice")
         with store_db.admin() as admin:
-            groups.create_group(admin, "desk", ["alice", "carol"])
-        self.secret = self.write("KRYPTONITE", readers=["desk"])
+            groups.create_group(admin, "confidential desk", ["alice", "carol"])
+        self.secret = self.write("KRYPTONITE", readers=["confidential desk"])
         self.readable = self.write("READABLE", readers=["bob"])
         self.writable = self.write("WRITABLE", writers=["bob"])
         self.alice.write(Trade(symbol="KEYED", quantity=1, price=1.0, side="BUY"), idempotency_key="confidential key")

@@ -229,12 +229,16 @@ PROTECTIONS = [
     Protection(
         "only owner and writers share",
         SHARE,
-        "ELSIF NOT (v.owner = session_user OR v.writers && v_principals OR store.is_admin()) THEN",
-        "ELSIF false THEN",
+        " AND (h.owner = session_user OR h.writers && v_principals OR v_admin)\n",
+        "\n",
         FORGING,
     ),
     Protection(
-        "who cannot see an entity cannot share it", SHARE, "AND h.acl && v_principals;", ";", (*FORGING, *READING)
+        "a foreign entity and a missing one cannot be shared alike",
+        SHARE,
+        "WHERE h.entity_id = p_entity AND h.acl && v_principals;",
+        "WHERE h.entity_id = p_entity;",
+        (*FORGING, *READING),
     ),
     Protection(
         "only the owner withdraws the owner's grants",

@@ -116,7 +116,7 @@ def test_state_is_not_changed_by_what_is_no_change_of_state(bob: Attacker) -> No
         "SELECT store.share('{writable}', 'carol', NULL)",
         "SELECT store.unshare('{writable}', 'alice', '{{READ,WRITE}}')",
         "SELECT store.unshare('{readable}', 'carol', '{{READ}}')",
-        "SELECT store.unshare('{secret}', 'desk', '{{READ}}')",
+        "SELECT store.unshare('{secret}', 'confidential desk', '{{READ}}')",
         "SELECT store.share(NULL, 'carol', 'READ')",
     ],
 )

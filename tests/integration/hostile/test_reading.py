@@ -138,7 +138,7 @@ CALLS = [
     "SELECT store.share(%(id)s, 'carol', 'OTHER')",
     "SELECT store.share(%(id)s, 'nobody', 'READ')",
     "SELECT store.unshare(%(id)s, 'alice', '{READ,WRITE}')",
-    "SELECT store.unshare(%(id)s, 'desk', '{READ}')",
+    "SELECT store.unshare(%(id)s, 'confidential desk', '{READ}')",
     "SELECT store.unshare(%(id)s, 'bob', NULL)",
 ]
 ITEM = (
