@@ -19,6 +19,7 @@ __all__ = ["Append", "Writer", "changed_fields", "require_instant"]
 
 # One statement carries at most this many objects; a larger batch is several of them in one transaction.
 CHUNK = 20_000
+LARGEST_CALL = 200_000_000  # characters of JSON; PostgreSQL takes about 256 MB of objects in one statement
 LONGEST_KEY = 500  # characters; the database takes a few more, for the numbers of a large batch's chunks
 
 
@@ -205,6 +206,11 @@ class Writer:
                 chunk[0] = {**chunk[0], "batch": len(items)}
                 chunk_key = f"{key}#{number}" if number else key
             text = json.dumps(chunk, ensure_ascii=False, separators=(",", ":"))
+            if len(text) > LARGEST_CALL:
+                raise StoreError(
+                    f"{len(chunk)} objects with {len(text) / 1e6:.0f} MB of JSON are too much for one call, which takes"
+                    f" {LARGEST_CALL / 1e6:.0f} MB: write fewer at a time, in one transaction()"
+                )
             rows += self._database.fetch(statement, text, *params, shared_clock, chunk_key, changing=True)
         return rows
 
