@@ -26,6 +26,7 @@ ENTITIES = (1_000, 10_000, 100_000)
 WRITERS = (1, 2, 4, 8)
 ROUNDS = 5
 SINGLES = 500
+PARTITIONS = 16
 
 ROOT = Path(__file__).parents[1]
 FIGURES = ROOT / "benchmarks" / "results" / "store_scale.json"
@@ -61,7 +62,9 @@ def growth(scene: Scene, change: Callable[[], object]) -> tuple[dict[str, int], 
 def space(scene: Scene, entities: int) -> Iterator[Figure]:
     """Measure what a created entity takes, what one more event does, and what both write to the log of the server."""
     made: list[Trade] = []
+    begin = time.perf_counter()
     created, wal = growth(scene, lambda: made.extend(load(scene.client, entities)))
+    yield Figure("created in batches", entities, entities / (time.perf_counter() - begin), "events/s")
     for name, size in created.items():
         if size >= entities:
             yield Figure(f"created: {name}", entities, size / entities, "bytes each")
@@ -131,6 +134,40 @@ def listening(scene: Scene, entities: int) -> Iterator[Figure]:
         yield Figure("listener, idle", entities, (_statements(scene) - first) / 5, "transactions/s")
 
 
+def partitions(scene: Scene, entities: int) -> Iterator[Figure]:
+    """Measure on plain copies of the log, whole and in partitions, what a fold and a listener ask of it."""
+    [(last,)] = scene.execute("SELECT max(seq) FROM store.object_events")
+    width = last // PARTITIONS + 1
+    bounds = [(number * width, (number + 1) * width) for number in range(PARTITIONS)]
+    layouts = {
+        "one table": ("", []),
+        "16 ranges of seq": ("RANGE (seq)", [f"FROM ({low}) TO ({high})" for low, high in bounds]),
+        "16 hashes of entity_id": (
+            "HASH (entity_id)",
+            [f"WITH (MODULUS {PARTITIONS}, REMAINDER {number})" for number in range(PARTITIONS)],
+        ),
+    }
+    entity_ids = [row[0] for row in scene.execute("SELECT entity_id FROM store.object_heads LIMIT 30")]
+    for number, (layout, (key, parts)) in enumerate(layouts.items()):
+        table = f"copy_{number}"
+        scene.execute(f"CREATE TABLE {table} (LIKE store.object_events) {f'PARTITION BY {key}' if key else ''}")
+        for part, values in enumerate(parts):
+            scene.execute(f"CREATE TABLE {table}_{part} PARTITION OF {table} FOR VALUES {values}")
+        scene.execute(f"INSERT INTO {table} SELECT * FROM store.object_events")
+        scene.execute(f"CREATE INDEX ON {table} (entity_id, version); CREATE INDEX ON {table} (seq)")
+        scene.execute(f"VACUUM (ANALYZE) {table}")
+
+        def fold(table: str = table) -> None:
+            for entity_id in entity_ids:
+                scene.execute(f"SELECT changes FROM {table} WHERE entity_id = %s ORDER BY version", [entity_id])
+
+        def batch(table: str = table) -> None:
+            scene.execute(f"SELECT * FROM {table} WHERE seq > %s ORDER BY seq LIMIT 2000", [last // 2])
+
+        yield Figure(f"log as {layout}: an entity's events", entities, len(entity_ids) / seconds_of(fold), "calls/s")
+        yield Figure(f"log as {layout}: 2,000 by seq", entities, 1 / seconds_of(batch), "calls/s")
+
+
 def _statements(scene: Scene) -> int:
     """Return how many transactions the database has ended, without the one that asks."""
     scene.execute("SELECT pg_stat_force_next_flush()")
@@ -148,6 +185,7 @@ def figures(largest: int) -> Iterator[Figure]:
                 yield from speed(scene, entities)
                 if entities == min(largest, max(ENTITIES)):
                     yield from listening(scene, entities)
+                    yield from partitions(scene, entities)
                     yield from commits(scene, entities)
 
 

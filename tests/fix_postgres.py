@@ -47,6 +47,11 @@ class StoreDatabase:
         """Return `host`, `port` and `dbname`, and what TLS needs, as keyword arguments for whatever connects."""
         return dict(self._info)
 
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the server is an embedded one, reached through a socket and without TLS."""
+        return "sslmode" not in self._info
+
     def login(self, user: str) -> dict[str, Any]:
         """Return `where`, `user` and `password`."""
         return self.where | {"user": user, "password": password_of(user)}

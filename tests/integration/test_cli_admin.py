@@ -64,6 +64,7 @@ def test_commands_on_a_directory_without_a_store_make_none(data_dir: Path) -> No
     assert not data_dir.exists()
 
 
+@pytest.mark.both_servers
 def test_init_by_url_brings_a_database_up_to_date(store_db: StoreDatabase) -> None:
     assert by_url(store_db, "postgres").records("init") == [
         {"database": store_db.dbname, "data_dir": None, "not_done": []}
@@ -184,6 +185,7 @@ ADMINISTRATION = [
 ]
 
 
+@pytest.mark.both_servers
 @pytest.mark.parametrize("command", ADMINISTRATION)
 def test_what_only_an_administrator_may_do_is_refused_to_users(store_db: StoreDatabase, command: list[str]) -> None:
     if command == ["users"]:

@@ -75,6 +75,7 @@ def test_ls_lists_the_types_with_numbers_to_the_right(alice: CommandLine) -> Non
     ]
 
 
+@pytest.mark.both_servers
 def test_ls_shows_what_the_user_may_see(bob: CommandLine) -> None:
     assert bob.records("ls") == [{"type": "Trade", "entities": 1, "events": 3}]
     assert bob.fails("ls", "Order").startswith("Error: there is no entity of type Order that you may see")
@@ -130,6 +131,7 @@ def test_ls_shows_a_scheduled_change_and_a_scheduled_end_once_they_are_due(store
     assert alice.records("ls") == [{"type": "Trade", "entities": 2, "events": 4}]
 
 
+@pytest.mark.both_servers
 def test_get_shows_every_field_of_the_current_state(bob: CommandLine, trade: Trade, entity_id: str) -> None:
     lines = bob.lines("get", entity_id)
     assert {len(line) - len(line[17:]) for line in lines[1:] if len(line) > 17} == {17}, "the values are not aligned"
@@ -174,6 +176,7 @@ def test_get_of_what_is_not_there_or_not_for_the_user_says_the_same(
     assert bob.fails("diff", nowhere, "1", "2") == f"Error: there is no entity {nowhere} that you may see"
 
 
+@pytest.mark.both_servers
 def test_as_of_answers_on_both_axes(module_store_db: StoreDatabase, alice: CommandLine, entity_id: str) -> None:
     versions = module_store_db.client().history(Trade, entity_id)
     first = versions[0].tx_time
@@ -194,6 +197,7 @@ def test_as_of_answers_on_both_axes(module_store_db: StoreDatabase, alice: Comma
     assert gone == f"Error: Trade {entity_id} was not there at that point"
 
 
+@pytest.mark.both_servers
 def test_history_shows_one_line_for_each_event(alice: CommandLine, entity_id: str) -> None:
     head, *lines = alice.lines("history", entity_id)
     at = head.index("symbol")
@@ -213,6 +217,7 @@ def test_history_shows_one_line_for_each_event(alice: CommandLine, entity_id: st
     assert [record["state"] for record in records] == [None, None, None]
 
 
+@pytest.mark.both_servers
 def test_audit_shows_changes_and_grants_in_words(alice: CommandLine, entity_id: str) -> None:
     head, *lines = alice.lines("audit", entity_id)
     at = head.index("changes")
@@ -229,6 +234,7 @@ def test_audit_shows_changes_and_grants_in_words(alice: CommandLine, entity_id: 
     assert corrected["meta"] == {}
 
 
+@pytest.mark.both_servers
 def test_diff_of_two_versions_shows_each_field_that_differs(alice: CommandLine, entity_id: str) -> None:
     assert alice.lines("diff", entity_id, "1", "2") == ["field     before  after", "quantity  100     120"]
     assert alice.records("diff", entity_id, "2", "3") == [
@@ -263,6 +269,7 @@ def test_diff_of_a_version_that_is_not_there_says_how_many_there_are(alice: Comm
     assert alice.fails("diff", entity_id, "0", "1") == f"Error: {entity_id} has no version 0: it has 3"
 
 
+@pytest.mark.both_servers
 def test_tail_once_from_the_beginning_prints_every_event_that_the_user_may_see(
     alice: CommandLine, bob: CommandLine, entity_id: str
 ) -> None:
@@ -288,6 +295,7 @@ def follow(command: CommandLine, children: Children, *arguments: str) -> Child:
     return children.run("-m", "store", *command.options, *arguments, env=command.environment())
 
 
+@pytest.mark.both_servers
 def test_tail_follows_until_ctrl_c(store_db: StoreDatabase, children: Children) -> None:
     client = store_db.client()
     client.write(Trade(symbol="OLD", quantity=1, price=1.0, side="BUY"))
@@ -312,6 +320,7 @@ def test_tail_follows_until_ctrl_c(store_db: StoreDatabase, children: Children) 
     assert "OLD" not in tail.output
 
 
+@pytest.mark.both_servers
 def test_stats_counts_what_the_user_may_see(alice: CommandLine, bob: CommandLine) -> None:
     figures = {record["figure"]: record["value"] for record in alice.records("stats")}
     assert list(figures.values())[:3] == [2, 3, 6]

@@ -13,6 +13,7 @@ import termios
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from tests.fix_children import ROOT
 from tests.fix_postgres import StoreDatabase, password_of
@@ -94,9 +95,10 @@ class CommandLine:
 
 
 def by_url(database: StoreDatabase, user: str) -> CommandLine:
-    """Return a user's command line to a test's database; the administrator is let in as the system's user."""
-    url = f"postgresql://{user}@/{database.dbname}?host={database.host}&port={database.port}"
-    return CommandLine("--url", url, password=None if user == "postgres" else password_of(user))
+    """Return a user's command line to a test's database; the owner of an embedded server needs no password."""
+    options = urlencode({name: value for name, value in database.where.items() if name != "dbname"})
+    password = None if user == "postgres" and database.is_embedded else password_of(user)
+    return CommandLine("--url", f"postgresql://{user}@/{database.dbname}?{options}", password=password)
 
 
 def by_directory(data_dir: Path, user: str | None = None) -> CommandLine:
