@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import select
 
@@ -43,6 +44,12 @@ ALLOWED_ROWS = [
     "SELECT * FROM store.first_matches('Trade', '{{\"symbol\": \"KRYPTON\"}}', NULL, NULL, 2000000000)",
     "SELECT * FROM store.read_log(0, 9000000000, NULL, NULL, true)",
     "SELECT * FROM store.read_log(-9000000000, 9000000000, ARRAY['Trade'], 1000000, true)",
+    "SELECT * FROM store.read_stream(0, 0, 9000000000, NULL, 1000000, true)",
+    "SELECT * FROM store.read_stream(-1, 9000000000, 9000000000, ARRAY['Trade'], 1000000, true)",
+    "SELECT * FROM store.read_stream(0, 1, 9000000000, NULL, NULL, true)",
+    "SELECT * FROM store.log_lag(0, 0, NULL)",
+    "SELECT * FROM store.stretch('-infinity', 'infinity')",
+    "SELECT * FROM store.held_back_by()",
     "SELECT * FROM store.object_as_of('{secret}', NULL, NULL)",
     "SELECT * FROM store.object_as_of('{secret}', 'infinity', '-infinity')",
     "SELECT * FROM store.object_history('{secret}')",
@@ -222,6 +229,29 @@ def test_notifications_carry_no_data(bob: Attacker) -> None:
     bob.before = bob.scene.state()
 
 
+@pytest.mark.parametrize("table", ["object_heads", "object_events", "share_events", "checkpoints"])
+def test_copy_gives_out_visible_rows_only(bob: Attacker, table: str) -> None:
+    copied = io.StringIO()
+    with bob.conn.cursor() as cursor:
+        cursor.copy_expert(f"COPY (TABLE store.{table}) TO STDOUT", copied)
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.copy_expert(f"COPY store.{table} FROM STDIN", io.StringIO(""))
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            cursor.copy_expert("COPY store.idempotency_keys TO STDOUT", copied)
+    bob.heard.append(copied.getvalue())
+    assert ("READABLE" in copied.getvalue()) == (table in ("object_heads", "object_events"))
+
+
+@pytest.mark.parametrize("function", ["pg_terminate_backend", "pg_cancel_backend"])
+def test_sessions_of_others_are_not_ended(bob: Attacker, function: str) -> None:
+    alice = bob.scene.db.connect("alice")
+    for process in (alice.info.backend_pid, bob.scene.db.admin().info.backend_pid):
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            bob.run(f"SELECT {function}(%s)", process)
+    with alice.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
 def test_queries_of_others_are_not_seen(bob: Attacker) -> None:
     alice = bob.scene.db.connect("alice")
     with alice.cursor() as cursor:
@@ -281,8 +311,11 @@ def test_sharing_shows_the_whole_history_and_unsharing_hides_all(scene: Scene, b
     before = bob.run("SELECT count(*) FROM store.object_events")
     share_read(scene.alice.conn, entity_id, "bob")
     assert len(bob.run("SELECT FROM store.object_history(%s)", entity_id)) == 2
+    stream = "SELECT count(data) FROM store.read_stream(0, 0, 9000000000, NULL, 1000000, true) WHERE entity_id = %s"
+    assert bob.run(stream, entity_id) == [(2,)]
     unshare(scene.alice.conn, entity_id, "bob")
     assert bob.run("SELECT count(*) FROM store.object_events") == before
+    assert bob.run(stream, entity_id) == [(0,)]
     with pytest.raises(psycopg2.Error, match="no entity"):
         bob.run("SELECT store.share(%s, 'carol', 'READ')", entity_id)
     bob.before = scene.state()
