@@ -84,6 +84,7 @@ class Feed:
         self._types = column_types(cls, names)
         self._filter = None if filter is None else _Filter(cls, filter)
         self._shown: set[str] = set()
+        self._granted: dict[str, int] = {}  # the newest version delivered, of entities that came into view later
         self._writer = writer
         self._publisher: TableWriter
         self.raw: Table | None = getattr(writer, "table", None)
@@ -118,6 +119,8 @@ class Feed:
         sooner = False
         new = [row for row in rows if row.position > self.position]
         for row in new:
+            if self._was_delivered(row):
+                continue
             sooner = self.due_changes.note(row.metadata.entity_id, row.due) or sooner
             found = self._steer(row)
             if found is None:
@@ -131,6 +134,8 @@ class Feed:
                 self._publisher.write_cells(published)
                 published = []
                 self.position = row.position
+            if row.granted_at or row.metadata.entity_id in self._granted:
+                self._granted[row.metadata.entity_id] = row.metadata.version
         if published:
             self._publisher.write_cells(published)
         if new:
@@ -158,6 +163,10 @@ class Feed:
         return FeedStats(
             meter.events, meter.per_second(), meter.delay_seconds, self._publisher.waiting, len(self.due_changes)
         )
+
+    def _was_delivered(self, row: LogRow) -> bool:
+        """Say whether a row comes again: what was withdrawn and granted anew brings its whole history once more."""
+        return row.metadata.version <= self._granted.get(row.metadata.entity_id, 0)
 
     def _steer(self, row: LogRow) -> tuple[bool, bool] | None:
         """Return whether an event belongs in the raw and in the live table, None when in neither."""

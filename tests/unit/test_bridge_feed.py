@@ -76,6 +76,37 @@ def test_feed_rows_given_again_are_passed_over() -> None:
     assert feed.position.seq == 5
 
 
+def test_feed_history_that_comes_into_view_twice_is_delivered_once() -> None:
+    feed, recorder = recorded()
+    first, second, third = event(1, AAPL), event(2, AAPL, version=2), event(8, AAPL, version=3)
+    feed.deliver([event(5, MSFT, entity="e2")])
+    feed.deliver([first._replace(granted_at=7), second._replace(granted_at=7), third])
+    missed = event(11, AAPL, version=4)
+    feed.deliver([row._replace(granted_at=20) for row in (first, second, third, missed)])
+    assert recorder.shown("EntityId", "Version") == [("e2", 1), ("e1", 1), ("e1", 2), ("e1", 3), ("e1", 4)]
+    assert feed.position == (19, 11)
+
+
+def test_feed_backfilled_row_that_the_writer_refuses_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.feed.java_value", lambda kind, cell: cell)
+
+    class Refusing:
+        refuse = True
+
+        def write_row(self, *values: Any) -> None:
+            if self.refuse:
+                raise ValueError("deliberate")
+
+    writer = Refusing()
+    feed, recorder = recorded(writer=writer)
+    row = event(1, AAPL)._replace(granted_at=7)
+    with pytest.raises(ValueError, match="deliberate"):
+        feed.deliver([row])
+    writer.refuse = False
+    feed.deliver([row])
+    assert recorder.shown("Version") == [(1,)]
+
+
 def test_feed_absent_object_is_an_event_with_null_fields_and_not_live() -> None:
     feed, recorder = recorded()
     feed.deliver([event(1, AAPL), event(2, None, version=2, kind="DELETED")])
