@@ -17,6 +17,9 @@ def test_demo_three_tiers_prints_what_each_tier_left_behind(children: Children) 
         ("after", "PENDING", "1", "1"),
         ("after", "PENDING", "1", "1"),
         ("after", "CANCELLED", "2", "1"),
+        ("after", "SETTLED", "4", "1"),
     ]
     assert "SettlementRefused: 5000 shares of MSFT" in demo.output
+    assert "the workflow ended with SUCCESS: receipt for" in demo.output
+    assert "its trail: CREATED PENDING, STATE_CHANGE FILLED, STATE_CHANGE SENT, STATE_CHANGE SETTLED" in demo.output
     assert "ConnectionError: the risk system does not answer" in demo.output
