@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 # Applied once each, in this order; never edited after a release.
-MIGRATIONS = ("tables", "outbox", "limits", "stability", "places", "administration", "published", "bounds")
+MIGRATIONS = ("tables", "outbox", "limits", "stability", "places", "administration", "published", "bounds", "snapshots")
 # Applied whenever their text changes.
 DEFINITIONS = (
     "casing",

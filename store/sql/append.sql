@@ -207,6 +207,9 @@ BEGIN
     IF a.refold THEN
         PERFORM store.refold_head(h.entity_id, v_at);
     END IF;
+    IF store.leaves_snapshot(h.version + 1) THEN
+        PERFORM store.keep_snapshot(h.entity_id);
+    END IF;
     IF a.refold OR NOT a.present OR v_event = 'DELETED' THEN
         RETURN QUERY SELECT * FROM store.after_append(h.entity_id, h.version + 1);
     ELSE
@@ -267,6 +270,9 @@ BEGIN
     LOOP
         IF v.refold THEN
             PERFORM store.refold_head(v.entity_id, v.at);
+        END IF;
+        IF store.leaves_snapshot(v.version) THEN
+            PERFORM store.keep_snapshot(v.entity_id);
         END IF;
         IF v.refold OR NOT v.present OR v.event = 'DELETED' THEN
             RETURN QUERY SELECT * FROM store.after_append(v.entity_id, v.version);

@@ -5,32 +5,67 @@ CREATE OR REPLACE AGGREGATE store.merge(jsonb) (sfunc = jsonb_concat, stype = js
 -- State(p_tx, p_valid) of one entity: of the events known at p_tx whose valid range contains p_valid, each
 -- one's changed fields over the first event's, in version order. No row when no event applies; a row whose
 -- event_type is DELETED when the entity is gone at that point. `state` folds as if it were a field.
-CREATE OR REPLACE FUNCTION store.state_at(p_entity uuid, p_tx timestamptz, p_valid timestamptz)
+-- A snapshot of a version before p_below, where one holds at that point, stands for the events up to its own.
+CREATE OR REPLACE FUNCTION store.folded(p_entity uuid, p_tx timestamptz, p_valid timestamptz, p_below integer)
 RETURNS TABLE (version integer, updated_by text, tx_time timestamptz, valid_from timestamptz, valid_to timestamptz,
                state text, event_type text, data jsonb)
 LANGUAGE sql STABLE AS $$
     SELECT f.version, a.updated_by, a.tx_time, a.valid_from, a.valid_to, f.data->>'state', a.event_type,
            f.data - 'state'
     FROM (
-        SELECT max(e.version) AS version,
-               max(e.version) FILTER (WHERE e.valid_from <= p_valid AND p_valid < e.valid_to) AS applied,
-               store.merge(CASE WHEN e.state IS NULL THEN e.changes
-                                ELSE e.changes || jsonb_build_object('state', e.state) END
-                           ORDER BY e.version)
-                   FILTER (WHERE e.version = 1 OR (e.valid_from <= p_valid AND p_valid < e.valid_to)) AS data
-        FROM store.object_events e
-        WHERE e.entity_id = p_entity AND e.tx_time <= p_tx
+        SELECT max(c.version) AS version, max(c.applied) AS applied,
+               store.merge(c.changes ORDER BY c.version) FILTER (WHERE c.version = 1 OR c.applied IS NOT NULL) AS data
+        FROM (SELECT p_entity) AS p (entity_id)
+        LEFT JOIN LATERAL (
+            SELECT s.version, s.applied, s.folded FROM store.snapshots s
+            WHERE s.entity_id = p.entity_id AND s.tx_time <= least(p_tx, p_valid) AND s.due > p_valid
+              AND s.version < p_below
+            ORDER BY s.tx_time DESC LIMIT 1
+        ) k ON true
+        CROSS JOIN LATERAL (
+            SELECT k.version, k.applied, k.folded WHERE k.version IS NOT NULL
+            UNION ALL
+            SELECT e.version, CASE WHEN e.valid_from <= p_valid AND p_valid < e.valid_to THEN e.version END,
+                   CASE WHEN e.state IS NULL THEN e.changes
+                        ELSE e.changes || jsonb_build_object('state', e.state) END
+            FROM store.object_events e
+            WHERE e.entity_id = p.entity_id AND e.tx_time <= p_tx AND e.version > coalesce(k.version, 0)
+        ) AS c (version, applied, changes)
     ) f
     JOIN store.object_events a ON a.entity_id = p_entity AND a.version = f.applied
 $$;
 
--- The first valid time after p_valid at which an event of the entity begins or ends.
-CREATE OR REPLACE FUNCTION store.next_change(p_entity uuid, p_valid timestamptz)
+CREATE OR REPLACE FUNCTION store.state_at(p_entity uuid, p_tx timestamptz, p_valid timestamptz)
+RETURNS TABLE (version integer, updated_by text, tx_time timestamptz, valid_from timestamptz, valid_to timestamptz,
+               state text, event_type text, data jsonb)
+LANGUAGE sql STABLE AS $$ SELECT * FROM store.folded(p_entity, p_tx, p_valid, 2147483647) $$;
+
+-- Whether a version is one that leaves a snapshot, unless the entity is absent then.
+CREATE OR REPLACE FUNCTION store.leaves_snapshot(p_version integer)
+RETURNS boolean LANGUAGE sql IMMUTABLE AS $$ SELECT p_version % 64 = 0 $$;
+
+-- Keeps the present state of an entity, whose head has just been brought up to date.
+CREATE OR REPLACE FUNCTION store.keep_snapshot(p_entity uuid)
+RETURNS void LANGUAGE sql VOLATILE AS $$
+    INSERT INTO store.snapshots (entity_id, version, tx_time, due, applied, folded)
+    SELECT h.entity_id, h.version, h.folded_at, h.due,
+           (SELECT e.version FROM store.object_events e
+            WHERE e.entity_id = h.entity_id AND e.tx_time = h.tx_time ORDER BY e.version DESC LIMIT 1),
+           CASE WHEN h.state IS NULL THEN h.data ELSE h.data || jsonb_build_object('state', h.state) END
+    FROM store.object_heads h WHERE h.entity_id = p_entity AND h.present
+$$;
+
+-- The first valid time after p_valid at which an event of the entity, up to p_version, begins or ends.
+CREATE OR REPLACE FUNCTION store.next_change_known(p_entity uuid, p_version integer, p_valid timestamptz)
 RETURNS timestamptz LANGUAGE sql STABLE AS $$
     SELECT coalesce(min(b.at), 'infinity')
     FROM store.object_events e, LATERAL (VALUES (e.valid_from), (e.valid_to)) AS b (at)
-    WHERE e.entity_id = p_entity AND b.at > p_valid
+    WHERE e.entity_id = p_entity AND e.version <= p_version AND b.at > p_valid
 $$;
+
+-- The first valid time after p_valid at which any event of the entity begins or ends.
+CREATE OR REPLACE FUNCTION store.next_change(p_entity uuid, p_valid timestamptz)
+RETURNS timestamptz LANGUAGE sql STABLE AS $$ SELECT store.next_change_known(p_entity, 2147483647, p_valid) $$;
 
 -- The states along an entity's life: for each event from p_first to p_last, State(tx_time, valid) where valid is the
 -- event's own valid_from (p_own) or its tx_time; `event_type` is that of the last event that applies there, null for
@@ -64,9 +99,7 @@ BEGIN
             v_last := s.event_type;
             v_state := CASE WHEN v_last IS NULL THEN v_created.state ELSE s.state END;
             v_data := coalesce(s.data, v_created.changes);
-            SELECT coalesce(min(b.at), 'infinity') INTO v_due
-            FROM store.object_events x, LATERAL (VALUES (x.valid_from), (x.valid_to)) AS b (at)
-            WHERE x.entity_id = p_entity AND x.version < e.version AND b.at > v_valid;
+            v_due := store.next_change_known(p_entity, e.version - 1, v_valid);
             v_at := v_valid;
         ELSIF v_valid > v_at THEN
             v_at := v_valid;

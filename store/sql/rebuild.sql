@@ -60,16 +60,38 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_tem
        OR (h.present AND (h.event_type, h.tx_time, h.valid_from, h.valid_to, h.updated_by, h.state, h.data)
                          IS DISTINCT FROM
                          (p.event_type, p.tx_time, p.valid_from, p.valid_to, p.updated_by, p.state, p.data))
+    UNION ALL
+    -- Each snapshot against the log from the one before it on.
+    SELECT k.entity_id, coalesce(a.type_name, ''), format('the snapshot of version %s differs', k.version)
+    FROM store.snapshots k
+    LEFT JOIN store.object_events a ON a.entity_id = k.entity_id AND a.version = k.applied
+    LEFT JOIN LATERAL store.folded(k.entity_id, k.tx_time, k.tx_time, k.version) f ON true
+    WHERE (k.version, a.tx_time, a.event_type, k.folded->>'state', k.folded - 'state', k.due)
+          IS DISTINCT FROM
+          (f.version, f.tx_time, f.event_type, f.state, f.data, store.next_change_known(k.entity_id, k.version, k.tx_time))
 $$;
 
--- Makes every head anew from the logs, folded at the present moment. Returns how many there are.
+-- Makes every head anew from the logs, folded at the present moment, and every snapshot. Returns how many heads there
+-- are.
 CREATE OR REPLACE FUNCTION store.rebuild()
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
 DECLARE
     v_rows bigint;
+    e record;
 BEGIN
-    TRUNCATE store.object_heads;
+    TRUNCATE store.object_heads, store.snapshots;
+    FOR e IN
+        SELECT x.entity_id, x.version, x.tx_time FROM store.object_events x
+        WHERE store.leaves_snapshot(x.version) ORDER BY x.entity_id, x.version
+    LOOP
+        INSERT INTO store.snapshots (entity_id, version, tx_time, due, applied, folded)
+        SELECT e.entity_id, e.version, e.tx_time, store.next_change_known(e.entity_id, e.version, e.tx_time),
+               a.version, CASE WHEN s.state IS NULL THEN s.data ELSE s.data || jsonb_build_object('state', s.state) END
+        FROM store.state_at(e.entity_id, e.tx_time, e.tx_time) s
+        JOIN store.object_events a ON a.entity_id = e.entity_id AND a.tx_time = s.tx_time
+        WHERE s.event_type <> 'DELETED';
+    END LOOP;
     INSERT INTO store.object_heads (entity_id, type_name, owner, readers, writers, version, last_tx_time, state_since,
                                     deleted, folded_at, due, present, event_type, tx_time, valid_from, valid_to,
                                     updated_by, state, data)

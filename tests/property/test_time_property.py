@@ -243,6 +243,12 @@ def assert_same(found: Any, expected: State | None) -> None:
 
 @pytest.fixture(scope="module")
 def client(module_store_db: StoreDatabase) -> Iterator[StoreClient]:
+    """A client of a store whose entities leave a snapshot so often that these short lives have some."""
+    with module_store_db.admin() as conn, conn.cursor() as cursor:
+        cursor.execute(
+            "CREATE OR REPLACE FUNCTION store.leaves_snapshot(p_version integer) RETURNS boolean LANGUAGE sql IMMUTABLE"
+            " AS 'SELECT p_version % 3 = 0'"
+        )
     yield module_store_db.client()
 
 
@@ -295,6 +301,13 @@ def test_projection_after_random_changes_equals_fold_of_log(module_store_db: Sto
         assert cursor.fetchone()[0] > 100
         cursor.execute("SELECT entity_id, problem FROM store.differences()")
         assert cursor.fetchall() == []
+        cursor.execute("SELECT count(*), count(*) FILTER (WHERE due < 'infinity') FROM store.snapshots")
+        kept, bounded = cursor.fetchone()
+        assert kept > 50
+        assert bounded > 10
+        cursor.execute("CREATE TEMP TABLE kept AS SELECT * FROM store.snapshots")
         cursor.execute("SELECT store.rebuild()")
+        cursor.execute("(TABLE kept EXCEPT TABLE store.snapshots) UNION ALL (TABLE store.snapshots EXCEPT TABLE kept)")
+        assert cursor.fetchall() == []
         cursor.execute("SELECT entity_id, problem FROM store.differences()")
         assert cursor.fetchall() == []

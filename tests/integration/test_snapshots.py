@@ -1,0 +1,106 @@
+"""Long-lived entities: what their fold starts from, that it changes no answer, and that damage to it is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from store.client import StoreClient
+from store.models import Trade
+from tests.fix_postgres import StoreDatabase
+
+VERSIONS = 300
+
+
+@pytest.fixture(scope="module")
+def client(module_store_db: StoreDatabase) -> Iterator[StoreClient]:
+    yield module_store_db.client()
+
+
+@pytest.fixture(scope="module")
+def trade(client: StoreClient) -> Trade:
+    """A trade of many versions, in one call and in batches, some of the past, some scheduled, some for a while."""
+    now = datetime.now(timezone.utc)
+    trade = Trade(symbol="AAPL", quantity=1, price=1.0, side="BUY")
+    client.write(trade, valid_from=now - timedelta(days=9))
+    with client.transaction():
+        for number in range(2, VERSIONS + 1):
+            trade.price, trade.quantity = float(number), number % 7
+            if number % 50 == 0:
+                client.update(trade, valid_from=now - timedelta(days=number / 100), fields=["price"])
+            elif number % 41 == 0:
+                client.update(trade, valid_to=now + timedelta(days=number), fields=["quantity"])
+            elif number == 130:
+                client.update(trade, valid_from=now + timedelta(days=1), fields=["price"])
+            elif number % 2:
+                client.update_many([trade, _other(client)])
+            else:
+                client.update(trade)
+    return trade
+
+
+def _other(client: StoreClient) -> Trade:
+    other = Trade(symbol="MSFT", quantity=1, price=1.0, side="BUY")
+    client.write(other)
+    other.price = 2.0
+    return other
+
+
+def test_snapshots_of_a_long_life_change_no_answer(module_store_db: StoreDatabase, trade: Trade) -> None:
+    with module_store_db.admin() as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT array_agg(version ORDER BY version) FROM store.snapshots")
+        assert cursor.fetchone() == ([64, 128, 192, 256],)
+        cursor.execute(
+            """
+            WITH moments AS (SELECT m.at FROM store.object_events e,
+                             LATERAL (VALUES (e.tx_time), (e.valid_from), (e.valid_to)) AS m (at)
+                             WHERE e.entity_id = %(id)s AND (e.version %% 9 = 0 OR e.tx_time <> e.valid_from))
+            SELECT count(*), count(*) FILTER (WHERE s IS DISTINCT FROM f)
+            FROM moments known CROSS JOIN moments valid
+            LEFT JOIN LATERAL store.state_at(%(id)s, known.at, valid.at) s ON true
+            LEFT JOIN LATERAL store.folded(%(id)s, known.at, valid.at, 0) f ON true
+            """,
+            {"id": trade.entity_id},
+        )
+        [(compared, different)] = cursor.fetchall()
+        assert compared > 5000
+        assert different == 0
+
+
+def test_read_of_a_long_life_is_its_newest_state(client: StoreClient, trade: Trade) -> None:
+    assert trade.entity_id is not None
+    found = client.read(Trade, trade.entity_id)
+    assert found == trade
+    assert found is not None
+    assert found.version == VERSIONS
+    history = client.history(Trade, trade.entity_id)
+    assert [version.version for version in history] == list(range(1, VERSIONS + 1))
+    assert history[200].price == 201.0
+
+
+def test_damaged_snapshot_is_told_and_made_anew(module_store_db: StoreDatabase, trade: Trade) -> None:
+    with module_store_db.admin() as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT * FROM store.differences()")
+        assert cursor.fetchall() == []
+        for damage in ("folded = folded || '{\"price\": 0.5}'", "due = due + interval '1 day'", "applied = 2"):
+            cursor.execute(f"UPDATE store.snapshots SET {damage} WHERE version = 192")
+            cursor.execute("SELECT entity_id::text, type_name, problem FROM store.differences()")
+            told = cursor.fetchall()
+            assert (trade.entity_id, "Trade", "the snapshot of version 192 differs") in told
+            cursor.execute("SELECT store.rebuild()")
+            cursor.execute("SELECT * FROM store.differences()")
+            assert cursor.fetchall() == []
+
+
+def test_snapshots_cannot_be_reached_by_users(module_store_db: StoreDatabase, trade: Trade) -> None:
+    import psycopg2
+
+    for statement in ("TABLE store.snapshots", "DELETE FROM store.snapshots", "SELECT store.keep_snapshot(NULL)"):
+        with (
+            module_store_db.connect("alice") as conn,
+            conn.cursor() as cursor,
+            pytest.raises(psycopg2.errors.InsufficientPrivilege),
+        ):
+            cursor.execute(statement)
