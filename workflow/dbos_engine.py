@@ -34,6 +34,7 @@ from workflow.engine import SETTLE_SECONDS, WorkflowEngine
 from workflow.errors import EngineError, UnknownWorkflow, WorkflowConflict, WorkflowError
 from workflow.executors import Executor
 from workflow.handle import POLL, WorkflowHandle, ended_future
+from workflow.logs import hush_backend
 from workflow.loops import off_loop
 from workflow.payloads import Outcome, RecordedError, digest, outcome_of_error
 from workflow.records import Ended, Queue, Start, WorkflowInfo, WorkflowStatus
@@ -106,6 +107,7 @@ class DBOSEngine(WorkflowEngine):
     def _launch(self) -> None:
         self._duties = Duties(self._url, self._executor, self._name, self._start, self._run_claimed, self._runs)
         self._duties.check()
+        hush_backend()
         # Given a pool, DBOS does not ask the database `postgres`, which is closed to the engine, whether ours exists.
         address = make_url(self._url).set(drivername="postgresql+psycopg")
         self._pool = create_engine(address, pool_size=POOL_SIZE, max_overflow=0, pool_pre_ping=True)

@@ -61,7 +61,8 @@ class Duties:
         self._takeover = TakeOver(self._database, executor, run_claimed)
         self._outbox = Outbox(url, start, self._note, self._takeover.settle)
         self._outbox_job = Job(self._outbox.drain, OUTBOX_SECONDS)
-        self._watch: Watch | None = None
+        self._slow: Watch | None = None
+        self._fast: Watch | None = None
 
     def check(self) -> None:
         """Fail when the database cannot be reached."""
@@ -71,31 +72,34 @@ class Duties:
         """Make the tables, show that this process is there, and do the rest in the background after a delay."""
         self._database.script(script("tables"))
         self._takeover.join()
-        jobs = [
-            Job(self._takeover.join, BEAT_SECONDS),
-            Job(lambda: self._takeover.sweep(self._report), SWEEP_SECONDS),
-            self._outbox_job,
-            Job(self._interrupt_lost, OWNED_SECONDS),
-            Job(self.mailbox.look, POLL),
-        ]
-        self._watch = Watch(jobs, prepare, delay)
-        self._watch.start()
+        # Starting workflows and importing their modules may take long, and must not keep messages waiting.
+        self._slow = Watch([Job(lambda: self._takeover.sweep(self._report), SWEEP_SECONDS), self._outbox_job])
+        self._fast = Watch(
+            [
+                Job(self._takeover.join, BEAT_SECONDS),
+                Job(self._interrupt_lost, OWNED_SECONDS),
+                Job(self.mailbox.look, POLL),
+            ]
+        )
+        self._slow.start(prepare, delay)
+        self._fast.start()
 
     def complete_report(self) -> LaunchReport:
         """Return the report, once all that there was at launch has been looked at."""
-        if self._watch is not None:
-            self._watch.first_pass(REPORT_SECONDS)
+        if self._slow is not None:
+            self._slow.first_pass(REPORT_SECONDS)
         return self._report
 
     def wake(self) -> None:
         """Look into the outbox at once."""
-        if self._watch is not None:
-            self._watch.hurry(self._outbox_job)
+        if self._slow is not None:
+            self._slow.hurry(self._outbox_job)
 
     def stop(self) -> None:
         """Do no more."""
-        if self._watch is not None:
-            self._watch.stop()
+        for watch in (self._slow, self._fast):
+            if watch is not None:
+                watch.stop()
 
     def leave(self) -> None:
         """Say that this process runs no more workflows, and close the connections."""

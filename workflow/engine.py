@@ -11,6 +11,7 @@ from typing import Any
 from typing_extensions import Self
 
 from workflow.handle import WorkflowHandle
+from workflow.logs import logger
 from workflow.loops import off_loop
 from workflow.payloads import Outcome, dump, load, outcome_of_error, outcome_of_value, value_of
 from workflow.records import Ended, Queue, Start, WorkflowInfo, WorkflowStatus
@@ -339,6 +340,7 @@ class WorkflowEngine(ABC):
             except Interrupted:
                 raise
             except BaseException as error:
+                logger.error("%s (%s) failed", what, target, exc_info=run.broken or error)
                 return outcome_of_error(run.broken or error, what)
             return outcome_of_error(run.broken, what) if run.broken else outcome_of_value(value, what)
         finally:

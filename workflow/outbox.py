@@ -7,7 +7,6 @@ start stays, for another one.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,13 +16,13 @@ import psycopg
 from store.base import types_by_name
 from workflow.database import Database
 from workflow.errors import WorkflowConflict, WorkflowError
+from workflow.logs import logger
 from workflow.records import Start
 from workflow.sql import statements
 from workflow.starting import build_start
 
 __all__ = ["Outbox", "workflow_id_of"]
 
-logger = logging.getLogger("workflow")
 PAGE = 100
 # Past so many rows that nobody here can start, the rows behind them are looked at more often than they are.
 MANY = 1000

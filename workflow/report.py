@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["LaunchReport", "Recovered", "Waiting"]
+from workflow.logs import logger
 
-logger = logging.getLogger("workflow")
+__all__ = ["LaunchReport", "Recovered", "Waiting"]
 
 
 class Recovered(NamedTuple):

@@ -7,7 +7,6 @@ after a restart, so that a test can show that a workflow survives one.
 from __future__ import annotations
 
 import builtins
-import logging
 import threading
 import time
 import uuid
@@ -22,6 +21,7 @@ from workflow.engine import SETTLE_SECONDS, WorkflowEngine
 from workflow.errors import EngineError, UnknownWorkflow
 from workflow.handle import WorkflowHandle
 from workflow.journal import Journal, Record, StepRecord, info_of, now, steps_of
+from workflow.logs import logger
 from workflow.outbox import Outbox
 from workflow.payloads import Outcome, digest, outcome_of_error, outcome_of_value, value_of
 from workflow.records import Ended, Queue, Start, WorkflowInfo, WorkflowStatus
@@ -31,7 +31,6 @@ from workflow.steps import mismatch
 
 __all__ = ["InMemoryEngine", "Journal"]
 
-logger = logging.getLogger("workflow")
 TICK = 0.02  # seconds between two looks at queues and deadlines
 OUTBOX_POLL = 1.0  # seconds between two looks at the outbox when nobody woke us
 ENDED = (WorkflowStatus.SUCCESS, WorkflowStatus.ERROR, WorkflowStatus.CANCELLED)

@@ -1,17 +1,16 @@
-"""What a launched engine does beside its workflows, in one thread, each thing at its own pace."""
+"""What a launched engine does beside its workflows, each thing at its own pace."""
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
 
 import psycopg
 
-__all__ = ["Job", "Watch"]
+from workflow.logs import logger
 
-logger = logging.getLogger("workflow")
+__all__ = ["Job", "Watch"]
 
 
 class Job:
@@ -30,27 +29,31 @@ class Job:
 
 
 class Watch:
-    """Runs jobs until it is stopped. One that fails is logged once a failure, and runs again at its time.
+    """Runs jobs in a thread until it is stopped. One that fails is logged once a failure, and runs again at its time.
 
     Args:
         jobs: What to run.
-        prepare: Done once, before the first job.
-        delay: Seconds before that.
     """
 
-    def __init__(self, jobs: Iterable[Job], prepare: Callable[[], object], delay: float) -> None:
+    def __init__(self, jobs: Iterable[Job]) -> None:
         """Run nothing yet."""
         self._jobs = list(jobs)
-        self._prepare = prepare
-        self._delay = delay
+        self._prepare: Callable[[], object] | None = None
+        self._delay = 0.0
         self._passed = threading.Event()
         self._woken = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, name="workflow-watch", daemon=True)
         self._told = ""
 
-    def start(self) -> None:
-        """Begin."""
+    def start(self, prepare: Callable[[], object] | None = None, delay: float = 0.0) -> None:
+        """Begin.
+
+        Args:
+            prepare: Done once, before the first job.
+            delay: Seconds before that.
+        """
+        self._prepare, self._delay = prepare, delay
         self._thread.start()
 
     def first_pass(self, timeout: float) -> bool:
@@ -72,7 +75,8 @@ class Watch:
     def _work(self) -> None:
         if self._stopped.wait(self._delay):
             return
-        self._do(self._prepare)
+        if self._prepare is not None:
+            self._do(self._prepare)
         while not self._stopped.is_set():
             for job in self._jobs:
                 if job.due <= time.monotonic() and not self._stopped.is_set():
