@@ -16,6 +16,7 @@ from typing import Any
 
 from dbos import (
     DBOS,
+    DBOSClient,
     SetEnqueueOptions,
     SetWorkflowAttributes,
     SetWorkflowID,
@@ -31,7 +32,7 @@ from typing_extensions import Self
 
 from workflow.duties import Duties
 from workflow.engine import SETTLE_SECONDS, WorkflowEngine
-from workflow.errors import EngineError, UnknownWorkflow, WorkflowConflict, WorkflowError
+from workflow.errors import EngineError, WorkflowConflict, WorkflowError
 from workflow.executors import Executor
 from workflow.handle import POLL, WorkflowHandle, ended_future
 from workflow.logs import hush_backend
@@ -40,10 +41,10 @@ from workflow.payloads import Outcome, RecordedError, digest, outcome_of_error
 from workflow.records import Ended, Queue, Start, WorkflowInfo, WorkflowStatus
 from workflow.report import LaunchReport
 from workflow.run import Interrupted, Run, running
-from workflow.starting import duplicate_in_queue, require_name, require_same, unknown_queue
+from workflow.starting import duplicate_in_queue, require_name, require_same, unknown_queue, unknown_workflow
 from workflow.steps import mismatch
 
-__all__ = ["DBOSEngine"]
+__all__ = ["DBOSEngine", "remote"]
 
 SCHEMA = "workflow"
 POOL_SIZE = 20
@@ -136,11 +137,7 @@ class DBOSEngine(WorkflowEngine):
         self._dbos._registry.get_internal_queue()._polling_interval_sec = POLL
         self._listening = True
         for queue in self._queues.values():
-            self._listen(queue)
-
-    def _listen(self, queue: Queue) -> None:
-        if queue.consume and queue.name not in self._dbos._listening_queues:
-            self._dbos._listening_queues.append(queue.name)
+            self._register(queue)
 
     @property
     def report(self) -> LaunchReport:
@@ -153,6 +150,14 @@ class DBOSEngine(WorkflowEngine):
         global _launched
         if _launched is not self:
             return
+        try:
+            off_loop(self._end)
+        finally:
+            self._dbos, self._listening = None, False
+            with _one:
+                _launched = None
+
+    def _end(self) -> None:
         duties: Duties | None = getattr(self, "_duties", None)
         if duties is not None:
             duties.stop()
@@ -161,14 +166,11 @@ class DBOSEngine(WorkflowEngine):
             run.interrupted.set()
         while self._runs and time.monotonic() < deadline:
             time.sleep(0.01)
-        off_loop(DBOS.destroy)
+        DBOS.destroy()
         if self._pool is not None:
             self._pool.dispose()
         if duties is not None:
             duties.leave()
-        self._dbos, self._listening = None, False
-        with _one:
-            _launched = None
 
     def wake(self) -> None:
         """Look into the store's outbox at once."""
@@ -185,16 +187,14 @@ class DBOSEngine(WorkflowEngine):
         self._require_launched()
         run = running.get()
         if run is not None and run.step is not None:
-            # DBOS starts none inside a step. Outside its view of the step, it is a start like any other.
+            # DBOS starts none inside a step: there it is a start like any other.
             return contextvars.Context().run(self._start_plainly, start)
         return off_loop(lambda: self._start_plainly(start))
 
     def _start_plainly(self, start: Start) -> WorkflowHandle:
         run, target, data = running.get(), start.target, digest(start.payload)
         with ExitStack() as options:
-            if run is not None:
-                run.taken += 1
-                options.enter_context(self._in_our_words(run, f"start {target.name}"))
+            options.enter_context(self._in_our_words(run, f"start {target.name}"))
             if start.workflow_id is not None:
                 options.enter_context(SetWorkflowID(start.workflow_id))
             if start.timeout is not None:
@@ -250,8 +250,8 @@ class DBOSEngine(WorkflowEngine):
             )
         except _error.DBOSException as error:
             raise WorkflowError(f"the queue {queue.name!r} cannot be declared: {error}") from error
-        if self._listening:
-            self._listen(queue)
+        if self._listening and queue.consume and queue.name not in self._dbos._listening_queues:
+            self._dbos._listening_queues.append(queue.name)
 
     def _queue(self, name: str) -> Queue:
         queue = self._queues.get(name)
@@ -262,23 +262,24 @@ class DBOSEngine(WorkflowEngine):
     # ---- inside a workflow
 
     @contextmanager
-    def _in_our_words(self, run: Run, name: str) -> Iterator[None]:
+    def _in_our_words(self, run: Run | None, name: str) -> Iterator[None]:
         try:
             yield
-        except _error.DBOSUnexpectedStepError as error:
-            raise mismatch(run, error.inputs[1], name, error.inputs[3]) from None
-        except _error.DBOSStepNondeterminismError as error:
-            raise mismatch(run, error.inputs[1], name, name) from None
+        except (_error.DBOSUnexpectedStepError, _error.DBOSStepNondeterminismError) as error:
+            assert run is not None
+            raise mismatch(run, error.inputs[1], name, error.inputs[-1] if len(error.inputs) == 4 else name) from None
         except (_error.DBOSWorkflowCancelledError, _error.DBOSWorkflowConflictIDError) as error:
-            run.interrupted.set()
+            if run is not None:
+                run.interrupted.set()
             raise Interrupted(str(error)) from None
+        except _error.DBOSNonExistentWorkflowError as error:
+            raise unknown_workflow(error.destination_id) from None
         except _error.DBOSException as error:
             raise WorkflowError(str(error)) from error
 
     def _position(self, run: Run, count: int = 1) -> Any:
         if run.interrupted.is_set():
             raise Interrupted(run.workflow_id)
-        run.taken += count
         return DBOS.reserve_step() if count == 1 else snapshot_step_context(reserve_sleep_id=True)
 
     def _number(self, position: Any) -> int:
@@ -314,32 +315,12 @@ class DBOSEngine(WorkflowEngine):
 
     def _send(self, workflow_id: str, topic: str, data: bytes, idempotency_key: str | None) -> None:
         self._require_launched()
-        run = running.get()
-        try:
-            if run is not None and run.step is None:
-                run.taken += 1
-                with self._in_our_words(run, "send"):
-                    DBOS.send(workflow_id, data, topic, idempotency_key=idempotency_key)
-            else:
-                DBOS.send(workflow_id, data, topic, idempotency_key=idempotency_key)
-        except (_error.DBOSNonExistentWorkflowError, WorkflowError) as error:
-            cause = error.__cause__ or error
-            if not isinstance(cause, _error.DBOSNonExistentWorkflowError):
-                raise
-            raise UnknownWorkflow(f"there is no workflow {workflow_id!r}", workflow_id=workflow_id) from None
+        with self._in_our_words(running.get(), "send"):
+            DBOS.send(workflow_id, data, topic, idempotency_key=idempotency_key)
 
     def _receive(self, run: Run, position: Any, topic: str, timeout: float) -> bytes | None:
-        records, number, begun = self._dbos._sys_db, position.function_id, int(time.time() * 1000)
         with self._in_our_words(run, "recv"):
-            recorded = records.check_operation_execution(run.workflow_id, number, "DBOS.recv")
-            if recorded is None:
-                deadline = time.monotonic() + records.record_sleep(run.workflow_id, number + 1, timeout)
-                self._duties.mailbox.wait(run, topic, deadline)
-                received = records.recv_consume(run.workflow_id, number, topic, begun)
-            else:
-                received = records._replay_recorded(recorded, "recv")
-        message: bytes | None = received
-        return message
+            return self._duties.mailbox.receive(self._dbos._sys_db, run, position.function_id, topic, timeout)
 
     # ---- looking after them
 
@@ -393,8 +374,9 @@ def _work(target: str, origin: str, payload: bytes) -> Outcome:
         outcome = engine._execute(run, target, origin, payload)
         if run.interrupted.is_set():
             raise Interrupted(run.workflow_id)
-        if outcome[0] == "value" and (run.replayed or run.taken == 0):
-            left = engine._duties.ledger.step_after(run.workflow_id, run.taken)
+        taken = context.function_id
+        if outcome[0] == "value" and (run.replayed or taken == 0):
+            left = engine._duties.ledger.step_after(run.workflow_id, taken)
             if left is not None:
                 error = mismatch(run, left[0], None, left[1])
                 outcome = outcome_of_error(error, f"the workflow {run.workflow_id}")
@@ -406,3 +388,14 @@ def _work(target: str, origin: str, payload: bytes) -> Outcome:
 
 
 _entry = DBOS.workflow(name="workflow")(_work)
+
+
+def remote(url: str, application: str | None = None) -> DBOSClient:
+    """Return what changes the records of engines without being one: for `python -m workflow`."""
+    return DBOSClient(
+        system_database_url=url,
+        dbos_system_schema=SCHEMA,
+        application_name=application,
+        system_database_pool_size=1,
+        retry_connection_errors=False,
+    )

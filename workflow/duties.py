@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 
 from workflow.database import Database
+from workflow.errors import EngineError
 from workflow.executors import Executor, TakeOver
 from workflow.handle import POLL
 from workflow.ledger import Ledger
@@ -103,7 +104,7 @@ class Duties:
 
     def leave(self) -> None:
         """Say that this process runs no more workflows, and close the connections."""
-        with suppress(psycopg.Error):  # without it, the others see that this process is gone
+        with suppress(psycopg.Error, EngineError):  # without it, the others see that this process is gone
             self._takeover.leave()
         self._outbox.close()
         self._database.close()

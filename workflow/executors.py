@@ -92,6 +92,8 @@ class TakeOver:
         for holder, where, process, started, left, silent in self._database.fetch(Sql["others"], me):
             if not left and not self._is_dead(where, process, started, silent):
                 continue
+            if not left:
+                self._database.change(Sql["leave"], {"executor": holder})  # so that everybody who looks sees it
             for workflow_id, version, queue, target, origin in self._database.fetch(
                 Sql["held"], me | {"holder": holder}
             ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import pickle
+import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 import psycopg
 
 from workflow.database import Database
-from workflow.errors import EngineError, UnknownWorkflow
+from workflow.errors import EngineError
 from workflow.payloads import Outcome, RecordedError, outcome_of_error
 from workflow.records import Ended, StepInfo, WorkflowInfo, WorkflowStatus
 from workflow.sql import statements
+from workflow.starting import unknown_workflow
 
 __all__ = ["Ledger"]
 
@@ -28,6 +30,7 @@ STATUSES = {
     "CANCELLED": WorkflowStatus.CANCELLED,
     "MAX_RECOVERY_ATTEMPTS_EXCEEDED": WorkflowStatus.ERROR,
 }
+PATIENCE_SECONDS = 30.0
 TOO_OFTEN = "it was begun again too often without ending, each time ending its process"
 
 
@@ -55,8 +58,8 @@ class Ledger:
             waiting = (WorkflowStatus.PENDING, WorkflowStatus.RUNNING)
             same = waiting if wanted in waiting else (wanted,)
             kinds = [kind for kind, meaning in STATUSES.items() if meaning in same]
-        rows = self._database.fetch(
-            Sql["workflows"],
+        rows = self._fetch(
+            "workflows",
             {"application": self._application, "workflow": workflow_id, "statuses": kinds, "limit": limit},
         )
         found = [_info(row) for row in rows]
@@ -70,8 +73,8 @@ class Ledger:
         """
         found = self.list(workflow_id=workflow_id)
         if not found:
-            raise UnknownWorkflow(f"there is no workflow {workflow_id!r}", workflow_id=workflow_id)
-        rows = self._database.fetch(Sql["steps"], {"workflow": workflow_id})
+            raise unknown_workflow(workflow_id)
+        rows = self._fetch("steps", {"workflow": workflow_id})
         return found[0]._replace(steps=[_step(row) for row in rows])
 
     def status(self, workflow_id: str) -> WorkflowStatus:
@@ -83,10 +86,13 @@ class Ledger:
         return self.show(workflow_id).status
 
     def ended(self, workflow_id: str) -> Ended | None:
-        """Return how a workflow ended, None while it has not."""
-        rows = self._database.fetch(Sql["outcome"], {"workflow": workflow_id})
+        """Return how a workflow ended; None while it has not, or while the server is away."""
+        try:
+            rows = self._database.fetch(Sql["outcome"], {"workflow": workflow_id})
+        except psycopg.OperationalError:
+            return None
         if not rows:
-            raise UnknownWorkflow(f"there is no workflow {workflow_id!r}", workflow_id=workflow_id)
+            raise unknown_workflow(workflow_id)
         kind, output, error = rows[0]
         status = STATUSES[kind]
         if status is WorkflowStatus.SUCCESS:
@@ -97,20 +103,29 @@ class Ledger:
 
     def started_as(self, workflow_id: str) -> tuple[str, str, str, bytes]:
         """Return the function's name and origin, and the digest and bytes of the arguments, of a workflow."""
-        target, origin, digest, inputs = self._database.fetch(Sql["started_as"], {"workflow": workflow_id})[0]
+        target, origin, digest, inputs = self._fetch("started_as", {"workflow": workflow_id})[0]
         return target or "", origin or "", digest or "", unpacked(inputs)["args"][-1]
 
     def step_after(self, workflow_id: str, taken: int) -> tuple[int, str] | None:
         """Return the first step recorded after a position."""
-        rows = self._database.fetch(Sql["last_step"], {"workflow": workflow_id, "taken": taken})
+        rows = self._fetch("last_step", {"workflow": workflow_id, "taken": taken})
         return (rows[0][0], rows[0][1]) if rows else None
 
     def ended_before(self, age: float, limit: int) -> Sequence[str]:
         """Return workflows that ended longer than so many seconds ago, the oldest first."""
-        rows = self._database.fetch(
-            Sql["ended_before"], {"application": self._application, "age": int(age * 1000), "limit": limit}
-        )
+        rows = self._fetch("ended_before", {"application": self._application, "age": int(age * 1000), "limit": limit})
         return [row[0] for row in rows]
+
+    def _fetch(self, name: str, params: dict[str, Any]) -> Sequence[tuple[Any, ...]]:
+        """Run a query; wait a while for a server that restarts."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self._database.fetch(Sql[name], params)
+            except psycopg.OperationalError as error:
+                if time.monotonic() > deadline:
+                    raise EngineError(f"the engine's database cannot be reached: {error}") from error
+            time.sleep(0.1)
 
     def check(self) -> None:
         """Refuse a database in which no engine was ever launched.
@@ -144,7 +159,7 @@ def _outcome_of(workflow_id: str, packed: str | None) -> Outcome:
 def _info(row: tuple[Any, ...]) -> WorkflowInfo:
     workflow_id, kind, target, queue, executor, attempt, created, updated, deadline, error, reason, alive = row
     status, note = STATUSES[kind], reason
-    if kind == "PENDING" and not alive:
+    if kind == "PENDING" and (reason or not alive):
         status, note = WorkflowStatus.PENDING, reason or f"the process {executor} that ran it is gone"
     shown = None
     if status is WorkflowStatus.ERROR:

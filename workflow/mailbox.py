@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import Any
 
 from workflow.database import Database
 from workflow.run import Interrupted, Run
@@ -27,6 +28,30 @@ class Mailbox:
         self._database = database
         self._lock = threading.Lock()
         self._waiting: dict[threading.Event, tuple[str, str]] = {}
+
+    def receive(self, records: Any, run: Run, number: int, topic: str, timeout: float) -> bytes | None:
+        """Return the message that a run received at a position, or wait for one and record it there.
+
+        Args:
+            records: The backend's records.
+            run: The run.
+            number: The position; the next one holds the time until which it waits.
+            topic: What the message is about.
+            timeout: Seconds to wait.
+
+        Returns:
+            The message; None when none came in time.
+        """
+        begun = int(time.time() * 1000)
+        recorded = records.check_operation_execution(run.workflow_id, number, "DBOS.recv")
+        if recorded is None:
+            deadline = time.monotonic() + records.record_sleep(run.workflow_id, number + 1, timeout)
+            self.wait(run, topic, deadline)
+            received = records.recv_consume(run.workflow_id, number, topic, begun)
+        else:
+            received = records._replay_recorded(recorded, "recv")
+        message: bytes | None = received
+        return message
 
     def wait(self, run: Run, topic: str, deadline: float) -> None:
         """Return when there is a message for a run, or at a time of the monotonic clock.

@@ -9,7 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from store.errors import nearest_names
-from workflow.errors import DuplicateInQueue, NotRecoverableWarning, UnknownQueue, WorkflowConflict, WorkflowError
+from workflow.errors import (
+    DuplicateInQueue,
+    NotRecoverableWarning,
+    UnknownQueue,
+    UnknownWorkflow,
+    WorkflowConflict,
+    WorkflowError,
+)
 from workflow.payloads import digest, dump, load
 from workflow.records import Queue, Start
 from workflow.targets import target_of, unwrapped
@@ -135,6 +142,7 @@ def require_same(start: Start, target: str, origin: str, known_digest: str, payl
     """
     ours, theirs = start.target.name.partition("#")[0], target.partition("#")[0]
     if (ours, start.target.origin) != (theirs, origin):
+        theirs += f" of the script {origin}" if origin else ""
         raise WorkflowConflict(
             f"workflow {start.workflow_id} is one of {theirs}, not of {ours}: choose another workflow_id",
             workflow_id=start.workflow_id,
@@ -172,3 +180,8 @@ def duplicate_in_queue(start: Start) -> DuplicateInQueue:
         queue=start.queue or "",
         deduplication_id=start.deduplication_id or "",
     )
+
+
+def unknown_workflow(workflow_id: str) -> UnknownWorkflow:
+    """Return the error of an id that no workflow has."""
+    return UnknownWorkflow(f"there is no workflow {workflow_id!r}", workflow_id=workflow_id)

@@ -18,7 +18,7 @@ from typing import Any
 from typing_extensions import Self
 
 from workflow.engine import SETTLE_SECONDS, WorkflowEngine
-from workflow.errors import EngineError, UnknownWorkflow
+from workflow.errors import EngineError
 from workflow.handle import WorkflowHandle
 from workflow.journal import Journal, Record, StepRecord, info_of, now, steps_of
 from workflow.logs import logger
@@ -26,7 +26,7 @@ from workflow.outbox import Outbox
 from workflow.payloads import Outcome, digest, outcome_of_error, outcome_of_value, value_of
 from workflow.records import Ended, Queue, Start, WorkflowInfo, WorkflowStatus
 from workflow.run import Interrupted, Run, running
-from workflow.starting import duplicate_in_queue, require_same, unknown_queue
+from workflow.starting import duplicate_in_queue, require_same, unknown_queue, unknown_workflow
 from workflow.steps import mismatch
 
 __all__ = ["InMemoryEngine", "Journal"]
@@ -390,7 +390,7 @@ class InMemoryEngine(WorkflowEngine):
     def _found(self, workflow_id: str) -> Record:
         workflow = self.journal.workflows.get(workflow_id)
         if workflow is None:
-            raise UnknownWorkflow(f"there is no workflow {workflow_id!r}", workflow_id=workflow_id)
+            raise unknown_workflow(workflow_id)
         return workflow
 
     def _handle(self, workflow_id: str) -> WorkflowHandle:
