@@ -55,6 +55,8 @@ class Feed:
 
     def start(self) -> None:
         """Publish every position as it stands, then begin."""
+        # Tables take seconds to build; the first tick is due now.
+        self._source.begin(time.time_ns())
         self._mark(0.0, everything=True)
         self._thread.start()
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import erfcx, ndtr
 
-from server.risk_engine import floats, option_inputs
+from server.risk_engine import BLOCK_ROWS, floats, option_inputs
 
 __all__ = ["implied_volatility"]
 
@@ -70,25 +70,41 @@ def implied_volatility(
     calls, inputs = option_inputs(is_call, spot, strike, years, rate, 0.0, dividend_yield)
     given = floats("price", price, least=-math.inf)
     shape = np.broadcast_shapes(calls.shape, given.shape, *(column.shape for column in inputs))
-    call, cost, s, k, t, r, _, q = (np.broadcast_to(column, shape).reshape(-1) for column in (calls, given, *inputs))
-    result = np.full(math.prod(shape), np.nan)
+    columns = [np.broadcast_to(column, shape).reshape(-1) for column in (calls, given, *inputs)]
+    result = np.empty(math.prod(shape))
     with np.errstate(all="ignore"):
-        asset, cash = s * np.exp(-q * t), k * np.exp(-r * t)
-        intrinsic = np.maximum(np.where(call, asset - cash, cash - asset), 0.0)
-        most = np.where(call, asset, cash)
-        possible = (asset > 0) & (cash > 0) & (t > 0) & (cost < most)
-        # What rounding alone makes of a price at the bound.
-        slack = 4 * _EPSILON * np.maximum(asset, cash)
-        worthless = possible & (np.abs(cost - intrinsic) <= np.where(intrinsic > 0, slack, 0.0))
-        result[worthless] = 0.0
-        rows = np.flatnonzero(possible & ~worthless & (cost > intrinsic))
-        if len(rows):
-            scale = np.sqrt(asset[rows]) * np.sqrt(cash[rows])
-            moneyness = -np.abs(np.log(asset[rows] / cash[rows]))
-            # Of a time value near its bound the distance to the bound is the exact number.
-            time_value, room = (cost - intrinsic)[rows] / scale, (most - cost)[rows] / scale
-            result[rows] = _deviation(moneyness, time_value, room) / np.sqrt(t[rows])
+        for start in range(0, result.size, BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            result[rows] = _implied(*(column[rows] for column in columns))
     return result.reshape(shape)
+
+
+def _implied(
+    call: NDArray[np.bool_],
+    price: Floats,
+    spot: Floats,
+    strike: Floats,
+    years: Floats,
+    rate: Floats,
+    _: Floats,
+    dividend_yield: Floats,
+) -> Floats:
+    asset, cash = spot * np.exp(-dividend_yield * years), strike * np.exp(-rate * years)
+    intrinsic = np.maximum(np.where(call, asset - cash, cash - asset), 0.0)
+    most = np.where(call, asset, cash)
+    possible = (asset > 0) & (cash > 0) & (years > 0) & (price < most)
+    # What rounding alone makes of a price at the bound.
+    slack = 4 * _EPSILON * np.maximum(asset, cash)
+    worthless = possible & (np.abs(price - intrinsic) <= np.where(intrinsic > 0, slack, 0.0))
+    result = np.where(worthless, 0.0, np.nan)
+    rows = np.flatnonzero(possible & ~worthless & (price > intrinsic))
+    if len(rows):
+        scale = np.sqrt(asset[rows]) * np.sqrt(cash[rows])
+        moneyness = -np.abs(np.log(asset[rows] / cash[rows]))
+        # Of a time value near its bound the distance to the bound is the exact number.
+        time_value, room = (price - intrinsic)[rows] / scale, (most - price)[rows] / scale
+        result[rows] = _deviation(moneyness, time_value, room) / np.sqrt(years[rows])
+    return result
 
 
 def _deviation(x: Floats, value: Floats, room: Floats) -> Floats:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import NamedTuple, TypeAlias
 
@@ -218,6 +219,10 @@ class SimulatedTicks:
         self._block = self._next_block()
         self._taken = 0
 
+    def begin(self, now: int) -> None:
+        """Let the first tick be due now, in nanoseconds since 1970; call it before any tick is taken."""
+        self.start = now
+
     def due(self, elapsed: float) -> int:
         """Return how many ticks there should have been after so many seconds."""
         return int(elapsed * self._rate) + 1
@@ -236,7 +241,8 @@ class SimulatedTicks:
             self._block, self._taken = self._next_block(), 0
         first = self._taken
         self._taken = min(first + count, len(self._block))
-        return self._block[first : self._taken]
+        ticks = self._block[first : self._taken]
+        return replace(ticks, time=ticks.time + self.start)
 
     def _next_block(self) -> Ticks:
         symbols, rounds = len(self.symbols), self._rounds
@@ -256,7 +262,7 @@ class SimulatedTicks:
         self._made += len(symbol)
         return Ticks(
             symbol,
-            self.start + np.round(number * (1e9 / self._rate)).astype(np.int64),
+            np.round(number * (1e9 / self._rate)).astype(np.int64),
             price,
             np.round(bid, 2),
             np.round(ask, 2),

@@ -133,6 +133,9 @@ class RecordedTicks:
         span = (int(self._ticks.time[-1]) - self.start) / 1e9 / self.speed
         return len(self._ticks) / max(span, 1.0)
 
+    def begin(self, now: int) -> None:
+        """Start the clock: the history keeps to its own time, whatever time it is now."""
+
     def due(self, elapsed: float) -> int:
         """Return how many ticks there should have been after so many seconds; one more at the end, to be told of it."""
         now = self.time(elapsed)

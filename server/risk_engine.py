@@ -23,14 +23,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-__all__ = ["DAYS_A_YEAR", "Greeks", "Risk", "black_scholes", "dollar_risk", "floats", "option_inputs", "sum_by"]
+__all__ = [
+    "BLOCK_ROWS",
+    "DAYS_A_YEAR",
+    "Greeks",
+    "Risk",
+    "black_scholes",
+    "dollar_risk",
+    "floats",
+    "option_inputs",
+    "sum_by",
+]
 
 Floats: TypeAlias = NDArray[np.float64]
 
 DAYS_A_YEAR = 365.0
 _ROOT_TWO_PI = math.sqrt(2 * math.pi)
 # The columns of a block, and what is computed of them, stay in the processor's cache.
-_BLOCK_ROWS = 4096
+BLOCK_ROWS = 4096
 
 
 class Greeks(NamedTuple):
@@ -91,8 +101,8 @@ def black_scholes(
     results = Greeks(*(np.empty(size) for _ in Greeks._fields))
     columns = [_column(column, shape) for column in (calls, *inputs)]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
-        for start in range(0, size, _BLOCK_ROWS):
-            rows = slice(start, min(start + _BLOCK_ROWS, size))
+        for start in range(0, size, BLOCK_ROWS):
+            rows = slice(start, min(start + BLOCK_ROWS, size))
             block = [column[rows] if column.shape else column for column in columns]
             _fill(Greeks(*(result[rows] for result in results)), *block)
     return Greeks(*(result.reshape(shape) for result in results))

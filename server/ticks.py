@@ -59,6 +59,13 @@ class TickSource(Protocol):
     first_prices: NDArray[np.float64]
     start: int
 
+    def begin(self, now: int) -> None:
+        """Start the clock.
+
+        Args:
+            now: The time, in nanoseconds since 1970; a recording keeps to its own.
+        """
+
     def due(self, elapsed: float) -> int:
         """Return how many ticks there should have been after so many seconds.
 

@@ -191,3 +191,12 @@ def test_recorded_ticks_are_due_at_their_time_divided_by_the_speed() -> None:
 )
 def test_recorded_ticks_usual_speed_is_a_typical_step_a_second(times: list[float], speed: float) -> None:
     assert RecordedTicks(recorded(*((day, "A", 1.0, 1.0) for day in times))).speed == speed
+
+
+def test_simulated_ticks_first_one_is_due_when_the_clock_begins() -> None:
+    source, other = simulated(), simulated()
+    source.begin(2 * 10**18)
+    late, early = source.take(100), other.take(100)
+    assert late.time[0] == source.time(0.0) == 2 * 10**18
+    np.testing.assert_array_equal(late.time - early.time, 10**18)
+    np.testing.assert_array_equal(late.price, early.price)
