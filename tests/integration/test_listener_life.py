@@ -162,7 +162,7 @@ def test_second_listener_of_a_subscriber_takes_over_and_the_first_ends(
     assert others.listener.running
     with pytest.raises(StoreError, match="does not run"):
         old.listener.lag()
-    assert checkpoint_of(store_db, "alice") > checkpoint_of(store_db, "bob")
+    wait_until(lambda: checkpoint_of(store_db, "alice") > checkpoint_of(store_db, "bob"))
 
 
 def checkpoint_of(store_db: StoreDatabase, user: str) -> int:
@@ -396,7 +396,7 @@ def test_lag_asked_from_many_threads_disturbs_nothing(
     for thread in threads:
         thread.join(30)
     assert len(lags) > 4
-    assert made.listener.lag() == (0, 0.0)
+    wait_until(lambda: made.listener.lag() == (0, 0.0))
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
