@@ -322,7 +322,7 @@ $$;
 CREATE OR REPLACE FUNCTION store.append_events(p_items jsonb, p_shared_clock boolean, p_key text)
 RETURNS SETOF store.change
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp
-SET plan_cache_mode = force_generic_plan AS $$
+SET plan_cache_mode = force_generic_plan SET extra_float_digits = 1 AS $$
 BEGIN
     PERFORM pg_current_xact_id();
     IF p_key IS NULL THEN

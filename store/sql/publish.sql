@@ -92,7 +92,8 @@ $$;
 --   nobody      names that may take an edge, and are neither a user nor a group
 CREATE OR REPLACE FUNCTION store.breaches(p_type text, p_changed text[], p_defaults jsonb)
 RETURNS TABLE (breach text, field text, entities bigint, example uuid)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp
+SET extra_float_digits = 1 AS $$
     WITH head AS MATERIALIZED (
         SELECT h.entity_id, h.state, h.data, ARRAY(
             SELECT jsonb_array_elements_text(f->'former_names')

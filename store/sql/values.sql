@@ -3,7 +3,8 @@
 -- and equal values have equal text, only where nobody writes them otherwise.
 
 -- A finite IEEE double, written in the shortest way that reads back as itself. Python takes a boundary between two
--- doubles for the shortest, PostgreSQL does not: then the one with fewer digits is meant.
+-- doubles for the shortest, PostgreSQL does not: then the one with fewer digits is meant. Whoever calls this has
+-- extra_float_digits set, or a session that has it otherwise writes doubles with fewer digits than they have.
 CREATE OR REPLACE FUNCTION store.is_double(p numeric)
 RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN p = 0 THEN true

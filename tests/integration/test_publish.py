@@ -28,6 +28,9 @@ from tests.integration.tickets import Lifecycle, event, new, published, refused,
 
 pytestmark = pytest.mark.both_servers
 
+pytestmark = pytest.mark.both_servers
+
+
 # ---- what the database refuses
 
 

@@ -21,6 +21,9 @@ from tests.integration.tickets import Lifecycle, new, published, sent, ticket
 
 pytestmark = pytest.mark.both_servers
 
+pytestmark = pytest.mark.both_servers
+
+
 # ---- publishing again
 
 

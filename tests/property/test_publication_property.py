@@ -30,7 +30,7 @@ from store.registry import ColumnDef, ColumnRegistry
 from tests.fix_postgres import StoreDatabase
 from tests.rounds import rounds
 
-pytestmark = pytest.mark.fuzz
+pytestmark = [pytest.mark.fuzz, pytest.mark.both_servers]
 DOCUMENTS = 12  # that each drawn class is tried with
 
 
