@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timezone
@@ -23,6 +24,7 @@ from store.errors import (
 )
 from store.models import Order, Trade
 from store.permissions import list_shared_with, share_read, share_write, unshare
+from store.schema import publish
 from store.state_machine import StateMachine, Transition
 from store.subscriptions import ChangeEvent, EventBus, SubscriptionListener
 from tests.fix_postgres import StoreDatabase
@@ -163,6 +165,41 @@ def test_group_in_allowed_by_admits_its_members_as_they_are_now(store_db: StoreD
     join(store_db, "risk", "bob")
     bob.transition(seen, "CANCELLED")
     assert seen.state == "CANCELLED"
+
+
+def test_group_in_allowed_by_of_a_published_type_admits_its_members_whatever_client_they_use(
+    store_db: StoreDatabase,
+) -> None:
+    make_group(store_db, "risk", "bob")
+    with closing(store_db.admin()) as admin:
+        publish(admin, GroupOrder)
+    client = store_db.client("alice", writers=["bob"])
+    order = GroupOrder(symbol="AAPL", quantity=1, price=1.0, side="BUY")
+    client.write(order)
+    item = {
+        "entity_id": order.entity_id,
+        "type_name": GroupOrder.type_name(),
+        "version": 1,
+        "event_type": "STATE_CHANGE",
+        "changes": {},
+        "from_state": "PENDING",
+        "state": "CANCELLED",
+    }
+    statement = "SELECT state FROM store.append_events(%s, false, NULL)"
+    with (
+        store_db.connect("alice") as conn,
+        conn.cursor() as cursor,
+        pytest.raises(psycopg2.Error, match="may not take"),
+    ):
+        cursor.execute(statement, (json.dumps([item]),))
+    leave(store_db, "risk", "bob")
+    bob = store_db.connect("bob")
+    with bob, bob.cursor() as cursor, pytest.raises(psycopg2.Error, match="may not take"):
+        cursor.execute(statement, (json.dumps([item]),))
+    join(store_db, "risk", "bob")
+    with bob, bob.cursor() as cursor:
+        cursor.execute(statement, (json.dumps([item]),))
+        assert cursor.fetchall() == [("CANCELLED",)]
 
 
 @pytest.fixture

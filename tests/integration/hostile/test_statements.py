@@ -80,6 +80,7 @@ ON_OBJECTS = [
     "CREATE SCHEMA mine",
     "CREATE TABLE store.mine (x integer)",
     "CREATE TABLE public.mine (x integer)",
+    "CREATE TABLE workflow.mine (x integer)",
     "CREATE TEMP TABLE object_heads (x integer)",
     "CREATE TEMP VIEW object_heads AS SELECT 1",
     "SELECT 1 AS x INTO TEMP mine",
