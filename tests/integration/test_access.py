@@ -28,6 +28,7 @@ TABLES = {
     "transaction_clocks": "tx_time",
     "type_shapes": "fields",
     "schema_version": "version",
+    "snapshots": "folded",
     "stability": "at",
     "workflow_outbox": "username",
     "publications": "document",
