@@ -235,7 +235,7 @@ class LogReader:
 
         Args:
             until_idle: End instead of waiting when all that was committed has been read.
-            empty: Yield an empty batch where the position moves past what the user may not see.
+            empty: Yield an empty batch before waiting, and where the position moves past what the user may not see.
         """
         retry, fence_wait = FIRST_RETRY, FIRST_FENCE_WAIT
         while not self.stopped:
@@ -243,9 +243,11 @@ class LogReader:
                 found = self.read()
                 retry = FIRST_RETRY
                 if found is None:
+                    if until_idle and self._fence is None:
+                        return
+                    if empty:
+                        yield []
                     if self._fence is None:
-                        if until_idle:
-                            return
                         self._await_hint()
                     else:
                         self._waiter.wait(None, fence_wait)

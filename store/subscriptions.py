@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterable
 from types import TracebackType
 from typing import NamedTuple
@@ -22,6 +23,7 @@ __all__ = ["Callback", "ChangeEvent", "ErrorCallback", "EventBus", "Lag", "LogRe
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_EVENTS = 100
+CHECKPOINT_SECONDS = 0.05
 # A checkpoint moves past so much of what its user may not see, even where no event is delivered.
 CHECKPOINT_PLACES = 50_000
 LOOK_SECONDS = 0.1
@@ -202,16 +204,26 @@ class SubscriptionListener:
 
     def _deliver(self, reader: LogReader, checkpoint: Checkpoint) -> bool:
         """Deliver until the listener is stopped; return False when another one has taken over."""
+        if not self._move(checkpoint, reader.position):
+            return False
+        unsaved, moved = 0, time.monotonic()
         for rows in reader.follow(empty=True):
-            for number, row in enumerate(rows, start=1):
+            for row in rows:
                 if reader.stopped or not self._emit(reader, row):
                     break
                 reader.position = row.position
-                if number % CHECKPOINT_EVENTS == 0 and not self._move(checkpoint, row.position):
+                unsaved += 1
+                if unsaved == CHECKPOINT_EVENTS:
+                    if not self._move(checkpoint, row.position):
+                        return False
+                    unsaved, moved = 0, time.monotonic()
+            # At once when there is a pause; in full flow now and then, since each move is a commit of its own.
+            idle = not rows and not reader.waits
+            due = unsaved > 0 and (idle or time.monotonic() - moved > CHECKPOINT_SECONDS)
+            if due or reader.position.seq - checkpoint.saved.seq > CHECKPOINT_PLACES:
+                if not self._move(checkpoint, reader.position):
                     return False
-            due = rows or reader.position.seq - checkpoint.saved.seq > CHECKPOINT_PLACES
-            if due and not self._move(checkpoint, reader.position):
-                return False
+                unsaved, moved = 0, time.monotonic()
             if reader.stopped:
                 break
         return self._move(checkpoint, reader.position)
