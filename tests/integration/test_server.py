@@ -11,8 +11,8 @@ import psycopg2
 import pytest
 
 from store.client import StoreClient
-from store.errors import StoreError
-from store.models import Trade
+from store.errors import NotPublished, StoreError
+from store.models import Limit, Trade
 from store.server import ObjectStoreServer
 from tests.fix_children import Children
 from tests.fix_postgres import StoreDatabase
@@ -51,6 +51,28 @@ def test_server_joined_by_a_second_process_outlives_it(tmp_path: Path, children:
         assert child.output == "wrote 1"
         with StoreClient("alice", "alice_pw", **server.conn_info()) as client:
             assert client.count(Trade) == 1
+
+
+def test_governed_server_stays_governed_until_it_is_told_otherwise(tmp_path: Path) -> None:
+    def write(server: ObjectStoreServer) -> None:
+        with StoreClient("alice", "alice_pw", **server.conn_info()) as client:
+            client.write(Trade(symbol="AAPL", quantity=1, price=1.0, side="BUY"))
+
+    with ObjectStoreServer(tmp_path / "data", governed=True) as server:
+        server.provision_user("alice", "alice_pw")
+        with pytest.raises(NotPublished, match="python -m store publish MODULE"):
+            write(server)
+        [publication] = server.publish(Trade)
+        assert (publication.type_name, publication.revision, publication.changed) == ("Trade", 1, True)
+        write(server)
+        assert server.retire("Trade") is True
+    with ObjectStoreServer(tmp_path / "data") as server, pytest.raises(NotPublished, match="retired"):
+        write(server)
+    with (
+        ObjectStoreServer(tmp_path / "data", governed=False) as server,
+        StoreClient("alice", "alice_pw", **server.conn_info()) as client,
+    ):
+        client.write(Limit(book="EQ", warn=1.0, stop=2.0))
 
 
 def test_temporary_server_leaves_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
