@@ -182,7 +182,7 @@ def _java_array(kind: str, column: NDArray[Any]) -> Any:
 
     if kind == "double":
         missing = np.isnan(column)
-        column = np.where(missing, _NULL_DOUBLE, column)
+        column = np.where(missing, _NULL_DOUBLE, column) if missing.any() else column
     elif kind == "long" and column.dtype.kind == "f":
         column = np.where(np.isnan(column), _NULL_LONG, np.rint(column)).astype(np.int64)
     source = np.ascontiguousarray(column, _NUMPY[kind])

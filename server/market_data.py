@@ -29,7 +29,7 @@ _TRADING_YEAR = 252 * _TRADING_DAY
 _CENT = 0.01
 # Random numbers are drawn for about so many ticks at once, whatever is asked for, so that the same seed gives the same
 # ticks at any pace.
-_BLOCK_TICKS = 8192
+_BLOCK_TICKS = 32_768
 
 
 class PriceStep(NamedTuple):

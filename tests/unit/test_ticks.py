@@ -37,8 +37,8 @@ def taken(source: SimulatedTicks | RecordedTicks, *counts: int) -> Ticks:
 
 
 def test_simulated_ticks_same_seed_gives_the_same_at_any_pace() -> None:
-    at_once, in_portions = taken(simulated(), 30_000), taken(simulated(), 1, 17, 8191, 1, 8192, 13_598)
-    other = taken(simulated(seed=4), 30_000)
+    at_once, in_portions = taken(simulated(), 100_000), taken(simulated(), 1, 17, 32_750, 1, 32_767, 34_464)
+    other = taken(simulated(seed=4), 100_000)
     for ours, theirs in zip(at_once.columns(), in_portions.columns(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert not np.array_equal(at_once.price, other.price)
