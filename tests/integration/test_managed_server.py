@@ -153,3 +153,57 @@ def test_superuser_who_sets_up_later_does_what_was_left(managed: ManagedServer) 
         assert schema.bootstrap_schema(superuser) == []
         cursor.execute("SELECT proleakproof FROM pg_proc WHERE oid = 'jsonb_contains'::regproc")
         assert cursor.fetchone() == (True,)
+
+
+def test_server_older_than_15_is_refused(store_db: StoreDatabase) -> None:
+    class Older:
+        """A connection to a release that is not here to be connected to."""
+
+        server_version = 140_011
+
+        def __init__(self, conn: psycopg2.extensions.connection) -> None:
+            self._conn = conn
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._conn, name)
+
+        def __enter__(self) -> object:
+            return self._conn.__enter__()
+
+        def __exit__(self, *error: object) -> object:
+            return self._conn.__exit__(*error)  # type: ignore[arg-type]
+
+    with pytest.raises(StoreError, match=r"this is PostgreSQL 14\.11; the store needs 15 or newer"):
+        schema.bootstrap_schema(Older(store_db.admin()))  # type: ignore[arg-type]
+
+
+@pytest.mark.both_servers
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        ("ENCODING 'LATIN1' LOCALE 'C' LOCALE_PROVIDER libc", "encoded in LATIN1; the store needs UTF8"),
+        ("IS_TEMPLATE true", "is a template of others"),
+    ],
+)
+def test_database_that_cannot_hold_a_store_is_refused(store_db: StoreDatabase, made: str, told: str) -> None:
+    server = store_db.server
+    with closing(server.admin_conn("postgres")) as conn:
+        conn.autocommit = True
+        with conn.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE unfit TEMPLATE template0 {made}")
+            try:
+                with closing(server.admin_conn("unfit")) as unfit, pytest.raises(StoreError, match=told):
+                    schema.bootstrap_schema(unfit)
+            finally:
+                cursor.execute("ALTER DATABASE unfit IS_TEMPLATE false")
+                cursor.execute("DROP DATABASE unfit")
+
+
+def test_schema_of_somebody_else_is_left_alone(store_db: StoreDatabase) -> None:
+    with store_db.admin() as conn, conn.cursor() as cursor:
+        cursor.execute("DROP SCHEMA store CASCADE; CREATE SCHEMA store; CREATE TABLE store.shelf (goods text)")
+    with pytest.raises(StoreError, match="a schema named store that is not a store's"):
+        schema.bootstrap_schema(conn)
+    with conn.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM store.shelf")
+        assert cursor.fetchone() == (0,)
