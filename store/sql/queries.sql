@@ -134,7 +134,8 @@ SELECT entity_id::text, version, state, owner, tx_time, valid_from, data::text F
 SELECT count(*), coalesce(sum(h.version), 0)::bigint,
        count(*) FILTER (WHERE h.due < 'infinity' AND h.due > clock_timestamp()),
        count(*) FILTER (WHERE h.due <= clock_timestamp()),
-       pg_total_relation_size('store.object_events'), pg_total_relation_size('store.object_heads'),
+       pg_total_relation_size('store.object_events'),
+       pg_total_relation_size('store.object_heads') + pg_total_relation_size('store.snapshots'),
        pg_database_size(current_database())
 FROM store.object_heads h
 
