@@ -8,6 +8,8 @@ if __name__ == "__main__":
         from server.doctor import main as examine
 
         sys.exit(examine(sys.argv[2:]))
-    from server.command import main
-
+    try:
+        from server.command import main
+    except ModuleNotFoundError as error:
+        sys.exit(f"python -m server: {error}; `python -m server doctor` says what to do")
     sys.exit(main(program="python -m server"))

@@ -14,7 +14,10 @@ if not __package__:
     _folder = Path(__file__).resolve().parent
     sys.path[:] = [str(_folder.parent), *(entry for entry in sys.path if Path(entry).resolve() != _folder)]
 
-from server.command import main
+try:
+    from server.command import main
+except ModuleNotFoundError as _error:
+    sys.exit(f"app.py: {_error}; `python -m server doctor` in the folder above says what to do")
 
 __all__ = ["main"]
 

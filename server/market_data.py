@@ -248,7 +248,8 @@ class SimulatedTicks:
         symbols, rounds = len(self.symbols), self._rounds
         prices = np.maximum(np.round(self._simulator.run(rounds, self._round_seconds), 2), _CENT)
         random = self._simulator.random
-        shares = np.rint(random.standard_exponential((rounds, symbols)) * self._shares_a_round)
+        # Rounded only where it is shown: in a short round less than one share is traded.
+        shares = random.standard_exponential((rounds, symbols)) * self._shares_a_round
         volume = self._volume + np.cumsum(shares, axis=0)
         self._volume = volume[-1].copy()
         order = random.permuted(np.broadcast_to(np.arange(symbols, dtype=np.int32), (rounds, symbols)), axis=1)
@@ -266,7 +267,7 @@ class SimulatedTicks:
             price,
             np.round(bid, 2),
             np.round(ask, 2),
-            np.take_along_axis(volume, order, axis=1).reshape(-1),
+            np.rint(np.take_along_axis(volume, order, axis=1).reshape(-1)),
             np.round(change, 2),
             100 * change / self.first_prices[symbol],
         )

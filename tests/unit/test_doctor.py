@@ -115,6 +115,16 @@ def test_doctor_without_any_package_installed_says_so() -> None:
     assert "pip install -r requirements-server.txt" in bare.stdout
 
 
+@pytest.mark.parametrize("program", [["-m", "server"], ["server/app.py"]])
+def test_server_without_its_packages_points_to_the_doctor(program: list[str]) -> None:
+    command = [sys.executable, "-S", *program]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "No module named" in done.stderr
+    assert "`python -m server doctor`" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("arguments", [["--heap", "much"], ["--port", "70000"]])
 def test_doctor_impossible_option_is_refused(arguments: list[str]) -> None:
     assert run(*arguments).returncode == 2

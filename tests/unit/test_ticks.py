@@ -200,3 +200,12 @@ def test_simulated_ticks_first_one_is_due_when_the_clock_begins() -> None:
     assert late.time[0] == source.time(0.0) == 2 * 10**18
     np.testing.assert_array_equal(late.time - early.time, 10**18)
     np.testing.assert_array_equal(late.price, early.price)
+
+
+def test_simulated_volume_of_many_short_rounds_is_not_rounded_away() -> None:
+    source = simulated(rate=200_000.0, speed=1.0)  # 3 shares of a symbol in ten rounds
+    ticks = taken(source, 140_000)
+    own = ticks.volume[ticks.symbol == 6]
+    expected = universe(7)[6].daily_volume * 0.7 / (6.5 * 3600)
+    assert own[-1] == pytest.approx(expected, rel=0.1)
+    assert (own == np.rint(own)).all()
