@@ -35,7 +35,7 @@ _ADVICE = {
     "TS009": "; a transition may not lie in the future or before the latest change of state",
 }
 _BOUNDS = {
-    "readable_values": "an object's values nest at most 127 levels deep, and its numbers have at most 4299 digits",
+    "readable_values": "an object's values nest at most 127 levels deep, and its numbers have at most 4300 digits",
     "short_names": "the name of a type and of a state has 1 to 255 bytes",
 }
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import psycopg2
 import pytest
 
 from store.errors import InvalidValue
-from store.models import Trade
 from tests.fix_postgres import StoreDatabase
+from tests.integration.samples import Everything
 
 pytestmark = pytest.mark.both_servers
 
@@ -27,7 +28,7 @@ def create(store_db: StoreDatabase, data: str, *, type_name: str = "Trade", stat
     [
         '{"x": ' + "[" * 128 + "]" * 128 + "}",
         '{"x": ' + '{"y":' * 200 + "1" + "}" * 200 + "}",
-        '{"x": ' + "9" * 4300 + "}",
+        '{"x": ' + "9" * 4301 + "}",
         '{"x": -1e4300}',
         '{"x": [1, {"y": 1e130000}]}',
         json.dumps({"x": "a" * (5 << 20)}),
@@ -46,16 +47,19 @@ def test_values_that_break_readers_are_refused_at_creation_and_at_change(store_d
 
 
 def test_values_at_the_bounds_are_stored_and_read(store_db: StoreDatabase) -> None:
-    create(store_db, '{"x": ' + "[" * 126 + "]" * 126 + ', "y": ' + "9" * 4299 + ', "z": "' + "9" * 9000 + '"}')
+    create(store_db, '{"x": ' + "[" * 126 + "]" * 126 + ', "y": ' + "9" * 4300 + ', "z": "' + "9" * 9000 + '"}')
     (row,) = store_db.client("alice")._database.fetch("objects_of_type", "Trade", 10)
-    assert json.loads(row[-1])["y"] == int("9" * 4299)
+    assert json.loads(row[-1])["y"] == int("9" * 4300)
 
 
 def test_client_says_which_bound_a_value_breaks(store_db: StoreDatabase) -> None:
-    trade = Trade(symbol="AAPL", quantity=10**4299, price=1.0, side="BUY")
-    with pytest.raises(InvalidValue, match="4299 digits"):
-        store_db.client("bob").write(trade)
-    assert trade.entity_id is None
+    nested: list[Any] = []
+    for _ in range(130):
+        nested = [nested]
+    obj = Everything(tags=nested)
+    with pytest.raises(InvalidValue, match="levels of nesting"):
+        store_db.client("bob").write(obj)
+    assert obj.entity_id is None
 
 
 @pytest.mark.parametrize("type_name", ["", "x" * 256])
