@@ -104,10 +104,12 @@ $$;
 CREATE OR REPLACE FUNCTION store.check_creations(p_items jsonb)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    v_governed boolean := (SELECT g.governed FROM store.governance g);
+    v_governed boolean;
     v record;
 BEGIN
-    IF NOT v_governed AND NOT EXISTS (SELECT FROM store.published_types) THEN
+    SELECT g.governed INTO v_governed FROM store.governance g
+    WHERE g.governed OR EXISTS (SELECT FROM store.published_types);
+    IF NOT FOUND THEN
         RETURN;
     END IF;
     SELECT i.n, i.type_name, i.data, i.state, t.revision, t.retired, t.machine, t.initial INTO v
@@ -139,10 +141,12 @@ $$;
 CREATE OR REPLACE FUNCTION store.check_events(p_items jsonb, p_principals text[])
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    v_governed boolean := (SELECT g.governed FROM store.governance g);
+    v_governed boolean;
     v record;
 BEGIN
-    IF NOT v_governed AND NOT EXISTS (SELECT FROM store.published_types) THEN
+    SELECT g.governed INTO v_governed FROM store.governance g
+    WHERE g.governed OR EXISTS (SELECT FROM store.published_types);
+    IF NOT FOUND THEN
         RETURN;
     END IF;
     SELECT i.n, h.type_name, i.changes, h.state AS from_state, i.state, t.revision, t.retired, e.bad AS bad_edge INTO v
