@@ -14,7 +14,7 @@ import secrets
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, TypeAlias
@@ -220,8 +220,8 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         "--prices",
         type=Path,
         metavar="FILE",
-        help="a .csv or .csv.gz with columns date or timestamp, symbol or ticker, price or close; with --seconds, "
-        "all of it is played in that time",
+        help="a .csv, .csv.gz or .parquet with columns date or timestamp, symbol or ticker, price or close; with "
+        "--seconds, all of it is played in that time",
     )
     parser.add_argument(
         "--port", type=int, default=DEFAULT_PORT, help=f"Deephaven's port, 0 for any (default: {DEFAULT_PORT})"
@@ -235,10 +235,11 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
 
 
 def _positive(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds < float("inf"):
-        raise ValueError(text)
-    return seconds
+    with suppress(ValueError):
+        seconds = float(text)
+        if 0 < seconds < float("inf"):
+            return seconds
+    raise argparse.ArgumentTypeError(f"a number of seconds above 0 is needed, not {text!r}")
 
 
 def open_market(options: argparse.Namespace) -> Market:

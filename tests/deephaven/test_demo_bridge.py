@@ -153,8 +153,8 @@ def test_demo_price_history_is_played_to_its_last_close(demo: Demo) -> None:
     [
         (["--prices", "none.csv"], "none.csv: there is no such file"),
         (["--prices", "README.md"], "neither a .csv nor a .csv.gz nor a .parquet"),
-        (["--seconds", "0"], "argument --seconds: invalid"),
-        (["--seconds", "many"], "argument --seconds: invalid"),
+        (["--seconds", "0"], "argument --seconds: a number of seconds above 0 is needed, not '0'"),
+        (["--seconds", "many"], "argument --seconds: a number of seconds above 0 is needed, not 'many'"),
     ],
 )
 def test_demo_impossible_argument_is_refused_before_anything_starts(
