@@ -154,3 +154,11 @@ def test_desk_trades_at_the_price_where_no_quotes_are_known() -> None:
     positions, risk = desk.mark(START)
     assert desk.trades == 1
     assert np.isfinite(np.concatenate([positions.market_value, positions.realized_pnl, risk.delta])).all()
+
+
+def test_desk_first_positions_are_of_like_size_in_every_currency() -> None:
+    desk, _ = simulated()
+    positions, _ = desk.mark(START, everything=True)
+    value = np.abs(positions.market_value * positions.fx_rate).reshape(-1, 4)
+    np.testing.assert_allclose(value[:, 0], 1_000_000, rtol=0.05)
+    np.testing.assert_allclose(value[:, 1], 250_000, rtol=0.05)

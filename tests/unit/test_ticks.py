@@ -42,6 +42,8 @@ def test_simulated_ticks_same_seed_gives_the_same_at_any_pace() -> None:
     for ours, theirs in zip(at_once.columns(), in_portions.columns(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert not np.array_equal(at_once.price, other.price)
+    # None is left out where one block of random numbers ends and the next begins.
+    assert set(np.diff(at_once.time).tolist()) == {1_000_000}
 
 
 def test_simulated_ticks_come_evenly_and_each_symbol_once_a_round() -> None:
