@@ -272,9 +272,10 @@ PROTECTIONS = [
     Protection(
         "objects have a largest size",
         "store/sql/places.sql",
-        "CHECK (pg_column_size(changes) <= 4194304)",
-        "CHECK (true)",
-        (*VALUES, *SABOTAGE),
+        "ALTER TABLE store.object_heads ADD CONSTRAINT object_size CHECK (pg_column_size(data) <= 4194304);\n"
+        "ALTER TABLE store.object_events ADD CONSTRAINT object_size CHECK (pg_column_size(changes) <= 4194304);",
+        "",
+        VALUES,
     ),
     # Users and groups
     Protection(
@@ -307,7 +308,12 @@ PROTECTIONS = [
         NAMES,
     ),
     Protection(
-        "a name reaches the server as a name", USERS, "role = sql.Identifier(name)", "role = sql.SQL(name)", NAMES
+        "a name reaches the server as a name",
+        USERS,
+        "role = sql.Identifier(name)",
+        "role = sql.SQL(name)",
+        NAMES,
+        "def provision_user(",
     ),
     Protection(
         "a password leaves the client as a verifier",

@@ -166,7 +166,14 @@ def test_passwords_are_in_no_process_log_or_view(store_db: StoreDatabase) -> Non
     secret = "Tr0ub4dor-and-3"
     cluster = directory_of(store_db.server)
     with closing(store_db.admin()) as admin, closing(store_db.admin()) as watching:
+        with admin, admin.cursor() as cursor:
+            cursor.execute("SET log_statement = 'all'")
         users.provision_user(admin, "pia", secret)
+        log = (cluster / "log").read_text(errors="replace")
+        assert 'ALTER ROLE "pia" LOGIN' in log, "everything that this connection sends is logged"
+        assert secret not in log
+        with admin, admin.cursor() as cursor:
+            cursor.execute("RESET log_statement")
         watching.autocommit = True
         with watching.cursor() as cursor:
             cursor.execute("SELECT query FROM pg_stat_activity")

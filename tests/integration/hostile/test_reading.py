@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import select
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -58,6 +59,9 @@ ALLOWED_ROWS = [
     "SELECT * FROM store.share_events WHERE entity_id = '{secret}'",
     "SELECT * FROM store.lacking_fields('Trade', '{{symbol,x}}')",
     "SELECT * FROM store.publication('Trade')",
+    "SELECT * FROM store.published()",
+    "SELECT * FROM store.replay('confid' || 'ential key')",
+    "SELECT store.stable_time() <= now()",
     "SELECT * FROM pg_stats WHERE schemaname = 'store'",
     "SELECT * FROM pg_stat_activity",
     "SELECT * FROM pg_locks",
@@ -293,10 +297,13 @@ def test_cursor_of_another_s_page_shows_only_one_s_own(scene: Scene, bob: Attack
 
 def test_listener_and_checkpoint_of_another_are_out_of_reach(scene: Scene, bob: Attacker) -> None:
     assert bob.run("SELECT * FROM store.checkpoints WHERE subscriber_id LIKE 'confid%%'") == []
+    assert bob.run("SELECT store.move_checkpoint('confid' || 'ential subscriber', 1, 999, 0)") == [(False,)]
     bob.run("SELECT store.save_checkpoint('confid' || 'ential subscriber', 999)")
+    assert bob.run("SELECT * FROM store.claim_checkpoint('confid' || 'ential subscriber', 0)") == [(999, 0, 2)]
+    assert bob.run("SELECT store.move_checkpoint('confid' || 'ential subscriber', 2, 5, 0)") == [(True,)]
     with scene.db.admin() as admin, admin.cursor() as cursor:
-        cursor.execute("SELECT seq FROM store.checkpoints WHERE username = 'alice'")
-        assert cursor.fetchall() == [(3,)]
+        cursor.execute("SELECT seq, term FROM store.checkpoints WHERE username = 'alice'")
+        assert cursor.fetchall() == [(3, 1)]
 
 
 def test_idempotency_key_of_another_tells_nothing(scene: Scene, bob: Attacker) -> None:
@@ -322,3 +329,13 @@ def test_sharing_shows_the_whole_history_and_unsharing_hides_all(scene: Scene, b
     with pytest.raises(psycopg2.Error, match="no entity"):
         bob.run("SELECT store.share(%s, 'carol', 'READ')", entity_id)
     bob.before = scene.state()
+
+
+def test_every_function_that_users_may_call_is_attacked(scene: Scene) -> None:
+    attacks = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    with scene.db.admin() as admin, admin.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT proname FROM pg_proc WHERE pronamespace = 'store'::regnamespace"
+            " AND has_function_privilege('bob', oid, 'EXECUTE')"
+        )
+        assert {name for (name,) in cursor.fetchall() if f"store.{name}(" not in attacks} == set()
