@@ -1,0 +1,72 @@
+"""The command line that the clients share."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from client.base_client import DEFAULT_HOST, DEFAULT_PORT, DeephavenClient
+from client.errors import ClientError
+from client.interrupts import interrupted, remember_interrupts
+
+__all__ = ["client_command"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def client_command(function: Callable[..., None]) -> click.Command:
+    """Make a command of a function that takes a connection and the options of its own.
+
+    It adds the options of the connection and of the screen; an error ends the command with one line and status 1,
+    Ctrl-C with status 0, a second one at once.
+    """
+
+    @functools.wraps(function)
+    def run(
+        host: str,
+        port: int,
+        key_file: Path | None,
+        anonymous: bool,
+        tls: bool,
+        tls_ca: Path | None,
+        **options: Any,
+    ) -> None:
+        remember_interrupts()
+        try:
+            with DeephavenClient(host, port, key_file=key_file, anonymous=anonymous, tls=tls, tls_ca=tls_ca) as client:
+                function(client, **options)
+        except ClientError as error:
+            if interrupted():
+                return
+            click.echo(f"error: {error}", err=True)
+            sys.exit(1)
+        except KeyboardInterrupt:
+            return
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read it has left
+
+    for option in reversed(_OPTIONS):
+        run = option(run)
+    return click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})(run)
+
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_OPTIONS = [
+    click.option("--host", default=DEFAULT_HOST, help="The server's host."),
+    click.option("--port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, help="The server's port."),
+    click.option("--key-file", type=_FILE, help="The server's key; else DEEPHAVEN_PSK, else this user's own file."),
+    click.option("--anonymous", is_flag=True, help="Use no key, for a server started with --anonymous."),
+    click.option("--tls", is_flag=True, help="Talk TLS, and trust the system's certificate authorities."),
+    click.option("--tls-ca", type=_FILE, help="Talk TLS, and trust the authorities in this file (PEM)."),
+    click.option("--once", is_flag=True, help="Show the tables once, and leave."),
+    click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Leave after so many seconds."),
+    click.option(
+        "--interval", type=click.FloatRange(min=0.1), default=0.4, help="Seconds between two looks at the server."
+    ),
+]

@@ -1,0 +1,74 @@
+"""How columns are shown, as the server's column catalog says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich.text import Text
+
+from client.errors import TableNotFound
+
+if TYPE_CHECKING:
+    from client.base_client import DeephavenClient
+
+__all__ = ["Catalog", "ColumnStyle", "cell_text"]
+
+
+class ColumnStyle(NamedTuple):
+    """How a column is shown.
+
+    Attributes:
+        heading: Its heading.
+        format: A Python format specification; one that begins with `+` marks gains and losses by colour.
+        unit: Unit of its numbers.
+    """
+
+    heading: str
+    format: str = ""
+    unit: str = ""
+
+
+class Catalog:
+    """The columns that the server describes.
+
+    Args:
+        rows: Rows of the table `column_catalog`.
+    """
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._styles = {
+            (row["TableName"], row["Name"]): ColumnStyle(
+                row["DisplayName"] or row["Name"], row["Format"] or "", row["Unit"] or ""
+            )
+            for row in rows
+        }
+
+    @classmethod
+    def of(cls, client: DeephavenClient) -> Catalog:
+        """Return the catalog of a server; an empty one where the server publishes none."""
+        try:
+            return cls(client.read("column_catalog").to_pylist())
+        except TableNotFound:
+            return cls()
+
+    def style(self, table: str, column: str) -> ColumnStyle:
+        """Return how a column of a published table is shown."""
+        return self._styles.get((table, column)) or self._styles.get((None, column)) or ColumnStyle(column)
+
+
+def cell_text(value: Any, specification: str) -> Text:
+    """Return a value as text: gains green and losses red where the format shows the sign."""
+    if value is None:
+        return Text("-", "dim")
+    if isinstance(value, datetime):
+        return Text(value.strftime(specification or "%H:%M:%S"))
+    if isinstance(value, (bool, date, str)) or not specification:
+        return Text(str(value) if not isinstance(value, float) else format(value, ",.2f"))
+    text = format(value, specification)
+    if not specification.startswith("+"):
+        return Text(text)
+    if not any(digit in text for digit in "123456789"):
+        return Text(format(0, specification[1:]))
+    return Text(text, "green" if value > 0 else "red")

@@ -1,0 +1,133 @@
+"""A client's screen: its panels again and again, live on a terminal, as plain text in a pipe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from client.errors import AccessRefused, ClientError, ServerUnreachable
+from client.interrupts import interrupted, wait
+
+if TYPE_CHECKING:
+    from client.base_client import DeephavenClient
+    from client.panel import Panel
+
+__all__ = ["Screen"]
+
+_PIPED_WIDTH = 200
+_FIRST_RETRY, _LAST_RETRY = 0.5, 5.0  # seconds
+
+
+class Screen:
+    """Shows panels until Ctrl-C, over restarts of the server.
+
+    Args:
+        name: The client's name, in the header.
+        client: The connection.
+        build: Makes the panels; called again after each new connection.
+        interval: Seconds between two looks.
+        on_frame: Called after each look.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        client: DeephavenClient,
+        build: Callable[[DeephavenClient], Sequence[Panel]],
+        *,
+        interval: float = 0.4,
+        on_frame: Callable[[DeephavenClient], None] | None = None,
+    ) -> None:
+        self._name = name
+        self._client = client
+        self._build = build
+        self._interval = interval
+        self._on_frame = on_frame
+        self._panels: Sequence[Panel] = ()
+        self._console = Console(highlight=False)
+        if not self._console.is_terminal:
+            self._console = Console(highlight=False, width=_PIPED_WIDTH)
+
+    def show_once(self) -> None:
+        """Show the panels as they are now, and leave.
+
+        Raises:
+            ClientError: The server is gone, or lacks a table.
+        """
+        self._panels = self._build(self._client)
+        self._console.print(self._frame("", marked=False))
+
+    def run(self, seconds: float | None = None) -> None:
+        """Show the panels until Ctrl-C.
+
+        Args:
+            seconds: When to leave by itself; None never does.
+
+        Raises:
+            ClientError: The server was not there at the beginning, or lacks a table.
+        """
+        end = None if seconds is None else time.monotonic() + seconds
+        self._panels = self._build(self._client)
+        if not self._console.is_terminal:
+            self._repeat(lambda frame: self._console.print(frame), end, marked=False)
+            return
+        with Live(console=self._console, auto_refresh=False, screen=True, vertical_overflow="crop") as live:
+            self._repeat(lambda frame: live.update(frame, refresh=True), end, marked=True)
+
+    def _repeat(self, show: Callable[[Group], None], end: float | None, *, marked: bool) -> None:
+        retry = _FIRST_RETRY
+        lost: str | None = None
+        frame: Group | None = None
+        while not interrupted() and (end is None or time.monotonic() < end):
+            begin = time.monotonic()
+            try:
+                if lost is not None:
+                    self._client.reconnect()
+                    self._panels = self._build(self._client)
+                    lost, retry = None, _FIRST_RETRY
+                frame = self._frame("", marked=marked)
+                show(frame)
+                if self._on_frame is not None:
+                    self._on_frame(self._client)
+                pause = self._interval
+            except AccessRefused:
+                raise
+            except ClientError as error:
+                if lost is None and not isinstance(error, ServerUnreachable):
+                    raise
+                # A server that comes up publishes its tables one by one.
+                lost = str(error)
+                show(
+                    Group(
+                        self._header("reconnecting", "yellow"),
+                        Text(lost, "yellow"),
+                        *(frame.renderables[1:] if frame else ()),
+                    )
+                )
+                pause, retry = retry, min(retry * 2, _LAST_RETRY)
+            left = pause - (time.monotonic() - begin)
+            if end is not None:
+                left = min(left, end - time.monotonic())
+            wait(max(left, 0.0))
+
+    def _frame(self, note: str, *, marked: bool) -> Group:
+        parts: list[Any] = []
+        for panel in self._panels:
+            parts += [panel.grid(self._client.read(panel.table).to_pylist(), marked=marked), Text("")]
+        return Group(self._header("connected", "green"), Text(note), *parts)
+
+    def _header(self, state: str, style: str) -> Text:
+        changes = [moment for panel in self._panels if (moment := panel.last_change()) is not None]
+        age = f"{max(time.monotonic() - max(changes), 0.0):.1f} s" if changes else "-"
+        clock = datetime.now(timezone.utc).strftime("%H:%M:%S UTC")
+        header = Text(f"{self._name.upper()}", "bold")
+        header.append(f"   {self._client.address}   ", "default")
+        header.append(f"● {state}", style)
+        header.append(f"   last change {age} ago   {clock}", "dim")
+        return header

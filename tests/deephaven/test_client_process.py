@@ -1,0 +1,165 @@
+"""The clients as programs, beside a market server in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fix_children import ROOT, Child, Children
+from tests.waiting import wait_until
+
+SECONDS = 120.0
+CLIENTS = ("quant", "risk", "pm")
+# Stands in for the client's machine: no Java, and nothing of the server's side can be imported.
+THIN = """
+import importlib.abc, runpy, sys
+
+
+REFUSED = {"jpy", "deephaven", "deephaven_server", "store", "reactive", "bridge", "server", "workflow"}
+
+
+class Refusal(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.split(".")[0] in REFUSED:
+            raise ImportError(f"a client has no {name}")
+
+
+sys.meta_path.insert(0, Refusal())
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+class Market:
+    """A market server that can be restarted at the same port, with the same key."""
+
+    def __init__(self, children: Children, folder: Path) -> None:
+        self._children = children
+        self.key_file = folder / "deephaven.key"
+        self.port = "0"
+        self.child: Child
+
+    def start(self) -> None:
+        place = ["--port", self.port, "--key-file", str(self.key_file)]
+        size = ["--heap", "512m", "--keep", "10000", "--symbols", "6", "--seed", "1"]
+        self.child = self._children.run("-m", "server", *place, *size)
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/", self.child.wait_for_line("Open ", SECONDS))
+        assert found is not None
+        self.port = found[1]
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
+    folder = tmp_path_factory.mktemp("market")
+    children = Children(folder)
+    market = Market(children, folder)
+    market.start()
+    yield market
+    children.close()
+
+
+def client(children: Children, market: Market, name: str, *arguments: str) -> Child:
+    """Start a client as its user does: in its folder, on a machine without Java."""
+    path = os.pathsep.join(
+        folder for folder in os.environ["PATH"].split(os.pathsep) if not Path(folder, "java").exists()
+    )
+    return children.script(
+        THIN,
+        str(ROOT / "client" / f"{name}_client.py"),
+        *("--port", market.port, "--key-file", str(market.key_file), *arguments),
+        env={"PATH": path, "JAVA_HOME": "", "PYTHONPATH": ""},
+    )
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_client_shown_once_needs_no_java_and_none_of_the_other_packages(
+    children: Children, market: Market, name: str
+) -> None:
+    child = client(children, market, name, "--once")
+    assert child.wait(SECONDS) == 0, child.output
+    assert child.lines[0].startswith(f"{name.upper()}   127.0.0.1:{market.port}   ● connected")
+    assert "\x1b" not in child.output
+    titles = {"quant": ["Watchlist", "Top movers"], "risk": ["Exposures", "Risk scores"], "pm": ["By book", "Sizing"]}[
+        name
+    ]
+    for title in titles:
+        assert any(line.startswith(title) for line in child.lines), child.output
+    assert "AAPL" in child.output
+
+
+def test_client_in_a_pipe_shows_plain_tables_again_and_again_until_ctrl_c(children: Children, market: Market) -> None:
+    child = client(children, market, "quant", "--interval", "0.2")
+    wait_until(lambda: len([line for line in child.lines if "● connected" in line]) >= 3, SECONDS, lambda: child.output)
+    frames = child.output.split("QUANT   ")[1:]
+    assert frames[0].split("\n", 1)[1] != frames[2].split("\n", 1)[1]
+    child.interrupt()
+    assert child.wait(SECONDS) == 0
+    assert "Traceback" not in child.output
+
+
+def test_client_leaves_after_the_seconds_it_was_given(children: Children, market: Market) -> None:
+    child = client(children, market, "risk", "--seconds", "1")
+    assert child.wait(SECONDS) == 0, child.output
+
+
+def test_client_writes_snapshots(children: Children, market: Market, tmp_path: Path) -> None:
+    target = tmp_path / "positions.csv"
+    child = client(children, market, "pm", "--once", "--snapshot", str(target))
+    assert child.wait(SECONDS) == 0, child.output
+    assert f"written: {target}" in child.output
+    header, *lines = target.read_text().splitlines()
+    assert {'"Book"', '"PnLUSD"'} <= set(header.split(","))
+    assert lines
+    refused = client(children, market, "pm", "--once", "--snapshot", str(tmp_path / "positions.xls"))
+    assert refused.wait(SECONDS) == 1
+    assert "let it end in .csv or .parquet" in refused.output
+
+
+def test_client_with_a_wrong_key_and_at_a_dead_port_says_which(
+    children: Children, market: Market, tmp_path: Path
+) -> None:
+    wrong = tmp_path / "wrong.key"
+    wrong.write_text("not-the-key-of-this-server")
+    wrong.chmod(0o600)
+    refused = client(children, market, "quant", "--once", "--key-file", str(wrong))
+    dead = client(children, market, "quant", "--once", "--port", "1")
+    assert refused.wait(SECONDS) == dead.wait(SECONDS) == 1
+    assert refused.lines == [
+        line for line in refused.lines if line.startswith("error: the server at") and "refuses the key" in line
+    ]
+    assert "no Deephaven server answers at 127.0.0.1:1 (Connection refused)" in dead.output
+    assert "Traceback" not in refused.output + dead.output
+
+
+@pytest.mark.stress
+@pytest.mark.timeout(600)
+def test_client_goes_on_after_the_server_was_restarted(children: Children, tmp_path: Path) -> None:
+    market = Market(children, tmp_path)
+    market.start()
+    child = client(children, market, "quant")
+
+    def frames(state: str) -> int:
+        return len([line for line in child.lines if f"● {state}" in line])
+
+    wait_until(lambda: frames("connected") >= 2, SECONDS, lambda: child.output[-2000:])
+    market.child.kill()
+    wait_until(lambda: frames("reconnecting") >= 1, SECONDS, lambda: child.output[-2000:])
+    before = frames("connected")
+    market.start()
+    wait_until(lambda: frames("connected") >= before + 2, SECONDS, lambda: child.output[-2000:])
+    child.send(signal.SIGINT)
+    assert child.wait(SECONDS) == 0
+    assert "Traceback" not in child.output
+
+
+def test_client_help_names_every_option(children: Children) -> None:
+    for name in CLIENTS:
+        child = children.run(str(ROOT / "client" / f"{name}_client.py"), "--help")
+        assert child.wait(SECONDS) == 0
+        for option in ("--host", "--port", "--key-file", "--once", "--tls-ca", "--interval"):
+            assert option in child.output

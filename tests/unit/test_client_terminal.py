@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import io
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pytest
+from rich.console import Console
+
+from client.access import FoundKey, find_key
+from client.errors import AccessRefused, ClientError, KeyNotFound, TableNotFound
+from client.formats import Catalog, ColumnStyle, cell_text
+from client.panel import Panel, sparkline
+from client.snapshots import write_snapshot
+
+KEY = "k3y-of-at-least-sixteen"
+
+
+def key_file(folder: Path, text: str = KEY, mode: int = 0o600) -> Path:
+    path = folder / "deephaven.key"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def no_key_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("DEEPHAVEN_PSK", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+def test_find_key_looks_in_the_file_then_the_variable_then_the_usual_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key_file(tmp_path / "config" / "deephaven-trading-platform", "usual-key-usual-key\n")
+    assert find_key().key == "usual-key-usual-key"
+    monkeypatch.setenv("DEEPHAVEN_PSK", " variable-key-variable ")
+    assert find_key() == ("variable-key-variable", "the variable DEEPHAVEN_PSK")
+    assert find_key(key_file(tmp_path / "own")).key == KEY
+
+
+def test_find_key_is_where_the_server_puts_it() -> None:
+    from server.access_key import load_or_create_key
+
+    assert load_or_create_key() == find_key().key
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "problem"),
+    [
+        (KEY, 0o640, "is open to others: run `chmod 600"),
+        ("", 0o600, "holds no key"),
+        ("two words", 0o600, "holds no key"),
+        ("schlüssel-schlüssel", 0o600, "holds no key"),
+    ],
+)
+def test_find_key_refuses_a_file_that_is_no_secret(tmp_path: Path, text: str, mode: int, problem: str) -> None:
+    with pytest.raises(KeyNotFound, match=problem):
+        find_key(key_file(tmp_path, text, mode))
+
+
+def test_find_key_without_one_says_where_it_looked(tmp_path: Path) -> None:
+    with pytest.raises(KeyNotFound, match=r"there is no .*deephaven\.key, and DEEPHAVEN_PSK is not set"):
+        find_key()
+    with pytest.raises(KeyNotFound, match="cannot be read: No such file"):
+        find_key(tmp_path / "nowhere")
+
+
+def test_found_key_does_not_show_itself() -> None:
+    assert KEY not in f"{FoundKey(KEY, 'key=')!r} {FoundKey(KEY, 'key=')}"
+
+
+def test_errors_say_what_to_do() -> None:
+    assert "did you mean 'prices_live'?" in str(TableNotFound("price_live", ["prices_live", "risk_live"]))
+    assert "it has prices_live, risk_live" in str(TableNotFound("xyz", ["risk_live", "prices_live"]))
+    assert "wants a key" in str(AccessRefused("h:1", None))
+
+
+@pytest.mark.parametrize(
+    ("value", "specification", "shown", "style"),
+    [
+        (1234.5, "+,.0f", "+1,234", "green"),
+        (-1234.5, "+,.1f", "-1,234.5", "red"),
+        (-0.001, "+.1f", "0.0", ""),
+        (0.25, ".0%", "25%", ""),
+        (7, ",d", "7", ""),
+        (None, "+.1f", "-", "dim"),
+        ("AAPL", "", "AAPL", ""),
+        (2.5, "", "2.50", ""),
+        (datetime(2026, 2, 22, 10, 5, tzinfo=timezone.utc), "", "10:05:00", ""),
+    ],
+)
+def test_cell_text_shows_signs_and_colours(value: Any, specification: str, shown: str, style: str) -> None:
+    text = cell_text(value, specification)
+    assert (text.plain, str(text.style)) == (shown, style)
+
+
+def test_catalog_prefers_the_table_then_the_registry_then_the_name() -> None:
+    def row(table: str | None, name: str, heading: str) -> dict[str, Any]:
+        return {"TableName": table, "Name": name, "DisplayName": heading, "Format": ",.2f", "Unit": "USD"}
+
+    catalog = Catalog([row("prices_live", "Price", "Last"), row(None, "price", "Price")])
+    assert catalog.style("prices_live", "Price") == ColumnStyle("Last", ",.2f", "USD")
+    assert catalog.style("trades_live", "price").heading == "Price"
+    assert catalog.style("risk_live", "Price") == ColumnStyle("Price")
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ([1, 2, 3, 2], "▁▅█▅"),
+        ([5, 5], "▁▁"),
+        ([], ""),
+        ([None, 1, 2], "▁█"),
+        (list(range(100)), "▁▁▂▂▂▃▃▃▃▄▄▄▅▅▅▆▆▆▆▇▇▇██"),
+    ],
+)
+def test_sparkline_scales_between_the_least_and_the_most(values: list[float | None], line: str) -> None:
+    assert sparkline(values) == line
+
+
+def drawn(grid: Any, *, colour: bool = False) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=60, force_terminal=colour, color_system="256" if colour else None).print(grid)
+    return stream.getvalue()
+
+
+def test_panel_marks_what_changed_and_dims_what_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    columns = {"Symbol": ColumnStyle("Symbol"), "Price": ColumnStyle("Price", ",.2f")}
+    panel = Panel("Prices", None, columns, ["Symbol"])  # type: ignore[arg-type]
+    quiet = {"Symbol": "MSFT", "Price": 2.0}
+    first = drawn(panel.grid([{"Symbol": "AAPL", "Price": 1.0}, quiet], marked=True), colour=True)
+    now = 116.0
+    second = drawn(panel.grid([{"Symbol": "AAPL", "Price": 1.5}, quiet], marked=True), colour=True)
+    mark, dim = "\x1b[48;5;", "\x1b[2m"
+    assert mark not in first
+    [changed] = [line for line in second.splitlines() if mark in line]
+    assert "AAPL" in changed
+    [stale] = [line for line in second.splitlines() if "MSFT" in line]
+    assert dim in stale and dim not in changed
+    assert panel.last_change() == 116.0
+
+
+def test_panel_aligns_numbers_right_and_says_when_it_is_empty() -> None:
+    columns = {"Symbol": ColumnStyle("Symbol"), "Qty": ColumnStyle("Qty", "+,d")}
+    rows = [{"Symbol": "A", "Qty": 5}, {"Symbol": "LONGER", "Qty": -12_000}]
+    panel = Panel("Positions", None, columns, ["Symbol"], "by symbol")  # type: ignore[arg-type]
+    lines = drawn(panel.grid(rows, marked=False)).splitlines()
+    assert lines[0].strip() == "Positions · by symbol"
+    assert [line.rstrip() for line in lines[1:]] == ["Symbol      Qty", "A            +5", "LONGER  -12,000"]
+    assert "nothing to show" in drawn(panel.grid([], marked=False))
+
+
+ROWS = pyarrow.table({"Symbol": ["AAPL", "MSFT"], "PnL": [1.5, None]})
+
+
+def test_snapshot_is_read_back_as_it_was(tmp_path: Path) -> None:
+    from pyarrow import csv, parquet
+
+    assert csv.read_csv(write_snapshot(ROWS, tmp_path / "pnl.csv")).equals(ROWS)
+    assert parquet.read_table(write_snapshot(ROWS, tmp_path / "pnl.parquet")).equals(ROWS)
+    assert sorted(path.name for path in tmp_path.iterdir() if "config" not in path.name) == ["pnl.csv", "pnl.parquet"]
+
+
+def test_snapshot_with_a_time_in_its_name_has_a_file_of_its_own(tmp_path: Path) -> None:
+    path = write_snapshot(ROWS, tmp_path / "pnl-{time}.csv")
+    assert path.exists()
+    assert datetime.strptime(path.stem, "pnl-%Y%m%dT%H%M%SZ")
+
+
+def test_snapshot_that_cannot_be_written_is_an_error_in_words(tmp_path: Path) -> None:
+    with pytest.raises(ClientError, match=r"let it end in \.csv or \.parquet"):
+        write_snapshot(ROWS, tmp_path / "pnl.json")
+    with pytest.raises(ClientError, match=r"the folder .* is not there"):
+        write_snapshot(ROWS, tmp_path / "nowhere" / "pnl.csv")
+    (tmp_path / "taken.csv").mkdir()
+    with pytest.raises(ClientError, match="cannot be written"):
+        write_snapshot(ROWS, tmp_path / "taken.csv")
+    assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
