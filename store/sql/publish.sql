@@ -94,21 +94,26 @@ CREATE OR REPLACE FUNCTION store.breaches(p_type text, p_changed text[], p_defau
 RETURNS TABLE (breach text, field text, entities bigint, example uuid)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp
 SET extra_float_digits = 1 AS $$
-    WITH head AS MATERIALIZED (
-        SELECT h.entity_id, h.state, h.data, ARRAY(
-            SELECT jsonb_array_elements_text(f->'former_names')
-            FROM store.published_types t
-            JOIN store.publications p ON p.type_name = t.type_name AND p.revision = t.revision,
-                 jsonb_array_elements(p.document->'fields') f
-            WHERE t.type_name = p_type) AS former
+    WITH former AS MATERIALIZED (
+        SELECT f->>'field' AS field, jsonb_array_elements_text(f->'former_names') AS name
+        FROM store.published_types t
+        JOIN store.publications p ON p.type_name = t.type_name AND p.revision = t.revision,
+             jsonb_array_elements(p.document->'fields') f
+        WHERE t.type_name = p_type
+    ), head AS MATERIALIZED (
+        SELECT h.entity_id, h.state, h.data, ARRAY(SELECT name FROM former) AS former
         FROM store.object_heads h WHERE h.type_name = p_type AND h.event_type <> 'DELETED'
     ), changed AS MATERIALIZED (
         SELECT f, f.field AS name FROM store.published_fields f WHERE f.type_name = p_type AND f.field = ANY (p_changed)
+    ), named AS MATERIALIZED (
+        SELECT c.f, c.name AS field, c.name FROM changed c
+        UNION ALL
+        SELECT c.f, c.name, o.name FROM changed c JOIN former o ON o.field = c.name
     )
-    SELECT 'unreadable', c.name, count(DISTINCT e.entity_id), min(e.entity_id::text)::uuid
-    FROM store.object_events e, changed c
+    SELECT 'unreadable', c.field, count(DISTINCT e.entity_id), min(e.entity_id::text)::uuid
+    FROM store.object_events e, named c
     WHERE e.type_name = p_type AND e.changes ? c.name AND NOT store.is_of_type(e.changes->c.name, c.f)
-    GROUP BY c.name
+    GROUP BY c.field
     UNION ALL
     SELECT 'missing', c.name, count(*), min(h.entity_id::text)::uuid
     FROM head h, changed c

@@ -149,6 +149,25 @@ def test_publishing_without_a_field_that_data_use_names_the_ways_out(store_db: S
     store_db.client().update(found)
 
 
+def test_publishing_a_new_name_for_values_of_another_type_is_refused(store_db: StoreDatabase) -> None:
+    older = ticket()
+    published(store_db, older)
+    client = store_db.client()
+    obj = older(book="EQ")
+    client.write(obj)
+
+    @dataclass
+    class Ticket(Storable):
+        symbol: str = "AAPL"
+        quantity: int = 1
+        price: float = 1.0
+        side: str = "BUY"
+        strike: float | None = field(default=None, metadata={"former_names": ("book",)})
+
+    with pytest.raises(IncompatiblePublication, match=r"Ticket\.strike: the log holds values that are no float"):
+        published(store_db, Ticket)
+
+
 def test_publishing_without_a_state_that_entities_are_in_is_refused(store_db: StoreDatabase) -> None:
     cls = ticket(state_machine=Lifecycle)
     published(store_db, cls)
