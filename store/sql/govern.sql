@@ -17,6 +17,7 @@ DECLARE
     v_key text;
     v_value jsonb;
     v_rule text;
+    v_label text;
     v_expected text;
     v_found text;
     v_facts jsonb := jsonb_build_object('type_name', p_type, 'item', p_item);
@@ -35,10 +36,15 @@ BEGIN
                    WHEN v_value = 'null' THEN 'nullable'
                    WHEN NOT store.is_of_type(v_value, f) THEN 'type'
                    ELSE store.broken_rule(v_value, f) END;
+    SELECT d->>'type' INTO v_label
+    FROM store.published_types t
+    JOIN store.publications p ON p.type_name = t.type_name AND p.revision = t.revision,
+         jsonb_array_elements(p.document->'fields') d
+    WHERE t.type_name = p_type AND d->>'field' = f.field;
     v_expected := CASE v_rule
         WHEN 'missing' THEN 'a value, as the field has no default'
         WHEN 'nullable' THEN 'a value, not null'
-        WHEN 'type' THEN coalesce('one of ' || f.members::text, f.kind || ' in the form that the client writes')
+        WHEN 'type' THEN coalesce('one of ' || f.members::text, v_label || ' in the form that the client writes')
         WHEN 'enum' THEN 'one of ' || f.enum::text
         WHEN 'min_value' THEN 'at least ' || coalesce(f.low::text, f.first)
         WHEN 'max_value' THEN 'at most ' || coalesce(f.high::text, f.last)
