@@ -18,8 +18,6 @@ from store.errors import InvalidValue
 from tests.fix_postgres import StoreDatabase
 from tests.integration.samples import FULL, UTC, Everything, Leg, Position, Side, Urgency, assert_as_read, content, told
 
-pytestmark = pytest.mark.both_servers
-
 HOSTILE_TEXTS = [
     "",
     " ",

@@ -14,8 +14,6 @@ from tests.fix_postgres import StoreDatabase
 from tests.integration.deals import Deal, Effects, trail, written
 from tests.integration.samples import Position, assert_as_read, whole
 
-pytestmark = pytest.mark.both_servers
-
 
 @pytest.fixture(scope="module")
 def module_client(module_store_db: StoreDatabase) -> StoreClient:
