@@ -1,8 +1,7 @@
 """`DBOSEngine`: workflows kept in PostgreSQL by DBOS Transact. The only module that knows DBOS.
 
 One DBOS workflow, `_entry`, runs every function, which it finds by name. DBOS gives each step its position, records
-outcomes, and refuses those of a run that no longer owns its workflow. What is beside that here: which process takes
-over from a dead one, waiting that can be interrupted, and errors that say what to do.
+outcomes, and refuses those of a run that no longer owns its workflow; `duties` has what is beside that.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from workflow.errors import EngineError, WorkflowConflict, WorkflowError
 from workflow.executors import Executor
 from workflow.handle import POLL, WorkflowHandle, ended_future
 from workflow.logs import hush_backend
-from workflow.loops import off_loop
+from workflow.loops import before_threads_end, off_loop
 from workflow.payloads import Outcome, RecordedError, digest, outcome_of_error
 from workflow.records import Ended, Queue, Start, WorkflowInfo, WorkflowStatus
 from workflow.report import LaunchReport
@@ -96,6 +95,7 @@ class DBOSEngine(WorkflowEngine):
             if _launched is not None:
                 raise EngineError("this process runs a workflow engine already: destroy() it first, or use that one")
             _launched = self
+        before_threads_end(self.destroy)
         try:
             off_loop(self._launch)
         except BaseException as error:
@@ -109,7 +109,7 @@ class DBOSEngine(WorkflowEngine):
         self._duties = Duties(self._url, self._executor, self._name, self._start, self._run_claimed, self._runs)
         self._duties.check()
         hush_backend()
-        # Given a pool, DBOS does not ask the database `postgres`, which is closed to the engine, whether ours exists.
+        # Given a pool, DBOS does not look for ours in the database `postgres`, which is closed to the engine.
         address = make_url(self._url).set(drivername="postgresql+psycopg")
         self._pool = create_engine(address, pool_size=POOL_SIZE, max_overflow=0, pool_pre_ping=True)
         DBOS(

@@ -49,6 +49,9 @@ class StepCall:
             raise WorkflowError(f"attempts= takes a whole number from 1 on, not {attempts!r}")
         if not 0 <= backoff < float("inf"):
             raise WorkflowError(f"backoff= takes a number of seconds from 0 on, not {backoff!r}")
+        kinds = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+        if not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
+            raise WorkflowError(f"retry_on= takes an exception class or a tuple of them, not {retry_on!r}")
         self.name = name
         self._fn = fn
         self._args = args

@@ -93,6 +93,10 @@ def retrying_other(attempts: int) -> None:
     here.engine.step(fail, "final", attempts=attempts, backoff=0.01, retry_on=ConnectionError)
 
 
+def retrying_after(kind: Any) -> None:
+    here.engine.step(fail, "never", retry_on=kind)
+
+
 async def async_flow(start: int) -> int:
     first = await here.engine.step(add_async, start, 1)
     second = await here.engine.step(add, first, 1)
@@ -199,6 +203,12 @@ def sleeper(seconds: float) -> float:
     here.reached.set()
     here.engine.sleep(seconds)
     return time.time() - begun
+
+
+async def napping(seconds: float) -> None:
+    await here.engine.step(add_async, 1, 1)
+    here.reached.set()
+    await asyncio.gather(here.engine.sleep(seconds), here.engine.recv("news", seconds))
 
 
 def receiver(count: int, timeout: float = 30.0) -> list[Any]:

@@ -183,6 +183,8 @@ def test_calls_that_cannot_be_meant_are_refused(engine: WorkflowEngine) -> None:
         engine.workflow(flows.plain, timeout=0)
     with pytest.raises(WorkflowFailed, match="attempts= takes a whole number from 1 on"):
         engine.run(flows.retrying, 1, 0)
+    with pytest.raises(WorkflowFailed, match="retry_on= takes an exception class"):
+        engine.run(flows.retrying_after, "ConnectionError")
     with pytest.raises(UnknownWorkflow, match="there is no workflow 'nobody'"):
         engine.handle("nobody")
 

@@ -60,9 +60,9 @@ def test_send_to_nobody_is_an_error(engine: WorkflowEngine) -> None:
         engine.run(flows.sender, "nobody", 1)
 
 
-@pytest.mark.parametrize("flow", [flows.gated, flows.receiver, flows.sleeper])
+@pytest.mark.parametrize("flow", [flows.gated, flows.receiver, flows.sleeper, flows.napping])
 def test_cancelled_workflow_ends_wherever_it_waits(engine: WorkflowEngine, flow: object) -> None:
-    argument = {flows.gated: "", flows.receiver: 1, flows.sleeper: 3600.0}[flow]  # type: ignore[index]
+    argument = {flows.gated: "", flows.receiver: 1, flows.sleeper: 3600.0, flows.napping: 3600.0}[flow]  # type: ignore[index]
     handle = engine.workflow(flow, argument)  # type: ignore[arg-type]
     assert here.reached.wait(30)
     engine.cancel(handle.workflow_id)

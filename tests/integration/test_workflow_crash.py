@@ -37,6 +37,7 @@ BOUNDARIES = {
     "sleep": "in sleep",
     "recv": "in recv",
     "end": "at the end",
+    "own": "after update",  # of a queue that lets one run at a time
 }
 EVENTS = {
     ("MAIN", "CREATED"): 1,

@@ -194,6 +194,13 @@ def test_workflow_of_a_script_waits_for_that_script_and_says_so(database: StoreD
         assert watching.show("of the script").note is None
 
 
+def test_program_ends_though_a_workflow_sleeps(database: StoreDatabase, children: Children) -> None:
+    script = LEFT_BEHIND.replace('"left"', '"ending"').replace("of the script", "at the end")
+    script = script.replace("    with engine:", "    if engine.launch():").replace("time.sleep(3600)", "")
+    child = children.script(script, database.server.dbos_url(database.dbname), "1", "begin", "long")
+    assert child.wait(60) == 0, child.output
+
+
 def test_workflow_of_a_living_process_is_left_alone(database: StoreDatabase, children: Children) -> None:
     url = database.server.dbos_url(database.dbname)
     script = LEFT_BEHIND.replace('"left"', '"living"').replace("of the script", "of the living")
@@ -230,6 +237,8 @@ def test_local_function_that_was_cut_off_ends_with_a_clear_error(database: Store
 
 
 def test_claim_of_one_dead_process_succeeds_once(launched: DBOSEngine, database: StoreDatabase) -> None:
+    assert launched.report and launched._duties._slow is not None
+    launched._duties._slow.stop()  # it would take the workflow back from the takers, who are no living processes
     handle = launched.workflow(waiting)
     run = wait_until(lambda: next(iter(launched._runs), None))
     assert run is not None

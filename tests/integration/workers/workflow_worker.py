@@ -172,6 +172,7 @@ def main() -> None:
     client = StoreClient(**asked["login"])
     engine = DBOSEngine(asked["url"], "crash")
     engine.declare_queue("work", consume=not asked["begin"])
+    engine.declare_queue("own", concurrency=1)
     Ticket._workflow_engine = engine
     if asked["sweep"]:
         stop_in_recovery()
@@ -181,6 +182,8 @@ def main() -> None:
             for tag in asked["begin"]:
                 if tag.startswith("queue"):
                     engine.queue("work", whole, tag, workflow_id=tag)
+                elif tag.startswith("own"):
+                    engine.queue("own", whole, tag, workflow_id=tag)
                 else:
                     engine.workflow(whole, tag, workflow_id=tag)
             tell(begun=len(asked["begin"]))
