@@ -364,7 +364,7 @@ class DBOSEngine(WorkflowEngine):
 
 
 def _work(target: str, origin: str, payload: bytes) -> Outcome:
-    """Run a function as a workflow. Registered with DBOS once; what it runs is an argument."""
+    """Run a function as a workflow."""
     engine, context = _launched, get_local_dbos_context()
     if engine is None or context is None:
         raise Interrupted(target)
@@ -375,11 +375,10 @@ def _work(target: str, origin: str, payload: bytes) -> Outcome:
         if run.interrupted.is_set():
             raise Interrupted(run.workflow_id)
         taken = context.function_id
-        if outcome[0] == "value" and (run.replayed or taken == 0):
-            left = engine._duties.ledger.step_after(run.workflow_id, taken)
-            if left is not None:
-                error = mismatch(run, left[0], None, left[1])
-                outcome = outcome_of_error(error, f"the workflow {run.workflow_id}")
+        begun_before = outcome[0] == "value" and (run.replayed or taken == 0)
+        if begun_before and (left := engine._duties.ledger.step_after(run.workflow_id, taken)):
+            error = mismatch(run, left[0], None, left[1])
+            outcome = outcome_of_error(error, f"the workflow {run.workflow_id}")
         if outcome[0] == "error":
             raise RecordedError(*outcome[1:])
         return outcome
