@@ -38,6 +38,7 @@ USERS, CLUSTER, SERVER, STREAM = "store/users.py", "store/cluster.py", "store/se
 STATEMENTS, READING, FORGING = ("test_statements",), ("test_reading",), ("test_forging",)
 SABOTAGE, ENTRANCE, VALUES = ("test_sabotage",), ("test_entrance",), ("test_values",)
 NAMES = ("../test_groups", "../test_users")
+PUBLISHED = ("../test_publish",)
 
 
 def unfiltered(function: str, file: str = LOG, old: str = ACL) -> Protection:
@@ -438,5 +439,57 @@ PROTECTIONS = [
         "log_min_error_statement = panic",
         "",
         ENTRANCE,
+    ),
+    # Published types
+    Protection(
+        "a new object of a published type keeps to it",
+        CREATE,
+        "PERFORM store.check_creations(p_items);",
+        "NULL;",
+        PUBLISHED,
+        "FUNCTION store.create_objects(",
+    ),
+    Protection(
+        "new objects of a published type, in a batch, keep to it",
+        CREATE,
+        "PERFORM store.check_creations(p_items);",
+        "NULL;",
+        PUBLISHED,
+        "FUNCTION store.make_objects(",
+    ),
+    Protection(
+        "a change of a published type keeps to it",
+        APPEND,
+        "PERFORM store.check_events(p_items, p_principals);",
+        "NULL;",
+        PUBLISHED,
+    ),
+    Protection(
+        "changes of a published type, in a batch, keep to it",
+        APPEND,
+        "PERFORM store.check_events(p_items, v_principals);",
+        "NULL;",
+        PUBLISHED,
+    ),
+    Protection(
+        "a published edge is for those in allowed_by",
+        "store/sql/govern.sql",
+        "AND (x.allowed_by IS NULL OR x.allowed_by && p_principals)) AS bad) e",
+        ") AS bad) e",
+        PUBLISHED,
+    ),
+    Protection(
+        "a state travels with a change of a published state only",
+        APPEND,
+        "CASE WHEN p_item->>'event_type' = 'STATE_CHANGE' THEN p_item->>'state' END",
+        "p_item->>'state'",
+        PUBLISHED,
+    ),
+    Protection(
+        "a change of a published state does not end by itself",
+        APPEND,
+        "p_to = 'infinity' AND NOT (h).deleted",
+        "NOT (h).deleted",
+        PUBLISHED,
     ),
 ]
