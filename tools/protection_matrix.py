@@ -77,13 +77,15 @@ def with_rows(page: str, rows: dict[str, list[str]]) -> str:
 def main(words: list[str]) -> int:
     """Try the protections; return 1 when one is told by no test."""
     chosen = [protection for protection in PROTECTIONS if all(word in protection.name for word in words)]
-    rows = rows_of(PAGE.read_text(encoding="utf-8"))
+    found: dict[str, list[str]] = {}
     for protection in chosen:
-        rows[protection.name] = failing(protection)
-        print(f"{protection.name}: {', '.join(rows[protection.name]) or 'NO TEST FAILS'}", flush=True)
+        found[protection.name] = failing(protection)
+        print(f"{protection.name}: {', '.join(found[protection.name]) or 'NO TEST FAILS'}", flush=True)
+    page = PAGE.read_text(encoding="utf-8")
+    rows = rows_of(page) | found
     rows = {protection.name: rows[protection.name] for protection in PROTECTIONS if rows.get(protection.name)}
-    PAGE.write_text(with_rows(PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")
-    return 0 if all(protection.name in rows for protection in chosen) else 1
+    PAGE.write_text(with_rows(page, rows), encoding="utf-8")
+    return 0 if all(found.values()) else 1
 
 
 if __name__ == "__main__":

@@ -182,7 +182,7 @@ ON_ROLES = [
 
 ON_SERVER = [
     "DO $$ BEGIN RAISE LOG 'filling the log'; END $$",
-    "DO LANGUAGE plpgsql $$ BEGIN LOOP END LOOP; END $$",
+    "DO LANGUAGE plpgsql $$ BEGIN NULL; END $$",
     "SELECT pg_advisory_lock(1)",
     "SELECT pg_advisory_xact_lock(hashtext('store roles'))",
     "SELECT pg_try_advisory_lock_shared(1, 2)",
