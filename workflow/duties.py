@@ -136,5 +136,6 @@ def forget(database: Database, ledger: Ledger, delete: Callable[[list[str]], Non
         if keyed:
             database.fetch(Sql["forget_keys"], {"workflows": [*gone]})
         delete([*gone])
+        database.change(Sql["forget_problems"], {"workflows": [*gone]})
         count += len(gone)
     return count

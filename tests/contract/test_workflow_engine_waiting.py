@@ -10,8 +10,8 @@ import pytest
 from tests.contract import flows
 from tests.contract.flows import here
 from tests.waiting import wait_until
-from workflow import UnknownQueue, WorkflowCancelled, WorkflowEngine, WorkflowError
-from workflow.errors import DuplicateInQueue, UnknownWorkflow
+from workflow import UnknownQueue, WorkflowCancelled, WorkflowEngine, WorkflowError, WorkflowFailed
+from workflow.errors import DuplicateInQueue, TargetNotFound, UnknownWorkflow
 from workflow.records import WorkflowStatus
 
 
@@ -179,3 +179,17 @@ def test_queued_workflow_waits_for_its_delay_and_for_a_consumer(engine: Workflow
         handle.get_result(0.3)
     engine.cancel(handle.workflow_id)
     wait_until(lambda: handle.get_status() is WorkflowStatus.CANCELLED)
+
+
+def test_queued_workflow_whose_function_is_gone_ends_with_a_clear_error(
+    engine: WorkflowEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine.declare_queue("doomed", consume=False)
+    handle = engine.queue("doomed", flows.doomed)
+    monkeypatch.delattr(flows, "doomed")
+    engine.declare_queue("doomed")
+    with pytest.raises(
+        WorkflowFailed, match=r"flows:doomed cannot be found: tests.contract.flows has no doomed"
+    ) as caught:
+        handle.get_result(30)
+    assert isinstance(caught.value.__cause__, TargetNotFound)

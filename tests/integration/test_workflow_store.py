@@ -327,9 +327,32 @@ def test_pruned_workflow_takes_its_keys_along(workflow_db: StoreDatabase, desk: 
             assert row is not None
             return int(row[0])
 
+    def recorded() -> dict[str, int]:
+        """Return how many rows of each of the engine's tables tell of a workflow that ended."""
+        found = {}
+        with closing(workflow_db.admin()) as conn, conn, conn.cursor() as cursor:
+            for table, column in (
+                ("workflow_status", "workflow_uuid"),
+                ("workflow_input", "workflow_uuid"),
+                ("workflow_output", "workflow_uuid"),
+                ("operation_outputs", "workflow_uuid"),
+                ("notifications", "destination_uuid"),
+                ("problems", "subject"),
+            ):
+                cursor.execute(f"SELECT count(*) FROM workflow.{table} WHERE {column} = 'desk/42'")
+                row = cursor.fetchone()
+                assert row is not None
+                found[table] = int(row[0])
+        return found
+
+    desk.send("desk/42", "late", "nobody reads it")
+    with closing(workflow_db.admin()) as conn, conn, conn.cursor() as cursor:
+        cursor.execute("INSERT INTO workflow.problems VALUES ('desk/42', 'it waited once', 'somebody')")
     assert keys() == 5
+    assert min(recorded().values()) >= 1
     desk.prune(0)
     assert keys() == 0
+    assert max(recorded().values()) == 0
 
 
 def test_error_of_durable_transition_is_the_stores(desk: WorkflowEngine) -> None:

@@ -65,3 +65,6 @@ SELECT to_regprocedure('store.forget_workflow_keys(text[])') IS NOT NULL
 
 -- name: forget_keys
 SELECT store.forget_workflow_keys(%(workflows)s)
+
+-- name: forget_problems
+DELETE FROM workflow.problems p WHERE p.subject = ANY (%(workflows)s)
