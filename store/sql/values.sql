@@ -88,7 +88,8 @@ BEGIN
                 WHEN p_shape ? 'properties'
                 THEN NOT EXISTS (SELECT FROM jsonb_array_elements_text(p_shape->'required') r WHERE NOT v ? r)
                      AND NOT EXISTS (SELECT FROM jsonb_each(v) e
-                                     WHERE NOT coalesce(store.is_shaped(e.value, p_shape->'properties'->e.key), false))
+                                     WHERE NOT p_shape->'properties' ? e.key
+                                        OR NOT store.is_shaped(e.value, p_shape->'properties'->e.key))
                 WHEN p_shape ? 'additionalProperties'
                 THEN NOT EXISTS (SELECT FROM jsonb_each(v) e
                                  WHERE NOT store.is_shaped(e.value, p_shape->'additionalProperties')

@@ -164,12 +164,12 @@ RAW = ["1.0", "1e2", "1e400", "1e-400", "0.1000000000000000055", "1E+3", "-0", "
 def columns(draw: st.DrawFn, name: str) -> tuple[ColumnDef, Any, st.SearchStrategy[Any]]:
     """Draw a column with constraints that fit it; return it with a field's annotation and what draws its values."""
     registry, attributes = ColumnRegistry(), dict(ABOUT)
-    choice = draw(st.sampled_from(["scalar", "scalar", "scalar", "nested", "enum"]))
+    choice = draw(st.sampled_from(["scalar", "scalar", "nested", "record", "enum"]))
     if choice == "enum":
         annotation = draw(st.sampled_from(list(ENUMS)))
         kind, values = ENUMS[annotation]
-    elif choice == "nested":
-        annotation = kind = draw(st.sampled_from(list(NESTED)))
+    elif choice in ("nested", "record"):
+        annotation = kind = draw(st.sampled_from([Leg, list[Leg]] if choice == "record" else list(NESTED)))
         values = NESTED[kind]
     else:
         annotation = kind = draw(st.sampled_from(list(SCALARS)))
@@ -224,7 +224,7 @@ def documents(draw: st.DrawFn, schema: RecordSchema[Any], values: dict[str, st.S
     """Draw JSON text: an object of the class, with something wrong in it more often than not."""
     parts: dict[str, str] = {}
     for name, spec in schema.fields.items():
-        how = draw(st.sampled_from(["right", "right", "right", "wild", "raw", "missing", "null"]))
+        how = draw(st.sampled_from(["right", "right", "right", "wild", "raw", "missing", "null", "inside", "inside"]))
         if how == "missing":
             continue
         if how == "raw":
@@ -232,8 +232,11 @@ def documents(draw: st.DrawFn, schema: RecordSchema[Any], values: dict[str, st.S
         elif how == "null":
             parts[name] = "null"
         else:
-            value = draw(values[name] if how == "right" else WILD)
-            parts[name] = json.dumps(spec.encode(value) if how == "right" else value)
+            value = draw(WILD if how == "wild" else values[name])
+            parts[name] = json.dumps(value if how == "wild" else spec.encode(value))
+            if how == "inside":  # a field more, or less, in the records within
+                step = draw(st.sampled_from([('"ratio":', '"ratia": 1, "ratio":'), ('"ratio":', '"other":')]))
+                parts[name] = parts[name].replace(*step)
     if draw(st.integers(0, 9)) == 0:
         parts[draw(st.sampled_from(["fourth", "First", "first ", ""]))] = "1"
     return "{" + ", ".join(f"{json.dumps(name)}: {text}" for name, text in parts.items()) + "}"
@@ -313,7 +316,7 @@ def postgres_takes(conn: Connection, texts: list[str]) -> bool:
 
 
 @settings(
-    max_examples=rounds(30, 3_000),
+    max_examples=rounds(60, 3_000),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -336,7 +339,7 @@ def test_verdicts_of_python_and_of_postgresql_agree(admin: Connection, data: st.
     admin.rollback()
 
 
-@settings(max_examples=rounds(30, 3_000), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=rounds(60, 3_000), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_object_that_the_client_takes_is_taken_by_postgresql_and_no_other(
     admin: Connection, data: st.DataObject
