@@ -18,7 +18,7 @@ from workflow.records import Ended, Queue, Start, WorkflowInfo, WorkflowStatus
 from workflow.run import Interrupted, Run, WorkflowContext, current, require_run, running
 from workflow.starting import build_queue, build_start
 from workflow.steps import StepCall
-from workflow.targets import find, step_name
+from workflow.targets import find, forget, step_name
 
 __all__ = ["WorkflowEngine", "WorkflowHandle", "WorkflowStatus"]
 
@@ -341,8 +341,11 @@ class WorkflowEngine(ABC):
                 raise
             except BaseException as error:
                 logger.error("%s (%s) failed", what, target, exc_info=run.broken or error)
-                return outcome_of_error(run.broken or error, what)
-            return outcome_of_error(run.broken, what) if run.broken else outcome_of_value(value, what)
+                outcome = outcome_of_error(run.broken or error, what)
+            else:
+                outcome = outcome_of_error(run.broken, what) if run.broken else outcome_of_value(value, what)
+            forget(target)
+            return outcome
         finally:
             running.reset(token)
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from workflow.errors import TargetNotFound
 
-__all__ = ["Target", "find", "step_name", "target_of"]
+__all__ = ["Target", "find", "forget", "step_name", "target_of", "unwrapped"]
 
 LOCAL = "<local>"  # the module of what cannot be imported
 _numbers = itertools.count(1)

@@ -1,7 +1,6 @@
 """An engine in memory, for tests of workflows: no database, the same rules.
 
-What it keeps is a `Journal`. An engine launched on the journal of one that was destroyed goes on with its workflows, as
-after a restart, so that a test can show that a workflow survives one.
+An engine launched on the `Journal` of one that was destroyed goes on with its workflows, as after a restart.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import pytest
 
 from tests.contract import flows
 from tests.contract.flows import here
-from workflow import NotRecoverableWarning, WorkflowConflict, WorkflowEngine, WorkflowError, WorkflowFailed
+from workflow import NotRecoverableWarning, WorkflowConflict, WorkflowEngine, WorkflowError, WorkflowFailed, targets
 from workflow.errors import NotSerializable, StepOutsideWorkflow, UnknownWorkflow
 from workflow.records import WorkflowStatus
 
@@ -192,6 +192,7 @@ def test_calls_that_cannot_be_meant_are_refused(engine: WorkflowEngine) -> None:
 def test_lambda_runs_and_warns_that_it_cannot_be_recovered(engine: WorkflowEngine) -> None:
     with pytest.warns(NotRecoverableWarning, match="cannot be imported by name"):
         assert engine.run(lambda: engine.step(flows.add, 1, 2)) == 3
+    assert not targets._locals  # and is not kept for ever
 
 
 def test_partial_starts_the_function_inside(engine: WorkflowEngine) -> None:
