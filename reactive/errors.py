@@ -39,8 +39,11 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
 
 
 def shown(value: object, limit: int = 120) -> str:
-    """Return a value's repr, cut to `limit` characters."""
-    text = repr(value)
+    """Return a value's repr, cut to `limit` characters; of what has none, such as a huge int, its class."""
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"<{type(value).__name__} without a repr>"
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 

@@ -41,8 +41,10 @@ def constant(value: Any) -> Any:
     """Return a value as a constant keeps it; see `Const`."""
     if isinstance(value, Enum):
         value = value.value
-    if type(value).__module__ == "numpy" and hasattr(value, "item"):
-        value = value.item()
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
+        item = value.item()
+        # Of an instant in nanoseconds NumPy makes a number of them, which is no instant any more.
+        value = value if value.dtype.kind in "mM" and isinstance(item, int) else item
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):

@@ -10,7 +10,7 @@ from reactive.errors import GraphError, UnknownFieldError, UnknownNodeError, sho
 from reactive.expr import Expr
 from reactive.expr.values import same_value
 from reactive.graph.cells import Effect, ExpressionCell, FunctionCell, GroupCell, Node, added
-from reactive.graph.definitions import define, define_named, field_names
+from reactive.graph.definitions import define, define_named, field_names, require_changes
 from reactive.graph.propagation import Propagation
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class ReactiveGraph(Propagation):
         with self._state:
             if name is None:
                 return self._read(self._result(node_id))
-            node = self._nodes.get(node_id) or self._node(node_id)
+            node = self._node(node_id)
             cell = node.cells.get(name)
             if cell is None:
                 if not self._reading and name in node.fields:
@@ -164,9 +164,7 @@ class ReactiveGraph(Propagation):
             GraphError: A field is computed, or an object does not let it be set.
         """
         changes = node if isinstance(node, Mapping) else {node: {} if values is None else values}
-        for node_id, each in changes.items():
-            if not isinstance(each, Mapping):
-                raise GraphError(f"{node_id}: expected a mapping of fields to values, not {shown(each)}")
+        require_changes(changes)
         self._update(list(changes.items()))
 
     def refresh(self, node_id: str) -> None:
@@ -357,7 +355,7 @@ class ReactiveGraph(Propagation):
             changes: Fields and values by node.
 
         Yields:
-            What has `get`, `get_field` and `get_group`.
+            What has `get`, `get_field`, `get_group`, and `scenario` for further changes.
 
         Raises:
             UnknownFieldError: An object has no such field.
@@ -368,6 +366,7 @@ class ReactiveGraph(Propagation):
         """
         from reactive.graph.scenario import Scenario
 
+        require_changes(changes)
         with self._state:
             for node_id, values in changes.items():
                 for field in values:

@@ -16,7 +16,7 @@ from reactive.expr.python import compile_function
 from reactive.graph.cells import Cell, ExpressionCell, Node, added, require_name
 from reactive.graph.propagation import Propagation
 
-__all__ = ["define", "define_named", "field_names"]
+__all__ = ["define", "define_named", "field_names", "require_changes"]
 
 _MAX_FUNCTIONS = 1000
 
@@ -76,6 +76,15 @@ def define(graph: Propagation, node: Node, name: str, expr: Expr) -> None:
     graph._invalidate((cell,))
     if node.effects:
         graph._enqueue_node(node)
+
+
+def require_changes(changes: object) -> None:
+    """Refuse what is no mapping of nodes to mappings of fields to values."""
+    if not isinstance(changes, Mapping):
+        raise GraphError(f"expected a mapping of nodes to fields and values, not {shown(changes)}")
+    for node_id, values in changes.items():
+        if not isinstance(values, Mapping):
+            raise GraphError(f"{node_id}: expected a mapping of fields to values, not {shown(values)}")
 
 
 def _take_over(graph: Propagation, node: Node, old: Cell, new: Cell) -> None:

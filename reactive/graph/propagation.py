@@ -59,15 +59,17 @@ class Propagation:
     # Finding what is meant.
 
     def _node(self, node_id: str) -> Node:
-        node = self._nodes.get(node_id)
-        if node is None:
-            raise self._missing("node", node_id, self._nodes)
-        return node
+        try:
+            return self._nodes[node_id]
+        except (KeyError, TypeError):
+            if not isinstance(node_id, str):
+                raise GraphError(f"expected a node, as track returned it, not {shown(node_id)}") from None
+            raise self._missing("node", node_id, self._nodes) from None
 
     def _result(self, name: str) -> GroupCell | FunctionCell:
-        cell = self._results.get(name)
+        cell = self._results.get(name) if isinstance(name, str) else None
         if cell is None:
-            if name in self._nodes:
+            if isinstance(name, str) and name in self._nodes:
                 raise GraphError(f"{name} is a node: name the value as well, as in get({name!r}, 'price')")
             raise self._missing("group or function", name, self._results)
         return cell
@@ -103,6 +105,14 @@ class Propagation:
             raise UnknownFieldError(field, node.id, node.fields)
 
     # Reading.
+
+    def _depend(self, cell: Cell) -> None:
+        """Let the function that runs now, if one does, be called again when a cell changes."""
+        if self._reading:
+            self._reading[-1].note(cell)
+            if cell.dirty:
+                # Nothing clean is made of what is not.
+                self._evaluate(cell)
 
     def _read(self, cell: Cell) -> Any:
         if self._reading:
@@ -192,7 +202,7 @@ class Propagation:
             if self._round is not None:
                 self._refuse_endless()
             with self._state:
-                nodes = [(self._nodes.get(node_id) or self._node(node_id), values) for node_id, values in changes]
+                nodes = [(self._node(node_id), values) for node_id, values in changes]
                 for node, values in nodes:
                     for field in values:
                         if field not in node.fields or field in node.overridden:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -51,11 +52,20 @@ class Scenario:
             if name not in node.fields:
                 raise UnknownFieldError(name, node_id, node.fields)
             changed = self._changes.get(node_id, {})
-            return changed[name] if name in changed else getattr(node.obj, name)
+            return changed[name] if name in changed else self._graph.get_field(node_id, name)
 
     def get_group(self, name: str) -> Any:
         """Return the value of a group."""
         return self.get(name)
+
+    @contextmanager
+    def scenario(self, changes: Mapping[str, Mapping[str, Any]]) -> Iterator[Scenario]:
+        """Look at the scenario as it would be with further changes; as `ReactiveGraph.scenario`."""
+        with self._graph.scenario(changes):
+            # Now they are known to be well formed.
+            nodes = {**self._changes, **changes}
+            both = {node_id: {**self._changes.get(node_id, {}), **changes.get(node_id, {})} for node_id in nodes}
+        yield Scenario(self._graph, both)
 
     def _node_values(self, node: Node) -> dict[str, Any]:
         values = self._values.get(node.id)
@@ -68,6 +78,7 @@ class Scenario:
         # Computed values read their own node's fields alone.
         if cell.node.id not in self._changes:
             return self._graph._read(cell)
+        self._graph._depend(cell)
         values = self._node_values(cell.node)
         # A stack of our own: chains of computed values may be longer than Python's.
         stack: list[Cell] = [cell]
@@ -85,10 +96,12 @@ class Scenario:
         return self._computed[cell]
 
     def _result(self, cell: GroupCell | FunctionCell) -> Any:
+        if isinstance(cell, GroupCell):
+            if not self._changes.keys() & cell.members.keys():
+                return self._graph._read(cell)
+            self._graph._depend(cell)
         if cell not in self._computed:
             if isinstance(cell, GroupCell):
-                if not self._changes.keys() & cell.members.keys():
-                    return self._graph._read(cell)
                 values = {node_id: self.get(node_id, cell.of) for node_id in cell.members}
                 self._computed[cell] = self._guarded(cell, lambda: cell.reduce(values))
             else:

@@ -85,6 +85,7 @@ def test_operators_build_the_node(built: Expr, text: str) -> None:
         (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
         (np.bool_(True), True),
         (np.int32(5), 5),
+        (np.datetime64("2026-02-22"), date(2026, 2, 22)),
         (
             datetime(2026, 2, 22, 13, tzinfo=timezone(timedelta(hours=1))),
             datetime(2026, 2, 22, 12, tzinfo=timezone.utc),
@@ -110,6 +111,9 @@ def test_const_keeps_a_plain_value(value: object, kept: object) -> None:
         ("a\0b", "NUL character"),
         ("\ud800", "lone surrogate"),
         ([1], r"not \[1\] \(list\)"),
+        (np.array([1.0]), r"not array\(\[1\.\]\) \(ndarray\)"),
+        (np.array([1.0, 2.0]), "ndarray"),
+        (np.datetime64("2026-02-22T10:00", "ns"), "datetime64"),
         (object, "type"),
         (10**4001, "at most 4,000 digits"),
         (-(10**4200), "at most 4,000 digits"),

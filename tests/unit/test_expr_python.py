@@ -240,6 +240,7 @@ def test_eval_of_a_dict_takes_enums_and_tells_true_from_one() -> None:
         (s.contains("a"), {"s": ["a"]}, "expected a string"),
         (s.concat(t), {"s": "a", "t": 5}, "expected a string"),
         (f & True, {"f": 1}, "expected a boolean"),
+        (~f, {"f": 10**5000}, "expected a boolean, found <int without a repr>"),
         (If(f, 1, 2), {"f": "yes"}, "expected a boolean"),
         (x < 5, {"x": "a"}, "expected a number"),
         (x < y, {"x": "a", "y": 5}, "do not compare"),

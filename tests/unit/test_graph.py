@@ -174,6 +174,11 @@ def test_cycle_of_computed_values_is_refused_and_changes_nothing() -> None:
         (lambda g, n: g.batch_update(n, [("price", 1.0)]), "Position-1: expected a mapping of fields to values"),
         (lambda g, n: g.update(n, "mv", 1.0), "Position-1.mv is computed"),
         (lambda g, n: g.get(n), "Position-1 is a node: name the value as well"),
+        (lambda g, n: g.get(g.tracked(n), "mv"), "expected a node, as track returned it, not Position\\("),
+        (lambda g, n: g.get(g.tracked(n)), "no group or function Position\\("),
+        (lambda g, n: g.update(g.tracked(n), "price", 1.0), "expected a node, as track returned it, not Position\\("),
+        (lambda g, n: g.scenario([n]).__enter__(), r"expected a mapping of nodes to fields and values, not \['"),
+        (lambda g, n: g.scenario({n: 5}).__enter__(), "Position-1: expected a mapping of fields to values, not 5"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_where_it_is_said(

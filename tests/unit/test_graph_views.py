@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from reactive.errors import (
     UnknownFieldError,
 )
 from reactive.expr import Coalesce, Field
+from reactive.graph import Scenario
 from tests.unit.positions import Calls, Position, book
 
 
@@ -45,6 +48,53 @@ def test_scenario_stays_open_while_the_graph_goes_on() -> None:
         assert not thread.is_alive()
         assert scenario.get_group("total") == 5100.0
     assert graph.get_group("total") == 3100.0
+
+
+def test_function_that_looks_at_a_scenario_follows_what_it_saw_there() -> None:
+    graph, (n1, n2, n3) = book(10.0, 20.0, 30.0)
+    graph.computed(n1, "twice", Field("mv") * 2)
+    graph.group_computed("total", [n1, n2], "mv")
+    graph.multi_computed("half", lambda g: g.get_group("total") / 2)
+
+    def stressed(of: Callable[[Scenario], Any]) -> Callable[[Any], Any]:
+        def function(g: Any) -> Any:
+            with g.scenario({n1: {"price": 1.0}}) as scenario:
+                return of(scenario)
+
+        return function
+
+    graph.multi_computed("value", stressed(lambda s: s.get(n1, "twice")))
+    graph.multi_computed("group", stressed(lambda s: s.get_group("total")))
+    graph.multi_computed("function", stressed(lambda s: s.get("half")))
+    graph.multi_computed("field", stressed(lambda s: s.get_field(n1, "quantity") + s.get(n2, "price")))
+    calls = {name: Calls() for name in ("value", "group", "function", "field")}
+    for name, effect in calls.items():
+        graph.group_effect(name, effect)
+    graph.update(n1, "quantity", 50)
+    graph.update(n2, "price", 40.0)
+    graph.add_to_group("total", n3)
+    graph.update(n1, "price", 99.0)
+    assert calls["value"].values == [200.0, 100.0]
+    assert calls["group"].values == [2100.0, 2050.0, 4050.0, 7050.0]
+    assert calls["function"].values == [1050.0, 1025.0, 2025.0, 3525.0]
+    assert calls["field"].values == [120.0, 70.0, 90.0]
+
+
+def test_scenario_of_a_scenario_has_the_changes_of_both() -> None:
+    graph, (n1, n2) = book(10.0, 20.0)
+    graph.group_computed("total", [n1, n2], "mv")
+
+    def stressed(g: Any) -> Any:
+        with g.scenario({n1: {"price": 1.0}}) as scenario:
+            return scenario.get_group("total")
+
+    graph.multi_computed("stressed", stressed)
+    with graph.scenario({n1: {"price": 5.0, "quantity": 10}, n2: {"price": 2.0}}) as scenario:
+        assert scenario.get("stressed") == 210.0
+        assert scenario.get_group("total") == 250.0
+        with pytest.raises(UnknownFieldError, match="did you mean 'price'"), scenario.scenario({n1: {"prise": 1.0}}):
+            pass
+    assert graph.get("stressed") == 2100.0
 
 
 def test_explain_shows_parts_with_their_values() -> None:
