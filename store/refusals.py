@@ -69,6 +69,8 @@ def raise_store_error(
             raise kind(message, **{name: value for name, value in facts.items() if name in known}) from error
         if code in ("TS005", "TS009"):
             raise errors.InvalidRange(message) from error
+        if code == "TS012":
+            raise errors.InvalidValue(message) from error
         raise errors.StoreError(message) from error
     if lost:
         if changing:

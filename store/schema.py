@@ -27,7 +27,18 @@ __all__ = [
 ]
 
 # Applied once each, in this order; never edited after a release.
-MIGRATIONS = ("tables", "outbox", "limits", "stability", "places", "administration", "published", "bounds", "snapshots")
+MIGRATIONS = (
+    "tables",
+    "outbox",
+    "limits",
+    "stability",
+    "places",
+    "administration",
+    "published",
+    "bounds",
+    "snapshots",
+    "fields",
+)
 # Applied whenever their text changes.
 DEFINITIONS = (
     "casing",

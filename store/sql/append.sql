@@ -16,14 +16,24 @@ RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
                 ELSE false END
 $$;
 
+-- By how much the largest values of an entity's fields grow at most, seen from some of its values.
+CREATE OR REPLACE FUNCTION store.growth(p_data jsonb, p_changes jsonb)
+RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT coalesce(sum(greatest(0, pg_column_size(jsonb_build_object(c.key, c.value))
+                                    - CASE WHEN p_data ? c.key
+                                           THEN pg_column_size(jsonb_build_object(c.key, p_data->c.key)) ELSE 0 END)), 0)
+    FROM jsonb_each(p_changes) c
+$$;
+
 -- What a head becomes with one more event, recorded at p_at. `refold`: the head's own state is out of date, or absent
--- where the event applies, and must come from the log instead.
+-- where the event applies, and must come from the log instead. `apart`: the event, or one before it, applies at other
+-- times than from now on, so that the size of the state says nothing about that at other times.
 CREATE OR REPLACE FUNCTION store.advanced(
     h store.object_heads, p_event text, p_changes jsonb, p_state text, p_from timestamptz, p_to timestamptz,
     p_at timestamptz, p_user text)
 RETURNS TABLE (refold boolean, state_since timestamptz, deleted tstzmultirange, due timestamptz, present boolean,
                event_type text, tx_time timestamptz, valid_from timestamptz, valid_to timestamptz, updated_by text,
-               state text, data jsonb)
+               state text, data jsonb, apart boolean, fields_size bigint)
 LANGUAGE sql IMMUTABLE AS $$
     SELECT (h).due <= p_at OR (NOT (h).present AND a.applies AND p_event <> 'DELETED'),
            CASE WHEN p_event = 'STATE_CHANGE' THEN p_from ELSE (h).state_since END,
@@ -37,8 +47,32 @@ LANGUAGE sql IMMUTABLE AS $$
            CASE WHEN a.applies THEN p_to ELSE (h).valid_to END,
            CASE WHEN a.applies THEN p_user ELSE (h).updated_by END,
            CASE WHEN a.applies AND p_state IS NOT NULL THEN p_state ELSE (h).state END,
-           CASE WHEN a.applies THEN (h).data || p_changes ELSE (h).data END
-    FROM (SELECT store.covers(p_from, p_to, p_at) AS applies) a
+           CASE WHEN a.applies THEN (h).data || p_changes ELSE (h).data END,
+           a.apart,
+           (h).fields_size + CASE WHEN a.apart THEN store.growth((h).data, p_changes)
+                                  ELSE 2 * pg_column_size(p_changes) END
+    FROM (SELECT store.covers(p_from, p_to, p_at) AS applies,
+                 p_from <> p_at OR p_to < 'infinity' OR (h).due < 'infinity' AS apart) a
+$$;
+
+-- Refuses an entity whose fields, each at its largest, come to more than an object may hold: at some point of both time
+-- axes they might stand side by side. Notes what they come to.
+CREATE OR REPLACE FUNCTION store.check_fields(p_entity uuid)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_size bigint;
+BEGIN
+    SELECT coalesce(sum(f.size), 0) INTO v_size
+    FROM (SELECT max(pg_column_size(jsonb_build_object(c.key, c.value))) AS size
+          FROM store.object_events e, jsonb_each(e.changes) c WHERE e.entity_id = p_entity GROUP BY c.key) f;
+    IF v_size > 4194304 THEN
+        PERFORM store.refuse('TS012', format('the fields of %s would come to %s bytes, each at its largest; an entity with'
+                                             ' changes that apply in the past or the future, or end, may have 4194304:'
+                                             ' write a new entity, or smaller values', p_entity, v_size),
+                             jsonb_build_object('entity_id', p_entity, 'value', v_size));
+    END IF;
+    UPDATE store.object_heads h SET fields_size = v_size WHERE h.entity_id = p_entity;
+END
 $$;
 
 -- The type under which a change is logged: an update from a valid time in the past is a correction.
@@ -202,8 +236,12 @@ BEGIN
     UPDATE store.object_heads x
     SET version = h.version + 1, last_tx_time = v_at, folded_at = v_at, state_since = a.state_since,
         deleted = a.deleted, due = a.due, present = a.present, event_type = a.event_type, tx_time = a.tx_time,
-        valid_from = a.valid_from, valid_to = a.valid_to, updated_by = a.updated_by, state = a.state, data = a.data
+        valid_from = a.valid_from, valid_to = a.valid_to, updated_by = a.updated_by, state = a.state, data = a.data,
+        fields_size = a.fields_size
     WHERE x.entity_id = h.entity_id;
+    IF a.apart AND a.fields_size > 4194304 THEN
+        PERFORM store.check_fields(h.entity_id);
+    END IF;
     IF a.refold THEN
         PERFORM store.refold_head(h.entity_id, v_at);
     END IF;
@@ -260,14 +298,17 @@ BEGIN
             SET version = i.version, last_tx_time = i.at, folded_at = i.at, state_since = i.state_since,
                 deleted = i.deleted, due = i.due, present = i.present, event_type = i.event_type, tx_time = i.tx_time,
                 valid_from = i.valid_from, valid_to = i.valid_to, updated_by = i.updated_by, state = i.state,
-                data = i.data
+                data = i.data, fields_size = i.fields_size
             FROM item i
             WHERE x.entity_id = i.entity_id
-            RETURNING i.n, i.refold, x.present, x.entity_id, x.version, x.owner, x.updated_by, x.tx_time, x.valid_from,
+            RETURNING i.n, i.refold, i.apart, i.fields_size, x.present, x.entity_id, x.version, x.owner, x.updated_by, x.tx_time, x.valid_from,
                       nullif(x.valid_to, 'infinity') AS valid_to, x.state, x.event_type, x.data, i.event, i.at, i.starts
         )
         SELECT * FROM projected ORDER BY n
     LOOP
+        IF v.apart AND v.fields_size > 4194304 THEN
+            PERFORM store.check_fields(v.entity_id);
+        END IF;
         IF v.refold THEN
             PERFORM store.refold_head(v.entity_id, v.at);
         END IF;

@@ -7,7 +7,7 @@ RETURNS store.object_heads LANGUAGE sql STABLE AS $$
            ARRAY(SELECT g.principal FROM store.current_grants(f.entity_id) g WHERE g.access = 'WRITE' ORDER BY 1),
            NULL::text[], f.version, f.last_tx_time, f.state_since, f.deleted, a.at,
            store.next_change(f.entity_id, a.at), coalesce(s.event_type <> 'DELETED', false),
-           s.event_type, s.tx_time, s.valid_from, s.valid_to, s.updated_by, s.state, s.data
+           s.event_type, s.tx_time, s.valid_from, s.valid_to, s.updated_by, s.state, s.data, NULL::bigint
     FROM (
         SELECT e.entity_id, min(e.type_name) AS type_name, max(e.version) AS version, max(e.tx_time) AS last_tx_time,
                min(e.updated_by) FILTER (WHERE e.version = 1) AS owner,

@@ -278,6 +278,20 @@ PROTECTIONS = [
         "",
         VALUES,
     ),
+    Protection(
+        "changes of other times do not pile up, one entity",
+        APPEND,
+        "IF a.apart AND a.fields_size > 4194304 THEN",
+        "IF false THEN",
+        VALUES,
+    ),
+    Protection(
+        "changes of other times do not pile up, several entities",
+        APPEND,
+        "IF v.apart AND v.fields_size > 4194304 THEN",
+        "IF false THEN",
+        VALUES,
+    ),
     # Users and groups
     Protection(
         "no user gets the name of a group",

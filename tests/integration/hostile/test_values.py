@@ -46,6 +46,44 @@ def test_values_that_break_readers_are_refused_at_creation_and_at_change(store_d
         cursor.execute("SELECT FROM store.append_events(%s, false, NULL)", (f"[{text}]",))
 
 
+MOMENTS = {
+    "in the future": {"valid_from": "2999-01-01T00:00:00Z"},
+    "in the past": {"valid_from": "2001-01-01T00:00:00Z", "valid_to": "2001-01-02T00:00:00Z"},
+    "for a while": {"valid_to": "2999-01-01T00:00:00Z"},
+}
+
+
+@pytest.mark.parametrize("others", [0, 1], ids=["alone", "among others"])
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_changes_of_other_times_do_not_pile_up_to_more_than_an_object_may_hold(
+    store_db: StoreDatabase, moment: str, others: int
+) -> None:
+    ids = [create(store_db, "{}") for _ in range(1 + others)]
+    with store_db.connect("bob") as conn, conn.cursor() as cursor, pytest.raises(psycopg2.Error) as caught:
+        for version in range(1, 6):
+            # What is large in one change is small in the next, so that the present state never grows.
+            changes = {f"x{version}": "y" * 1_500_000, f"x{version - 1}": ""}
+            item = {"type_name": "Trade", "version": version, "event_type": "UPDATED", "changes": changes}
+            items = json.dumps([item | MOMENTS[moment] | {"entity_id": entity_id} for entity_id in ids])
+            cursor.execute("SELECT FROM store.append_events(%s, false, NULL)", (items,))
+    assert version == 3
+    assert caught.value.pgcode == "TS012" and "each at its largest" in str(caught.value)
+
+
+def test_large_fields_that_stand_in_for_each_other_from_now_on_are_no_pile(store_db: StoreDatabase) -> None:
+    entity_id = create(store_db, "{}")
+    item = {"entity_id": entity_id, "type_name": "Trade", "event_type": "UPDATED"}
+    with store_db.connect("bob") as conn, conn.cursor() as cursor:
+        for version in range(1, 6):
+            changes = {f"x{version}": "y" * 1_500_000, f"x{version - 1}": ""}
+            items = json.dumps([item | {"version": version, "changes": changes}])
+            cursor.execute("SELECT FROM store.append_events(%s, false, NULL)", (items,))
+        # The next change of another time would let them stand side by side.
+        items = json.dumps([item | {"version": 6, "changes": {}} | MOMENTS["in the past"]])
+        with pytest.raises(psycopg2.Error, match="each at its largest"):
+            cursor.execute("SELECT FROM store.append_events(%s, false, NULL)", (items,))
+
+
 def test_values_at_the_bounds_are_stored_and_read(store_db: StoreDatabase) -> None:
     create(store_db, '{"x": ' + "[" * 126 + "]" * 126 + ', "y": ' + "9" * 4300 + ', "z": "' + "9" * 9000 + '"}')
     (row,) = store_db.client("alice")._database.fetch("objects_of_type", "Trade", 10)
