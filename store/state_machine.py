@@ -17,7 +17,7 @@ from store.errors import (
     nearest_names,
     shown,
 )
-from store.transition import Guard, Transition, listed
+from store.transition import Guard, Transition, listed, state_problem
 
 __all__ = [
     "AllowedTransitions",
@@ -88,7 +88,8 @@ class StateMachine:
         Raises:
             InvalidTransition: There is none; `allowed` lists the states that can be entered from `from_state`.
         """
-        found = cls._edges.get((from_state, to_state)) if from_state is not None else None
+        named = isinstance(from_state, str) and isinstance(to_state, str)
+        found = cls._edges.get((from_state, to_state)) if named else None  # type: ignore[arg-type]
         if found is None:
             raise InvalidTransition(
                 f"{cls.__name__}: {cls._no_edge(from_state, to_state)}",
@@ -146,6 +147,11 @@ class StateMachine:
             InvalidTransition: The machine has no such state.
         """
         by_name = isinstance(obj_or_state, str)
+        if not by_name and not hasattr(obj_or_state, "state"):
+            raise StateMachineError(
+                f"{cls.__name__}: expected a stored object or the name of a state, found {shown(obj_or_state)}",
+                machine=cls.__name__,
+            )
         state: str | None = obj_or_state if by_name else obj_or_state.state
         if state is not None and state not in cls.states:
             near = nearest_names(state, cls.states)
@@ -200,8 +206,7 @@ class StateMachine:
                 OPEN --> DONE
                 DONE --> [*]
         """
-        plain = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-        names = {s: s if plain.fullmatch(s) else f"state{number}" for number, s in enumerate(cls.states, 1)}
+        names = {s: str.__str__(s) if _is_mermaid_name(s) else f"state{n}" for n, s in enumerate(cls.states, 1)}
         lines = ["stateDiagram-v2"]
         lines += [f'    state "{_mermaid_text(s)}" as {alias}' for s, alias in names.items() if s != alias]
         lines.append(f"    [*] --> {names[cls.initial]}")
@@ -215,9 +220,21 @@ class StateMachine:
         return "\n".join(lines)
 
 
+# Words of Mermaid's own, in any case, and the names that stand for states which have none that it takes.
+_MERMAID_WORD = re.compile(
+    r"state\d*|note|end|class|classdef|style|scale|default|direction|hide|click|href|as|fork|join|choice|title"
+    r"|accdescr|acctitle|statediagram",
+    re.IGNORECASE,
+)
+
+
+def _is_mermaid_name(state: str) -> bool:
+    return re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", state) is not None and _MERMAID_WORD.fullmatch(state) is None
+
+
 def _mermaid_text(text: str) -> str:
     """Return text as Mermaid takes it inside a label: its special characters as entities."""
-    return "".join(f"#{ord(c)};" if c in '#;:"<>{}\\\n' else c for c in text)
+    return "".join(f"#{ord(c)};" if c in '#;:"<>{}\\' or not c.isprintable() else c for c in text)
 
 
 def _not_permitted(edge: Transition, user: str) -> str:
@@ -261,8 +278,9 @@ def _checked_edges(cls: type[StateMachine]) -> dict[tuple[str, str], Transition]
     """Return the edges by their states, or raise with everything that is wrong with the machine."""
     problems: list[str] = []
     initial = getattr(cls, "initial", None)
-    if not isinstance(initial, str) or not initial.strip():
-        problems.append(f"initial: expected the name of a state, found {shown(initial)}")
+    problem = state_problem(initial)
+    if problem is not None:
+        problems.append(f"initial: {problem}")
     edges: dict[tuple[str, str], Transition] = {}
     transitions = cls.transitions
     if isinstance(transitions, (str, bytes)) or not isinstance(transitions, Iterable):

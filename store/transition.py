@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from store.errors import StateMachineError, shown
+from store.scalars import ValueRefused, require_text
 
-__all__ = ["Guard", "Hook", "Transition", "listed"]
+__all__ = ["Guard", "Hook", "Transition", "listed", "state_problem"]
+
+_LONGEST_NAME = 255  # bytes; what the database takes for the name of a state
 
 Hook = Callable[[Any, str, str], Any]
 
@@ -60,9 +64,9 @@ class Transition:
         """Check the arguments one by one; the machine checks how edges fit together."""
         problems: list[str] = []
         for name in ("from_state", "to_state"):
-            state = getattr(self, name)
-            if not isinstance(state, str) or not state.strip() or "\x00" in state:
-                problems.append(f"{name}: expected the name of a state, found {shown(state)}")
+            problem = state_problem(getattr(self, name))
+            if problem is not None:
+                problems.append(f"{name}: {problem}")
         if self.guard is not None and not isinstance(self.guard, Guard):
             hint = "write it with Field and Const of reactive.expr, such as Field('quantity') > Const(0)"
             problems.append(f"guard: expected an expression, found {shown(self.guard)}; {hint}")
@@ -70,6 +74,9 @@ class Transition:
             hook = getattr(self, name)
             if hook is not None and not callable(hook):
                 problems.append(f"{name}: expected a function, found {shown(hook)}")
+            elif name != "start_workflow" and _is_async(hook):
+                hint = "a transition does not wait for coroutines; start_workflow takes an async function"
+                problems.append(f"{name}: expected a plain function, found an async one, {shown(hook)}; {hint}")
         if self.start_workflow is not None and callable(self.start_workflow):
             problems += _import_problems(self.start_workflow)
         if self.allowed_by is not None:
@@ -78,7 +85,7 @@ class Transition:
                 problems.append(f"allowed_by: expected a list of user names, found {shown(users)}; write [{users!r}]")
             else:
                 object.__setattr__(self, "allowed_by", tuple(users))
-                if not self.allowed_by or not all(isinstance(user, str) and user for user in self.allowed_by):
+                if not self.allowed_by or not all(_is_name(user) for user in self.allowed_by):
                     problems.append(f"allowed_by: expected at least one user name, found {shown(users)}")
         if problems:
             edge = f"{self.from_state} -> {self.to_state}"
@@ -91,6 +98,30 @@ class Transition:
     def permits(self, user: str, groups: Collection[str] = ()) -> bool:
         """Return whether a user who is a member of some groups may take the edge as far as `allowed_by` goes."""
         return self.allowed_by is None or user in self.allowed_by or not set(self.allowed_by).isdisjoint(groups)
+
+
+def state_problem(state: object) -> str | None:
+    """Return why a value cannot name a state, None when it can."""
+    if not _is_name(state):
+        return f"expected the name of a state, found {shown(state)}"
+    length = len(str(state).encode())
+    return f"expected at most {_LONGEST_NAME} bytes, found {length}: {shown(state)}" if length > _LONGEST_NAME else None
+
+
+def _is_name(value: object) -> bool:
+    """Return whether a value is text that the database can hold, and not blank."""
+    if not isinstance(value, str) or not value.strip():
+        return False
+    try:
+        require_text(value)
+    except ValueRefused:
+        return False
+    return True
+
+
+def _is_async(hook: object) -> bool:
+    called = getattr(hook, "__call__", None)  # noqa: B004 - an object may have an async __call__
+    return inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(called)
 
 
 def _import_problems(target: Callable[..., Any]) -> list[str]:

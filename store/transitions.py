@@ -6,6 +6,7 @@ engine's waking and Tier 2 come after the commit.
 
 from __future__ import annotations
 
+import inspect
 import logging
 from datetime import datetime
 from typing import Any
@@ -13,8 +14,9 @@ from typing import Any
 from store.base import Storable
 from store.connection import Database
 from store.engine import WorkflowStarter
-from store.errors import EngineMissing, InvalidTransition, shown
+from store.errors import EngineMissing, InvalidTransition, StateMachineError, shown
 from store.state_machine import Transition
+from store.transition import Hook
 from store.writing import Append, Writer, changed_fields, require_written
 
 __all__ = ["Transitions"]
@@ -65,7 +67,7 @@ class Transitions:
             transaction.after_commit.append(lambda: _run_hooks(hooks if made else [], obj, edge))
             made = self._writer.append([change], key, replayed=False)
             if made and edge.action is not None:
-                edge.action(obj, edge.from_state, to_state)
+                _call(edge.action, obj, edge)
 
     def _groups(self) -> list[str]:
         """Return the names besides the login under which the user has access: its groups, as they are now."""
@@ -88,6 +90,17 @@ def _engine_of(cls: type[Storable], edge: Transition) -> WorkflowStarter:
     )
 
 
+def _call(hook: Hook, obj: Storable, edge: Transition) -> None:
+    """Run an action or a hook, which must have done its work when it returns."""
+    answer = hook(obj, edge.from_state, edge.to_state)
+    if inspect.iscoroutine(answer):
+        answer.close()
+        raise StateMachineError(
+            f"{hook!r} of {edge.from_state!r} -> {edge.to_state!r} returned a coroutine, which nobody waits for: give"
+            " the transition a plain function, or start_workflow an async one"
+        )
+
+
 def _wake(engine: WorkflowStarter) -> None:
     """Tell the engine of a new row. The row is committed: without this it is only found later."""
     try:
@@ -100,7 +113,7 @@ def _run_hooks(hooks: list[Any], obj: Storable, edge: Transition) -> None:
     """Run Tier 2: what fails is logged and changes nothing."""
     for hook in hooks:
         try:
-            hook(obj, edge.from_state, edge.to_state)
+            _call(hook, obj, edge)
         except Exception:
             logger.exception(
                 "%r failed after %s %s went from %s to %s",

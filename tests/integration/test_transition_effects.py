@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from store.client import StoreClient
+from store.errors import StateMachineError
+from store.state_machine import StateMachine, Transition
 from store.subscriptions import ChangeEvent, EventBus
 from tests.fix_postgres import StoreDatabase
 from tests.integration.deals import Deal, Effects, trail, written
@@ -159,3 +161,38 @@ def test_transition_that_failed_can_be_repeated_with_its_key(client: StoreClient
     client.transition(obj, "FILLED", idempotency_key="fill-2")
     assert [entry[0] for entry in Effects.log] == ["action", "action", "on_exit", "on_enter"]
     assert obj.state == "FILLED"
+
+
+def test_transition_whose_action_returns_a_coroutine_is_rolled_back(
+    client: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def notify() -> None:
+        Effects.log.append(("never", None))
+
+    class Waiting(StateMachine):
+        initial = "PENDING"
+        transitions = (Transition("PENDING", "FILLED", action=lambda obj, f, t: notify()),)
+
+    monkeypatch.setattr(Deal, "_state_machine", Waiting)
+    obj = written(client)
+    with pytest.raises(StateMachineError, match="returned a coroutine, which nobody waits for"):
+        client.transition(obj, "FILLED")
+    assert (obj.state, trail(client, obj)) == ("PENDING", [("CREATED", "PENDING")])
+
+
+def test_transition_whose_hook_returns_a_coroutine_is_committed_and_logs_it(
+    client: StoreClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def notify() -> None:
+        Effects.log.append(("never", None))
+
+    class Waiting(StateMachine):
+        initial = "PENDING"
+        transitions = (Transition("PENDING", "SEEN", on_enter=lambda obj, f, t: notify()),)
+
+    monkeypatch.setattr(Deal, "_state_machine", Waiting)
+    obj = written(client)
+    with caplog.at_level(logging.ERROR):
+        client.transition(obj, "SEEN")
+    assert obj.state == "SEEN"
+    assert "returned a coroutine, which nobody waits for" in caplog.text

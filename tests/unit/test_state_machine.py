@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import pickle
 from dataclasses import dataclass
@@ -35,6 +36,15 @@ class Order(Storable):
     quantity: int | None = 0
     price: float = 0.0
     side: str = "BUY"
+
+
+async def notify(order: Order, from_state: str, to_state: str) -> None:
+    """Never run: a transition does not wait for it."""
+
+
+class Notifier:
+    async def __call__(self, order: Order, from_state: str, to_state: str) -> None:
+        """Never run either."""
 
 
 def settlement_workflow(entity_id: str) -> str:
@@ -124,6 +134,7 @@ def test_machine_keeps_what_a_transition_declares() -> None:
     [
         ({}, "initial: expected the name of a state, found None"),
         ({"initial": ""}, "initial: expected the name of a state"),
+        ({"initial": "A\x00", "transitions": []}, "initial: expected the name of a state"),
         ({"initial": "A", "transitions": "A"}, "transitions: expected a list of Transition"),
         ({"initial": "A", "transitions": None}, "transitions: expected a list of Transition"),
         ({"initial": "A", "transitions": [("A", "B")]}, "transitions: expected Transition, found ('A', 'B') (tuple)"),
@@ -196,6 +207,8 @@ def test_machine_derived_extends_only_by_saying_so() -> None:
         (("", "B"), "from_state: expected the name of a state"),
         (("A", None), "to_state: expected the name of a state"),
         (("A", "B\x00"), "to_state: expected the name of a state"),
+        (("A\ud800", "B"), "from_state: expected the name of a state"),
+        (("A", "é" * 128), "to_state: expected at most 255 bytes, found 256"),
     ],
 )
 def test_transition_with_a_bad_state_is_refused(arguments: Any, problem: str) -> None:
@@ -209,6 +222,9 @@ def test_transition_with_a_bad_state_is_refused(arguments: Any, problem: str) ->
         ("guard", lambda obj: True, "guard: expected an expression"),
         ("guard", True, "guard: expected an expression"),
         ("action", "log", "action: expected a function"),
+        ("action", notify, "action: expected a plain function, found an async one"),
+        ("on_exit", Notifier(), "on_exit: expected a plain function, found an async one"),
+        ("on_enter", functools.partial(notify), "on_enter: expected a plain function, found an async one"),
         ("on_exit", 5, "on_exit: expected a function"),
         ("on_enter", [], "on_enter: expected a function"),
         ("start_workflow", "settle", "start_workflow: expected a function"),
@@ -220,6 +236,8 @@ def test_transition_with_a_bad_state_is_refused(arguments: Any, problem: str) ->
         ("allowed_by", [], "at least one user name"),
         ("allowed_by", ["a", None], "at least one user name"),
         ("allowed_by", 5, "expected a list of user names"),
+        ("allowed_by", ["a\x00"], "at least one user name"),
+        ("allowed_by", ["\ud800"], "at least one user name"),
     ],
 )
 def test_transition_with_a_bad_argument_is_refused(attribute: str, value: Any, problem: str) -> None:
@@ -472,3 +490,46 @@ def test_to_mermaid_quotes_names_that_are_no_identifiers() -> None:
         "    state1 --> state2",
         "    state2 --> [*]",
     ]
+
+
+def test_to_mermaid_keeps_words_of_its_own_apart_from_states() -> None:
+    class Machine(StateMachine):
+        initial = "on hold"
+        transitions = [Transition("on hold", "state1"), Transition("state1", "NOTE"), Transition("NOTE", "a\rb")]
+
+    assert Machine.to_mermaid().splitlines() == [
+        "stateDiagram-v2",
+        '    state "on hold" as state1',
+        '    state "state1" as state2',
+        '    state "NOTE" as state3',
+        '    state "a#13;b" as state4',
+        "    [*] --> state1",
+        "    state1 --> state2",
+        "    state2 --> state3",
+        "    state3 --> state4",
+        "    state4 --> [*]",
+    ]
+
+
+def test_to_mermaid_of_states_from_an_enum_writes_their_values() -> None:
+    class State(str, enum.Enum):
+        OPEN = "OPEN"
+        DONE = "DONE"
+
+    class Machine(StateMachine):
+        initial = State.OPEN
+        transitions = [Transition(State.OPEN, State.DONE)]
+
+    assert Machine.to_mermaid().splitlines()[1:] == ["    [*] --> OPEN", "    OPEN --> DONE", "    DONE --> [*]"]
+
+
+@pytest.mark.parametrize("target", [["FILLED"], {}, None, 5])
+def test_edge_to_what_is_no_name_is_refused(target: Any) -> None:
+    with pytest.raises(InvalidTransition, match="no state"):
+        OrderLifecycle.edge("PENDING", target)
+
+
+@pytest.mark.parametrize("found", [None, 5, ["PENDING"]])
+def test_allowed_transitions_of_what_is_no_object_is_refused(found: Any) -> None:
+    with pytest.raises(StateMachineError, match="expected a stored object or the name of a state"):
+        OrderLifecycle.allowed_transitions(found)
