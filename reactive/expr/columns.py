@@ -17,7 +17,7 @@ from reactive.expr.inference import ARITHMETIC, COMPARISONS, Inference
 from reactive.expr.interpret import OPERATIONS, round_places
 from reactive.expr.kinds import EXACT_BELOW, EXP_LIMIT, NUMERIC, kind_of_value
 from reactive.expr.nodes import BinOp, Coalesce, Const, Field, Func, If, IsNull, StrOp, UnaryOp
-from reactive.expr.values import coerce, plain
+from reactive.expr.values import coerce, is_nan, plain
 
 __all__ = ["eval_columns"]
 
@@ -147,7 +147,7 @@ def _from_pandas(column: Any, name: str) -> _Column:
 
 
 def _from_objects(objects: list[Any], name: str) -> _Column:
-    objects = [None if isinstance(value, float) and value != value else value for value in objects]
+    objects = [None if is_nan(value) else value for value in objects]
     kinds = {kind_of_value(value) or f"{type(value).__name__} objects" for value in objects if value is not None}
     if kinds <= {"int", "float"} and len(kinds) == 2:
         kinds = {"float"}

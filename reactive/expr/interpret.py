@@ -16,7 +16,7 @@ from reactive.expr.base import Expr
 from reactive.expr.inference import ARITHMETIC, COMPARISONS, Inference
 from reactive.expr.kinds import EXP_LIMIT
 from reactive.expr.nodes import BinOp, Coalesce, Const, Field, Func, If, IsNull, StrOp, UnaryOp
-from reactive.expr.values import alike, coerce, plain
+from reactive.expr.values import alike, coerce, is_nan, plain
 
 __all__ = ["interpret", "power", "round_places"]
 
@@ -69,7 +69,7 @@ class _Interpreter:
     def value(self, node: Expr, want: str | None) -> Any:
         if isinstance(node, Field):
             value = plain(self._row.get(node.name))
-            if isinstance(value, float) and math.isnan(value):
+            if is_nan(value):
                 return None
             return self._wanted(node, value, want or self._inference.kind(node))
         if isinstance(node, Const):

@@ -61,8 +61,10 @@ def source_of(expr: Expr, types: Mapping[str, Any] | None = None) -> str:
                     f0 = row[n0]
                     if f0 is None:
                         return None
-                    r = f0 * c0
-                    return r if r - r == 0.0 else None
+                    r = (f0 * c0)
+                    if type(r) is float:
+                        return r if r - r == 0.0 else None
+                    return interpret_(row)
                 except ERRORS:
                     return interpret_(row)
             return evaluate
@@ -84,12 +86,10 @@ def _build(
 
     def other(row: Any) -> Any:
         """Compute a row that is no plain dict, or one that the generated code could not."""
-        if type(row) is dict:
-            if any(name not in row for name in names):
-                # Missing keys are null: once more, with all of them there.
-                return function({name: row.get(name) for name in names})
-            return thorough(row)
         values = row_of(row, names)
+        if type(row) is dict and all(name in row and type(row[name]) is type(values[name]) for name in names):
+            return thorough(row)
+        # Once more, with null where a key is missing, and with Python's own numbers.
         # An object may well hold Decimals, which Python compares with doubles digit by digit.
         if any(type(value) is Decimal for value in values.values()):
             return thorough(values)
@@ -99,7 +99,8 @@ def _build(
     return function
 
 
-_ERRORS = (TypeError, AttributeError, ValueError, ArithmeticError, LookupError)
+# The warning is NumPy's, where warnings are errors.
+_ERRORS = (TypeError, AttributeError, ValueError, ArithmeticError, LookupError, RuntimeWarning)
 
 
 # By the source, hence by the shape: to compile one takes a hundred times as long as to bind names and constants to it.

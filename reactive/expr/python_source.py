@@ -67,8 +67,10 @@ class Emitter:
             code = self._checked(code)
         if code.guards:
             lines += [f"if {' or '.join(code.guards)}:", "    return None"]
-        if code.unchecked:
-            lines += [f"r = {code.text}", "return r if r - r == 0.0 else None"]
+        if code.is_float:
+            # Numbers of NumPy's own, which may be of fewer digits, stay such, and so do complex ones and spans of time.
+            value = "r if r - r == 0.0 else None" if code.unchecked else "r"
+            lines += [f"r = {code.text}", "if type(r) is float:", f"    return {value}", "return interpret_(row)"]
         else:
             lines += [f"return {code.text}"]
         source = [
@@ -167,7 +169,9 @@ class Emitter:
         if node.op in ARITHMETIC:
             return self._arithmetic(node)
         if node.op in COMPARISONS:
-            return self._comparison(node)
+            code = self._comparison(node)
+            # NumPy's truth values are not Python's, by whose identity the three values of logic are told apart.
+            return replace(code, text=f"(True if {code.text} else False)")
         return self._logical(node)
 
     def _field(self, node: Field, want: str | None) -> _Code:
@@ -175,9 +179,11 @@ class Emitter:
             self._fields[node.name] = self._argument("n", node.name)
         local = f"f{self._fields[node.name][1:]}"
         kind = self._inference.kind(node)
-        guards = (f"{local} is None",)
+        guards: tuple[str, ...] = (f"{local} is None",)
         if (kind or want) == "bool":
             return _Code(f"({local} if {local} is True or {local} is False else boolean({local}))", guards)
+        if kind == "decimal":
+            guards = (*guards, f"{local} != {local}")
         if kind == "decimal" and want == "float":
             return _Code(f"float({local})", guards, True)
         if (kind or want) in _COERCED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -11,7 +12,7 @@ from uuid import UUID
 
 from reactive.errors import UnknownFieldError
 
-__all__ = ["alike", "coerce", "plain", "row_of", "same_value"]
+__all__ = ["alike", "coerce", "is_nan", "plain", "row_of", "same_value"]
 
 
 def row_of(context: Any, names: Sequence[str]) -> dict[str, Any]:
@@ -58,6 +59,11 @@ def plain(value: Any) -> Any:
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
         return value.item()
     return value
+
+
+def is_nan(value: Any) -> bool:
+    """Say whether a value is a NaN, a Decimal's included, of which even `!=` may raise an error."""
+    return value.is_nan() if isinstance(value, Decimal) else isinstance(value, float) and math.isnan(value)
 
 
 def coerce(value: Any, kind: str) -> Any:

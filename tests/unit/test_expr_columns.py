@@ -157,3 +157,9 @@ def test_eval_columns_of_a_frame_and_of_a_table(expr: Expr, expected: list[Any])
 def test_eval_columns_of_what_has_no_names_is_refused(table: Any) -> None:
     with pytest.raises(ExpressionTypeError, match="expected columns by name, an Arrow table or a DataFrame"):
         (x + 1).eval_columns(table)
+
+
+def test_decimal_nan_in_a_column_is_null() -> None:
+    column = np.array([Decimal("NaN"), Decimal("sNaN"), Decimal("1.5")], dtype=object)
+    assert Field("x").is_null().eval_columns({"x": column}).tolist() == [True, True, False]
+    assert (Field("x") == Decimal("1.5")).eval_columns({"x": column}).tolist() == [None, None, True]

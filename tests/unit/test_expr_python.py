@@ -153,7 +153,23 @@ def test_eval_takes_any_mapping_and_leaves_it_alone(make: Any) -> None:
 @pytest.mark.parametrize("value", [np.float64(2), np.int64(2), np.float32(2)])
 def test_eval_takes_numpy_scalars(value: Any) -> None:
     assert (x * 3).eval({"x": value}) == 6.0
-    assert (x > 1).eval({"x": value}) == True  # noqa: E712
+    assert type((x * 3).eval({"x": value})) is type((-x).eval({"x": value})) is float
+    assert (x > 1).eval({"x": value}) is True
+
+
+@pytest.mark.parametrize("number", [np.float64, np.int64, np.float32])
+def test_eval_keeps_the_three_values_of_logic_for_numpy_scalars(number: Any) -> None:
+    row = {"x": number(5), "y": number(1), "f": None}
+    assert ((x < y) & (y > 0)).eval(row) is False
+    assert ((x < y) & f).eval(row) is False
+    assert ((x > y) | f).eval(row) is True
+    assert (Coalesce([x < y, True]) & (y > 0)).eval(row) is False
+    assert (f.is_null() & (x == y)).eval(row) is False
+
+
+def test_eval_takes_the_digits_of_a_double_for_numpy_scalars() -> None:
+    assert (x + 1).eval({"x": np.float32(2**24)}) == 2.0**24 + 1
+    assert (x * 10).eval({"x": np.float64(1e308)}) is None
 
 
 NAN, INF = math.nan, math.inf
@@ -175,6 +191,11 @@ NAN, INF = math.nan, math.inf
         (Coalesce([x, 7]), {"x": NAN}, 7),
         (x > Decimal("1.5"), {"x": NAN}, None),
         (x == Decimal("1.5"), {"x": NAN}, None),
+        (Field("x", Decimal) > Decimal("1.5"), {"x": Decimal("NaN")}, None),
+        (Field("x", Decimal) > Decimal("1.5"), {"x": Decimal("sNaN")}, None),
+        (Field("x", Decimal) != Decimal("1.5"), {"x": Decimal("NaN")}, None),
+        (Func("sqrt", Field("x", Decimal)), {"x": Decimal("NaN")}, None),
+        (x.is_null(), {"x": Decimal("sNaN")}, True),
         (Func("max", x, 0), {"x": NAN}, None),
         (Func("min", 0, y, x), {"x": NAN, "y": -1}, None),
         (x**0, {"x": NAN}, None),
@@ -240,6 +261,9 @@ def test_eval_of_a_dict_takes_enums_and_tells_true_from_one() -> None:
         (s.contains("a"), {"s": ["a"]}, "expected a string"),
         (s.concat(t), {"s": "a", "t": 5}, "expected a string"),
         (f & True, {"f": 1}, "expected a boolean"),
+        (x * 2, {"x": timedelta(1)}, "expected a number, found datetime.timedelta"),
+        (-x, {"x": 1j}, "expected a number, found 1j"),
+        (x + 1, {"x": np.array([1.0])}, "expected a number, found array"),
         (~f, {"f": 10**5000}, "expected a boolean, found <int without a repr>"),
         (If(f, 1, 2), {"f": "yes"}, "expected a boolean"),
         (x < 5, {"x": "a"}, "expected a number"),
