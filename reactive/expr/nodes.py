@@ -346,5 +346,5 @@ def _lifted(arguments: Sequence[Any]) -> tuple[Expr, ...]:
 def _known(name: str, names: Sequence[str], what: str) -> str:
     if name not in names:
         hint = " (write abs(x))" if name == "abs" else did_you_mean(name, names)
-        raise ExpressionError(f"no {what} {name!r}{hint}; there is {' '.join(names)}")
+        raise ExpressionError(f"no {what} {shown(name)}{hint}; there is {' '.join(names)}")
     return name

@@ -144,7 +144,7 @@ def _value(document: Mapping[str, Any], path: str) -> Any:
         raise MalformedExpression(
             f"a constant without a type is null, a boolean, number or string: {shown(value)}", path
         )
-    if kind not in _READ or not isinstance(value, str):
+    if not isinstance(kind, str) or kind not in _READ or not isinstance(value, str):
         raise MalformedExpression(f"no constant of type {shown(kind)} with the value {shown(value)}", path)
     try:
         return _READ[kind](value)
@@ -157,4 +157,4 @@ def _require_keys(document: Mapping[str, Any], required: set[str], optional: set
     if missing:
         raise MalformedExpression(f"{', '.join(sorted(missing))} is missing", path)
     if unknown:
-        raise MalformedExpression(f"unknown key {', '.join(sorted(map(str, unknown)))}", path)
+        raise MalformedExpression(f"unknown key {', '.join(shown(key) for key in sorted(map(str, unknown))[:5])}", path)

@@ -171,8 +171,7 @@ class ReactiveGraph(Propagation):
         """Take in what has changed of a node's object by other ways than this graph, as one change."""
         with self._change():
             node = self._node(node_id)
-            values = {name: getattr(node.obj, name) for name in node.fields if name not in node.overridden}
-            self._settle_fields(node, values)
+            self._settle_fields(node, [name for name in node.fields if name not in node.overridden])
 
     # Groups and functions.
 

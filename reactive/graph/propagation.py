@@ -220,10 +220,11 @@ class Propagation:
             if self._queue:
                 self._drain()
 
-    def _settle_fields(self, node: Node, values: Mapping[str, Any]) -> None:
+    def _settle_fields(self, node: Node, fields: Iterable[str]) -> None:
+        """Take in fields as the object has them, which may have made something else of what it was given."""
         changed = False
-        for field, value in values.items():
-            value = expression_value(value)
+        for field in fields:
+            value = expression_value(getattr(node.obj, field))
             if same_value(node.values[field], value):
                 continue
             node.values[field] = value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -228,6 +229,23 @@ def test_update_of_a_frozen_object_changes_nothing() -> None:
     with pytest.raises(GraphError, match="cannot be set"):
         graph.update(node, "price", 2.0)
     assert graph.get(node, "twice") == 2.0
+
+
+def test_update_takes_what_the_object_makes_of_a_value() -> None:
+    class Priced:
+        def __init__(self) -> None:
+            self.price = 1.5
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, float(value))
+
+    graph = ReactiveGraph()
+    node = graph.track(Priced())
+    graph.computed(node, "twice", Field("price") * 2)
+    graph.update(node, "price", "5")
+    assert (graph.get(node, "price"), graph.get(node, "twice")) == (5.0, 10.0)
+    graph.batch_update({node: {"price": "6"}})
+    assert (graph.get(node, "price"), graph.get(node, "twice")) == (6.0, 12.0)
 
 
 def test_refresh_takes_in_what_was_changed_past_the_graph() -> None:
