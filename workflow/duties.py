@@ -19,6 +19,7 @@ from workflow.records import Start
 from workflow.report import LaunchReport, Waiting
 from workflow.run import Run
 from workflow.sql import script, statements
+from workflow.starting import require_seconds
 from workflow.watch import Job, Watch
 
 __all__ = ["Duties"]
@@ -130,6 +131,7 @@ class Duties:
 
 def forget(database: Database, ledger: Ledger, delete: Callable[[list[str]], None], older_than: float) -> int:
     """Delete workflows, the keys of their changes to the store first: a workflow without keys could change it twice."""
+    require_seconds("older_than", older_than)
     count = 0
     keyed = database.fetch(Sql["keyed"])[0][0]
     while gone := ledger.ended_before(older_than, BATCH):

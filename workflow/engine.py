@@ -16,7 +16,7 @@ from workflow.loops import off_loop
 from workflow.payloads import Outcome, dump, load, outcome_of_error, outcome_of_value, value_of
 from workflow.records import Ended, Queue, Start, WorkflowInfo, WorkflowStatus
 from workflow.run import Interrupted, Run, WorkflowContext, current, require_run, running
-from workflow.starting import build_queue, build_start
+from workflow.starting import build_queue, build_start, require_message, require_seconds
 from workflow.steps import StepCall
 from workflow.targets import find, forget, step_name
 
@@ -185,7 +185,7 @@ class WorkflowEngine(ABC):
             NotSerializable: The result, or the error, cannot be pickled; the step has run.
         """
         run = require_run(self, "step()")
-        call = StepCall(fn, args, kwargs, name or step_name(fn), attempts, backoff, retry_on)
+        call = StepCall(fn, args, kwargs, step_name(fn) if name is None else name, attempts, backoff, retry_on)
         position = self._position(run)
         if run.is_async:
             return self._step_async(run, position, call)
@@ -201,8 +201,7 @@ class WorkflowEngine(ABC):
     def sleep(self, seconds: float) -> Any:
         """Sleep in the running workflow. The time of waking is recorded: a restart does not begin it anew."""
         run = require_run(self, "sleep()")
-        if not 0 <= seconds < float("inf"):
-            raise ValueError(f"sleep() takes a number of seconds from 0 on, not {seconds!r}")
+        require_seconds("sleep()", seconds)
         position = self._position(run)
 
         def begin() -> Outcome:
@@ -233,6 +232,7 @@ class WorkflowEngine(ABC):
         Raises:
             UnknownWorkflow: There is no such workflow.
         """
+        require_message(workflow_id, topic, idempotency_key)
         data = dump(value, f"the message to {workflow_id}")
         run = running.get()
         if run is not None and run.step is None:
@@ -250,6 +250,8 @@ class WorkflowEngine(ABC):
             The message; None when none came in time.
         """
         run = require_run(self, "recv()")
+        require_message(run.workflow_id, topic, None)
+        require_seconds("the timeout of recv()", timeout, None)
         position = self._position(run, 2)
 
         def receive() -> Any:

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TYPE_CHECKING, Any
 
-from workflow.errors import WorkflowCancelled, WorkflowFailed
+from workflow.errors import WorkflowCancelled, WorkflowError, WorkflowFailed
 from workflow.payloads import RecordedError, value_of
 from workflow.records import Ended, WorkflowStatus
 from workflow.run import Interrupted, running
@@ -48,6 +48,8 @@ class WorkflowHandle:
             WorkflowFailed: It raised; the error is chained.
             WorkflowCancelled: It was cancelled, or its deadline passed.
         """
+        if (timeout is not None and not isinstance(timeout, (int, float))) or timeout != timeout:
+            raise WorkflowError(f"timeout takes a number of seconds, or None to wait for ever, not {timeout!r}")
         ended = self._wait(timeout)
         if ended.status is WorkflowStatus.CANCELLED or ended.outcome is None:
             raise WorkflowCancelled(f"workflow {self.workflow_id} was cancelled", workflow_id=self.workflow_id)

@@ -10,8 +10,11 @@ from datetime import datetime, timezone
 from workflow.payloads import Outcome
 from workflow.records import Ended, Queue, Start, StepInfo, WorkflowInfo, WorkflowStatus
 from workflow.run import Run
+from workflow.starting import require_limit, require_seconds
 
 __all__ = ["Journal", "Record", "StepRecord"]
+
+ENDED = (WorkflowStatus.SUCCESS, WorkflowStatus.ERROR, WorkflowStatus.CANCELLED)
 
 
 @dataclass(eq=False)
@@ -55,6 +58,27 @@ class Journal:
         self.changed = threading.Condition(self.lock)
         self.workflows: dict[str, Record] = {}
         self.queues: dict[str, Queue] = {}
+
+    def newest(self, status: WorkflowStatus | str | None, limit: int) -> list[WorkflowInfo]:
+        """Return what is shown of the workflows of a status, the newest first."""
+        require_limit(limit)
+        wanted = None if status is None else WorkflowStatus(status)
+        with self.lock:
+            newest = sorted(self.workflows.values(), key=lambda each: -each.number)
+            return [info_of(each) for each in newest if wanted is None or each.status is wanted][:limit]
+
+    def forget(self, older_than: float) -> int:
+        """Forget workflows that ended so many seconds ago, and return how many."""
+        require_seconds("older_than", older_than)
+        with self.lock:
+            gone = [
+                each.workflow_id
+                for each in self.workflows.values()
+                if each.status in ENDED and (now() - each.updated_at).total_seconds() >= older_than
+            ]
+            for workflow_id in gone:
+                del self.workflows[workflow_id]
+            return len(gone)
 
 
 def info_of(record: Record) -> WorkflowInfo:

@@ -16,7 +16,7 @@ from workflow.errors import EngineError
 from workflow.payloads import Outcome, RecordedError, outcome_of_error
 from workflow.records import Ended, StepInfo, WorkflowInfo, WorkflowStatus
 from workflow.sql import statements
-from workflow.starting import unknown_workflow
+from workflow.starting import is_text, require_limit, unknown_workflow
 
 __all__ = ["Ledger"]
 
@@ -51,6 +51,7 @@ class Ledger:
         self, status: WorkflowStatus | str | None = None, limit: int = 100, workflow_id: str | None = None
     ) -> Sequence[WorkflowInfo]:
         """Return workflows, the newest first, without their steps."""
+        require_limit(limit)
         wanted = None if status is None else WorkflowStatus(status)
         kinds = None
         if wanted is not None:
@@ -71,7 +72,7 @@ class Ledger:
         Raises:
             UnknownWorkflow: There is none.
         """
-        found = self.list(workflow_id=workflow_id)
+        found = self.list(workflow_id=workflow_id) if is_text(workflow_id) else []
         if not found:
             raise unknown_workflow(workflow_id)
         rows = self._fetch("steps", {"workflow": workflow_id})

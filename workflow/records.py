@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import Enum
 from typing import NamedTuple
 
+from workflow.errors import WorkflowError
 from workflow.payloads import Outcome
 from workflow.targets import Target
 
@@ -29,6 +30,10 @@ class WorkflowStatus(str, Enum):
     SUCCESS = "SUCCESS"
     ERROR = "ERROR"
     CANCELLED = "CANCELLED"
+
+    @classmethod
+    def _missing_(cls, value: object) -> WorkflowStatus:
+        raise WorkflowError(f"there is no status {value!r}: it is one of {', '.join(each.value for each in cls)}")
 
     def __str__(self) -> str:
         """Return the bare word, on every version of Python."""

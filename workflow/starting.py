@@ -21,9 +21,23 @@ from workflow.payloads import digest, dump, load
 from workflow.records import Queue, Start
 from workflow.targets import target_of, unwrapped
 
-__all__ = ["build_queue", "build_start", "duplicate_in_queue", "require_name", "require_same", "unknown_queue"]
+__all__ = [
+    "build_queue",
+    "build_start",
+    "duplicate_in_queue",
+    "is_text",
+    "require_limit",
+    "require_message",
+    "require_name",
+    "require_same",
+    "require_seconds",
+    "unknown_queue",
+    "unknown_workflow",
+]
 
 LONGEST_ID = 200
+# A hundred years. Clocks, calendars and the waits of threads end not far behind it.
+LONGEST_SECONDS = 3_155_760_000
 MOST_URGENT, LEAST_URGENT = 1, 2_147_483_647
 
 
@@ -51,8 +65,10 @@ def build_start(
     _require_text("workflow_id", workflow_id)
     _require_text("deduplication_id", deduplication_id)
     for name, value in (("timeout", timeout), ("delay", delay)):
-        if value is not None and not (_is_number(value) and 0 < value < math.inf):
-            raise WorkflowError(f"{name} takes a number of seconds above 0, not {value!r}")
+        if value is not None and not (_is_number(value) and 0 < value <= LONGEST_SECONDS):
+            raise WorkflowError(
+                f"{name} takes a number of seconds above 0 and up to {LONGEST_SECONDS}, a century, not {value!r}"
+            )
     if priority is not None and not (_is_whole(priority) and MOST_URGENT <= priority <= LEAST_URGENT):
         raise WorkflowError(f"priority takes a whole number from {MOST_URGENT} to {LEAST_URGENT}, not {priority!r}")
     target = target_of(fn)
@@ -118,6 +134,35 @@ def _is_number(value: object) -> bool:
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def require_seconds(what: str, value: float, least: float | None = 0.0) -> None:
+    """Refuse what is no length of time, or one that no clock holds."""
+    if not (_is_number(value) and (-math.inf if least is None else least) <= value <= LONGEST_SECONDS):
+        from_least = "" if least is None else f"from {least:g} "
+        raise WorkflowError(
+            f"{what} takes a number of seconds {from_least}up to {LONGEST_SECONDS}, a century, not {value!r}"
+        )
+
+
+def require_limit(limit: int) -> None:
+    """Refuse what does not say how many to return."""
+    if not (_is_whole(limit) and 0 <= limit < 2**63):
+        raise WorkflowError(f"limit takes a whole number from 0 on, not {limit!r}")
+
+
+def require_message(workflow_id: str, topic: str, idempotency_key: str | None) -> None:
+    """Refuse what no message can be sent to, or received by."""
+    if not is_text(workflow_id):
+        raise unknown_workflow(workflow_id)
+    if not is_text(topic):
+        raise WorkflowError(f"topic takes a text that is valid Unicode and without NUL, not {topic!r:.80}")
+    _require_text("idempotency_key", idempotency_key)
+
+
+def is_text(value: object) -> bool:
+    """Return whether the database can hold a value as text."""
+    return isinstance(value, str) and "\0" not in value and not any("\ud800" <= each <= "\udfff" for each in value)
 
 
 def require_name(name: str, version: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from store.idempotency import key_scope
 from workflow.errors import StepMismatch, WorkflowError
 from workflow.payloads import Outcome, copied, outcome_of_error, outcome_of_value
 from workflow.run import Interrupted, Run, running
+from workflow.starting import is_text, require_seconds
 
 __all__ = ["StepCall", "mismatch"]
 
@@ -43,12 +45,11 @@ class StepCall:
         """Check the arguments; run nothing yet."""
         if not callable(fn):
             raise WorkflowError(f"step() takes a function and its arguments, not {fn!r}: pass the function uncalled")
-        if not isinstance(name, str) or not name:
-            raise WorkflowError(f"name= takes the step's name, not {name!r}")
+        if not is_text(name) or not name:
+            raise WorkflowError(f"name= takes the step's name, a text without NUL, not {name!r}")
         if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
             raise WorkflowError(f"attempts= takes a whole number from 1 on, not {attempts!r}")
-        if not 0 <= backoff < float("inf"):
-            raise WorkflowError(f"backoff= takes a number of seconds from 0 on, not {backoff!r}")
+        require_seconds("backoff=", backoff)
         kinds = retry_on if isinstance(retry_on, tuple) else (retry_on,)
         if not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
             raise WorkflowError(f"retry_on= takes an exception class or a tuple of them, not {retry_on!r}")
@@ -67,7 +68,7 @@ class StepCall:
             try:
                 with self._attempt(run, number):
                     value = self._call()
-                    if asyncio.iscoroutine(value):
+                    if inspect.iscoroutine(value):  # asyncio's own takes a generator for one
                         value = asyncio.run(value)
                     return outcome_of_value(value, f"the step {self.name}")
             except Interrupted:
@@ -88,6 +89,8 @@ class StepCall:
                         value = await self._call()
                     else:
                         value = await asyncio.to_thread(self._call)
+                    if inspect.iscoroutine(value):
+                        value = await value
                     return outcome_of_value(value, f"the step {self.name}")
             except (Interrupted, asyncio.CancelledError):
                 raise

@@ -19,7 +19,7 @@ from typing_extensions import Self
 from workflow.engine import SETTLE_SECONDS, WorkflowEngine
 from workflow.errors import EngineError
 from workflow.handle import WorkflowHandle
-from workflow.journal import Journal, Record, StepRecord, info_of, now, steps_of
+from workflow.journal import ENDED, Journal, Record, StepRecord, info_of, now, steps_of
 from workflow.logs import logger
 from workflow.outbox import Outbox
 from workflow.payloads import Outcome, digest, outcome_of_error, outcome_of_value, value_of
@@ -32,7 +32,6 @@ __all__ = ["InMemoryEngine", "Journal"]
 
 TICK = 0.02  # seconds between two looks at queues and deadlines
 OUTBOX_POLL = 1.0  # seconds between two looks at the outbox when nobody woke us
-ENDED = (WorkflowStatus.SUCCESS, WorkflowStatus.ERROR, WorkflowStatus.CANCELLED)
 
 
 class InMemoryEngine(WorkflowEngine):
@@ -359,23 +358,11 @@ class InMemoryEngine(WorkflowEngine):
 
     def list(self, status: WorkflowStatus | str | None = None, limit: int = 100) -> Sequence[WorkflowInfo]:
         """Return workflows, the newest first."""
-        with self.journal.lock:
-            newest = sorted(self.journal.workflows.values(), key=lambda each: -each.number)
-            wanted = None if status is None else WorkflowStatus(status)
-            return [info_of(each) for each in newest if wanted is None or each.status is wanted][:limit]
+        return self.journal.newest(status, limit)
 
     def prune(self, older_than: float) -> int:
         """Forget workflows that ended."""
-        with self.journal.lock:
-            moment = now()
-            gone = [
-                each.workflow_id
-                for each in self.journal.workflows.values()
-                if each.status in ENDED and (moment - each.updated_at).total_seconds() >= older_than
-            ]
-            for workflow_id in gone:
-                del self.journal.workflows[workflow_id]
-            return len(gone)
+        return self.journal.forget(older_than)
 
     def _ended(self, workflow_id: str) -> Ended | None:
         with self.journal.lock:

@@ -274,3 +274,19 @@ def tell_context() -> Any:
 def doomed() -> str:
     """Is taken out of this module by a test."""
     return "alive"
+
+
+def receiving(topic: Any, timeout: Any) -> Any:
+    return here.engine.recv(topic, timeout)
+
+
+def generating_step() -> Any:
+    return here.engine.step(lambda: (number for number in (None, 1)))
+
+
+async def async_lambda_step() -> Any:
+    return await here.engine.step(lambda: add_async(1, 2))
+
+
+def named_step(name: str) -> Any:
+    return here.engine.step(add, 1, 2, name=name)

@@ -220,7 +220,7 @@ def test_show_and_list_tell_what_ran(engine: WorkflowEngine) -> None:
     assert [info.workflow_id for info in listed] == [handle.workflow_id]
     assert handle.workflow_id in {info.workflow_id for info in engine.list("SUCCESS")}
     assert handle.workflow_id not in {info.workflow_id for info in engine.list(WorkflowStatus.ERROR)}
-    with pytest.raises(ValueError, match="DONE"):
+    with pytest.raises(WorkflowError, match="there is no status 'DONE'"):
         engine.list("DONE")
 
 
