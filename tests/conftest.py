@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -71,10 +72,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     os._exit(config.stash[STATUS])
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
     for item in items:
         if TESTS / "deephaven" in item.path.parents or "deephaven_server" in getattr(item, "fixturenames", ()):
             item.add_marker("deephaven")
+    yield  # pytest brings those together that share a server
     # From its start on, the JVM takes part of both cores: whatever can do without it goes first.
     items.sort(key=lambda item: item.get_closest_marker("deephaven") is not None)
