@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -118,6 +119,8 @@ def bind_class(
                 text = str(base.__annotations__[name])
                 message = f"{name}: cannot resolve the annotation {text!r} ({reason})"
                 violations.append(Violation(name, "annotation", "an annotation that can be resolved", text, message))
+            for name in set(inspect.get_annotations(base)) - read.fields.keys() - read.unresolved.keys():
+                bound.pop(name, None)  # a field of a base that this class makes a ClassVar or an InitVar
             for name, annotation in read.fields.items():
                 result = _bind_field(name, annotation, names, registry)
                 if isinstance(result, BoundField):

@@ -26,6 +26,7 @@ SENSITIVITIES = ("public", "internal", "confidential", "restricted")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _BOUNDED = (int, float, Decimal, datetime, date, time)
 _FORMATTED = (int, float, Decimal, str)
+_LONGEST_TEXT = 2**31 - 1  # what the database counts to
 _SEQUENCES = ("enum", "synonyms", "sample_values", "tags", "allowed_prefixes")
 
 
@@ -94,7 +95,7 @@ class ColumnDef:
         problems = [
             _problem(name, "a list", getattr(self, name))
             for name in _SEQUENCES
-            if isinstance(getattr(self, name), (str, bytes)) or not hasattr(getattr(self, name) or (), "__iter__")
+            if not _is_list(getattr(self, name)) and not (name == "enum" and self.enum is None)
         ]
         if not problems:
             for name in _SEQUENCES:
@@ -174,6 +175,10 @@ class ColumnDef:
         return None if self.broken is None else self.broken(encoded)
 
 
+def _is_list(value: Any) -> bool:
+    return hasattr(value, "__iter__") and not isinstance(value, (str, bytes))
+
+
 def _enum_members(values: Any) -> list[Any]:
     """Return the values of a sequence; an Enum class stands for its members' values."""
     return [item.value if isinstance(item, Enum) else item for item in values]
@@ -238,7 +243,8 @@ def _text_problems(column: ColumnDef) -> list[Violation]:
         found.append(_problem("name", "a lower-case snake_case name", name, hint))
     if not isinstance(column.description, str) or not column.description.strip():
         found.append(_problem("description", "one sentence that says what the column means", column.description))
-    for attribute in ("semantic_type", "unit", "format", "category", "legend_type", "dh_type_override"):
+    texts = ("semantic_type", "unit", "display_name", "format", "category", "legend_type", "dh_type_override")
+    for attribute in texts:
         value = getattr(column, attribute)
         if value is not None and (not isinstance(value, str) or not value.strip()):
             found.append(_problem(attribute, "a text that is not empty", value))
@@ -266,7 +272,7 @@ def _choice_problems(column: ColumnDef) -> list[Violation]:
             found.append(_problem(attribute, f"one of {', '.join(allowed)}", value, hint))
     if column.role == "measure" and column.unit is None:
         found.append(_problem("unit", "a unit, as every measure needs one", None, "such as 'USD' or 'shares'"))
-    if column.check is not None and column.check not in CHECKS:
+    if column.check is not None and not (isinstance(column.check, str) and column.check in CHECKS):
         found.append(_problem("check", f"one of {', '.join(CHECKS)}", column.check))
     return found
 
@@ -290,12 +296,15 @@ def _constraint_problems(column: ColumnDef) -> list[Violation]:
         value = getattr(column, attribute)
         if value is not None and kind is not str:
             found.append(_problem(attribute, f"None on a column of type {column.type_name}", value))
-    if column.max_length is not None and (type(column.max_length) is not int or column.max_length < 1):
-        found.append(_problem("max_length", "a positive int", column.max_length))
+    longest = column.max_length
+    if longest is not None and (type(longest) is not int or not 1 <= longest <= _LONGEST_TEXT):
+        found.append(_problem("max_length", f"a positive int of at most {_LONGEST_TEXT}", longest))
     if column.pattern is not None:
         try:
+            if not isinstance(column.pattern, str):
+                raise ValueError("write it as text")
             PortablePattern(column.pattern)
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             found.append(_problem("pattern", "a portable regular expression", column.pattern, str(error)))
     if column.enum is not None:
         if not column.enum or kind not in (str, int, float, Decimal):
@@ -305,7 +314,7 @@ def _constraint_problems(column: ColumnDef) -> list[Violation]:
                 column.codec.encode(value)
             except ValueRefused as error:
                 found.append(_problem("enum", error.expected, value, error.hint))
-    if column.format is not None and kind in _FORMATTED:
+    if isinstance(column.format, str) and kind in _FORMATTED:
         try:
             format(kind(), column.format)
         except ValueError as error:
@@ -313,8 +322,13 @@ def _constraint_problems(column: ColumnDef) -> list[Violation]:
                 _problem("format", f"a format specification for {column.type_name}", column.format, str(error))
             )
     low, high = column.min_value, column.max_value
-    if not found and low is not None and high is not None and low > high:
-        found.append(_problem("min_value", f"at most max_value {high!r}", low))
+    if not found and low is not None and high is not None:
+        try:
+            crossed = low > high
+        except TypeError:  # a time with an offset from UTC and one without
+            found.append(_problem("min_value", f"a bound that compares with max_value {high!r}", low))
+        else:
+            found += [_problem("min_value", f"at most max_value {high!r}", low)] if crossed else []
     return found
 
 

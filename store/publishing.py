@@ -159,11 +159,15 @@ def retire(admin_conn: Connection, type_name: str) -> bool:
     Raises:
         NotPublished: No such type is published.
     """
+    if not isinstance(type_name, str):
+        raise StoreError(f"retire() takes the name of a type, not {shown(type_name)}")
     with admin_conn:
         return bool(run(admin_conn, "SELECT store.retire(%s)", (type_name,))[0][0])
 
 
 def set_governed(admin_conn: Connection, governed: bool) -> None:
     """Refuse, or take again, writes of types that are not published; every client of the database is bound."""
+    if not isinstance(governed, bool):
+        raise StoreError(f"set_governed() takes True or False, not {shown(governed)}")
     with admin_conn:
         run(admin_conn, "SELECT store.set_governed(%s)", (governed,))

@@ -177,8 +177,9 @@ class RecordSchema(Generic[T]):
 
 def _field_spec(cls: type, field: Field[Any], bound: BoundField) -> FieldSpec:
     former = field.metadata.get("former_names", ())
-    if isinstance(former, str) or not all(isinstance(name, str) for name in former):
-        message = f'{field.name}: expected former_names as a tuple of names, found {former!r}; write ("{former}",)'
+    if not isinstance(former, (tuple, list)) or not all(isinstance(name, str) for name in former):
+        hint = f'; write ("{former}",)' if isinstance(former, str) else ""
+        message = f"{field.name}: expected former_names as a tuple of names, found {former!r}{hint}"
         raise RegistryError.of(cls.__name__, [Violation(field.name, "former_names", "a tuple", former, message)])
     base = getattr(bound.annotation, "__origin__", bound.annotation)
     if not isinstance(base, type):

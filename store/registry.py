@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from store.binding import ClassBinding, bind_class
 from store.column import ColumnDef
-from store.errors import InvalidValue, RegistryError, Violation, nearest_names
+from store.errors import InvalidValue, RegistryError, Violation, nearest_names, shown
 
 __all__ = ["METADATA_NAMES", "RESERVED_NAMES", "ColumnDef", "ColumnRegistry", "RegistryError"]
 
@@ -164,6 +164,8 @@ class ColumnRegistry:
             >>> REGISTRY.resolve("trader_name")
             (ColumnDef("name"), 'trader')
         """
+        if not isinstance(name, str):
+            raise RegistryError(f"a column is asked for by its name, not by {shown(name)}")
         found = self.lookup(name)
         if found is None:
             raise RegistryError(self.unknown(name).message, violations=[self.unknown(name)])
@@ -205,6 +207,8 @@ class ColumnRegistry:
         Raises:
             RegistryError: At least one field is not; all of them are in `violations`.
         """
+        if not isinstance(cls, type):
+            raise RegistryError(f"expected a class, found {shown(cls)}")
         binding, violations = bind_class(cls, self, self._bindings.get)
         if violations:
             raise RegistryError.of(cls.__qualname__.rpartition("<locals>.")[2], violations)
@@ -220,7 +224,7 @@ class ColumnRegistry:
 
     def binding(self, cls: type) -> ClassBinding:
         """Return the fields of a class with their columns, checking the class first when it is new."""
-        known = self._bindings.get(cls)
+        known = self._bindings.get(cls) if isinstance(cls, type) else None
         if known is None:
             self.validate_class(cls)
             known = self._bindings[cls]
@@ -297,6 +301,8 @@ class ColumnRegistry:
             >>> REGISTRY.find("ticker")[0]
             ColumnDef("symbol")
         """
+        if not isinstance(text, str):
+            raise RegistryError(f"find() takes the words to look for as a text, not {shown(text)}")
         wanted = _words(text)
         if not wanted:
             return []

@@ -28,8 +28,6 @@ from tests.integration.tickets import Lifecycle, event, new, published, refused,
 
 pytestmark = pytest.mark.both_servers
 
-pytestmark = pytest.mark.both_servers
-
 
 # ---- what the database refuses
 
@@ -309,3 +307,15 @@ def test_publications_are_kept_even_from_their_owner(store_db: StoreDatabase) ->
     published(store_db, ticket())
     with closing(store_db.admin()) as conn, conn.cursor() as cursor, pytest.raises(psycopg2.Error, match="append-only"):
         cursor.execute("DELETE FROM store.publications")
+
+
+def test_retire_and_set_governed_of_the_wrong_kind_are_refused(store_db: StoreDatabase) -> None:
+    name: Any
+    governed: Any
+    with closing(store_db.admin()) as conn:
+        for name in (None, 5, ticket()):
+            with pytest.raises(StoreError, match=r"retire\(\) takes the name of a type, not"):
+                retire(conn, name)
+        for governed in (None, 1, "no"):
+            with pytest.raises(StoreError, match=r"set_governed\(\) takes True or False, not"):
+                set_governed(conn, governed)

@@ -281,6 +281,29 @@ def test_class_inheriting_a_rogue_column_is_refused() -> None:
             symbol: str = ""
 
 
+@pytest.mark.parametrize("annotation", [ClassVar[str], InitVar[str]])
+def test_class_that_makes_an_inherited_field_no_field_stores_it_no_more(annotation: Any) -> None:
+    @dataclass
+    class Base(Storable):
+        symbol: str = ""
+        price: float = 1.0
+
+    child = dataclass(type("Child", (Base,), {"__annotations__": {"symbol": annotation}, "symbol": "lower case"}))
+    assert [column.name for column in REGISTRY.columns_for(child)] == ["price"]
+    REGISTRY.validate_instance(child())
+    assert record_schema(child).encode_valid(child()) == {"price": 1.0}
+
+
+@pytest.mark.parametrize("former", ["old", 5, [5]])
+def test_class_with_former_names_that_are_none_is_refused(former: Any) -> None:
+    @dataclass
+    class Quote(Storable):
+        price: float = field(default=1.0, metadata={"former_names": former})
+
+    with pytest.raises(RegistryError, match="expected former_names as a tuple of names"):
+        record_schema(Quote)
+
+
 def test_class_inheriting_from_an_undecorated_class_takes_no_fields_from_it() -> None:
     class Plain(Storable):
         symbol: str = ""

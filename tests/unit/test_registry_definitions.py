@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import threading
 from dataclasses import make_dataclass
-from datetime import date, datetime, timezone
+from datetime import date, datetime, time, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -100,6 +100,15 @@ def test_reserved_names_cover_the_metadata() -> None:
         (float, {**MEASURE, "max_length": 3}, "max_length"),
         (str, {**DIMENSION, "max_length": 0}, "max_length"),
         (str, {**DIMENSION, "max_length": True}, "max_length"),
+        (str, {**DIMENSION, "max_length": 2**31}, "max_length"),
+        (str, {**DIMENSION, "pattern": 5}, "pattern"),
+        (str, {**DIMENSION, "pattern": b"a"}, "pattern"),
+        (str, {**DIMENSION, "check": []}, "check"),
+        (float, {**MEASURE, "format": 5}, "format"),
+        (str, {**DIMENSION, "display_name": 5}, "display_name"),
+        (str, {**DIMENSION, "tags": None}, "tags"),
+        (str, {**DIMENSION, "synonyms": False}, "synonyms"),
+        (time, {**DIMENSION, "min_value": time(9, tzinfo=timezone.utc), "max_value": time(17)}, "min_value"),
         (str, {**DIMENSION, "check": "iban"}, "check"),
         (str, {**DIMENSION, "min_value": "a"}, "min_value"),
         (float, {**MEASURE, "min_value": 2, "max_value": 1}, "min_value"),

@@ -173,3 +173,17 @@ def test_lookups_while_another_thread_defines_columns_and_classes_do_not_fail(re
     writer.join()
     reader.join()
     assert failures == []
+
+
+@pytest.mark.parametrize("name", [None, 5, [], Trade])
+@pytest.mark.parametrize("question", ["resolve", "entities_with", "prefixed_columns", "find"])
+def test_question_about_what_is_no_text_is_refused(question: str, name: Any) -> None:
+    with pytest.raises(RegistryError, match=r"not (by )?(None|5|\[\]|<class 'store.models.Trade'>) "):
+        getattr(REGISTRY, question)(name)
+
+
+@pytest.mark.parametrize("cls", [None, 5, []])
+@pytest.mark.parametrize("question", ["validate_class", "columns_for", "binding"])
+def test_question_about_what_is_no_class_is_refused(question: str, cls: Any) -> None:
+    with pytest.raises(RegistryError, match="expected a class, found"):
+        getattr(REGISTRY, question)(cls)
