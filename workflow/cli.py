@@ -179,12 +179,13 @@ def _change(target: Target, workflow_id: str, verb: str, wanted: WorkflowStatus)
     from workflow.dbos_engine import remote
 
     with target.open() as (url, _, ledger):
-        before = ledger.show(workflow_id).status
+        known = ledger.show(workflow_id)
+        before, options = known.status, {} if verb == "cancel_workflows" else {"queue_name": known.queue}
         ended = (WorkflowStatus.SUCCESS, WorkflowStatus.ERROR)
         if before in ended or (verb == "resume_workflows" and before is not WorkflowStatus.CANCELLED):
             raise WorkflowError(f"workflow {workflow_id} is {before}: there is nothing to {verb.partition('_')[0]}")
         with _closing(remote(url, target.application)) as client:
-            getattr(client, verb)([workflow_id])
+            getattr(client, verb)([workflow_id], **options)
     target.out.line(f"workflow {workflow_id} is {wanted}", workflow_id=workflow_id, status=str(wanted))
 
 

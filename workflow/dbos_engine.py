@@ -199,7 +199,7 @@ class DBOSEngine(WorkflowEngine):
                 options.enter_context(SetWorkflowID(start.workflow_id))
             if start.timeout is not None:
                 options.enter_context(SetWorkflowTimeout(start.timeout))
-            attributes = {"target": target.name, "origin": target.origin, "digest": data}
+            attributes = {"target": target.name, "origin": target.origin, "digest": data, "queue": start.queue}
             options.enter_context(SetWorkflowAttributes(attributes))
             arguments = (target.name, target.origin, start.payload)
             try:
@@ -334,9 +334,9 @@ class DBOSEngine(WorkflowEngine):
 
     def resume(self, workflow_id: str) -> WorkflowHandle:
         """Let a cancelled workflow go on behind its last step. One that has ended otherwise stays as it is."""
-        self._require_launched()
-        if self._status(workflow_id) is WorkflowStatus.CANCELLED:
-            self._dbos._sys_db.resume_workflows([workflow_id])
+        known = self.show(workflow_id)
+        if known.status is WorkflowStatus.CANCELLED:
+            self._dbos._sys_db.resume_workflows([workflow_id], queue_name=known.queue)
         return WorkflowHandle(self, workflow_id)
 
     def show(self, workflow_id: str) -> WorkflowInfo:

@@ -282,7 +282,7 @@ class WorkflowEngine(ABC):
 
     @abstractmethod
     def resume(self, workflow_id: str) -> WorkflowHandle:
-        """Let a cancelled workflow go on behind its last step. One that has ended otherwise stays as it is."""
+        """Let a cancelled workflow go on behind its last step, through its queue again; leave alone any other."""
 
     @abstractmethod
     def show(self, workflow_id: str) -> WorkflowInfo:

@@ -334,6 +334,8 @@ class InMemoryEngine(WorkflowEngine):
                 self._cancel(workflow)
 
     def _cancel(self, workflow: Record) -> None:
+        if workflow.status is WorkflowStatus.PENDING:
+            workflow.future.set_result(Ended(WorkflowStatus.CANCELLED, None))
         workflow.status, workflow.updated_at = WorkflowStatus.CANCELLED, now()
         if workflow.run is not None:
             workflow.run.interrupted.set()
@@ -347,7 +349,12 @@ class InMemoryEngine(WorkflowEngine):
             if workflow.status is WorkflowStatus.CANCELLED:
                 workflow.deadline = None
                 workflow.start = workflow.start._replace(timeout=None)
-                self._begin(workflow)
+                workflow.future = Future()  # the run that was cancelled may be in a step still, and ends its own
+                if workflow.start.queue is None:
+                    self._begin(workflow)
+                else:
+                    workflow.status, workflow.updated_at = WorkflowStatus.PENDING, now()
+                    self.journal.changed.notify_all()
             return self._handle(workflow_id)
 
     def show(self, workflow_id: str) -> WorkflowInfo:

@@ -193,3 +193,30 @@ def test_queued_workflow_whose_function_is_gone_ends_with_a_clear_error(
     ) as caught:
         handle.get_result(30)
     assert isinstance(caught.value.__cause__, TargetNotFound)
+
+
+def test_cancelled_workflow_of_a_queue_is_resumed_through_its_queue(engine: WorkflowEngine) -> None:
+    engine.declare_queue("one at a time", concurrency=1)
+    first = engine.queue("one at a time", flows.gated)
+    assert here.reached.wait(30)
+    second = engine.queue("one at a time", flows.plain, 2)
+    engine.cancel(second.workflow_id)
+    with pytest.raises(WorkflowCancelled):
+        second.get_result(30)
+    resumed = engine.resume(second.workflow_id)
+    with pytest.raises(TimeoutError):
+        resumed.get_result(0.5)
+    assert engine.show(second.workflow_id).queue == "one at a time"
+    assert resumed.get_status() is WorkflowStatus.PENDING
+    here.gate.set()
+    assert (first.get_result(30), resumed.get_result(30)) == ("done ", 2)
+
+
+def test_workflow_resumed_while_its_cancelled_step_runs_ends_once(engine: WorkflowEngine) -> None:
+    handle = engine.workflow(flows.held_step)
+    assert here.reached.wait(30)
+    engine.cancel(handle.workflow_id)
+    resumed = engine.resume(handle.workflow_id)
+    wait_until(lambda: here.calls["hold"] == 2)
+    here.gate.set()
+    assert (resumed.get_result(30), handle.get_result(30)) == ("done", "done")

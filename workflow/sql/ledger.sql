@@ -1,7 +1,8 @@
 -- What is recorded of workflows, for those who look.
 
 -- name: workflows
-SELECT s.workflow_uuid, s.status, s.attributes->>'target', s.queue_name, s.executor_id, s.recovery_attempts,
+SELECT s.workflow_uuid, s.status, s.attributes->>'target',
+       coalesce(s.attributes->>'queue', s.queue_name), s.executor_id, s.recovery_attempts,
        s.created_at, s.updated_at, s.workflow_deadline_epoch_ms, coalesce(o.error, s.error), p.reason,
        s.executor_id IS NULL OR EXISTS (SELECT FROM workflow.executors e
                                         WHERE e.executor_id = s.executor_id AND e.beat_at > '-infinity')
