@@ -77,6 +77,7 @@ def test_client_script_that_fails_says_so_in_the_server_s_words(client: Deephave
 
 def test_client_unknown_table_names_the_nearest(client: DeephavenClient, publish: Publish) -> None:
     publish("quotes_live", Symbol=["MSFT"])
+    wait_until(lambda: "quotes_live" in client.list_tables())
     with pytest.raises(TableNotFound, match="did you mean 'quotes_live'"):
         client.open_table("quote_live")
 
