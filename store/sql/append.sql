@@ -380,6 +380,7 @@ BEGIN
         )
         SELECT * FROM made;
     ELSE
+        PERFORM store.check_replay(p_key);
         RETURN QUERY SELECT * FROM store.replayed(p_key);
     END IF;
 END

@@ -78,6 +78,10 @@ DECLARE
     v store.change;
 BEGIN
     IF cardinality(p_readers) + cardinality(p_writers) > 0 THEN
+        -- Each name once, of plain lists: everybody's scans go through these.
+        PERFORM array_append(p_readers, ''), array_append(p_writers, '');
+        p_readers := ARRAY(SELECT DISTINCT n FROM unnest(p_readers) AS n ORDER BY n);
+        p_writers := ARRAY(SELECT DISTINCT n FROM unnest(p_writers) AS n ORDER BY n);
         PERFORM store.require_principals(p_readers || p_writers);
     END IF;
     PERFORM store.check_creations(p_items);

@@ -1,6 +1,26 @@
 -- The fold: the one place that says what an entity's state is at a point of both time axes.
 
-CREATE OR REPLACE AGGREGATE store.merge(jsonb) (sfunc = jsonb_concat, stype = jsonb, initcond = '{}');
+-- Changed fields over each other, in order. Each `||` copies all that there is so far: of many changes, which only an odd
+-- entity has behind its last snapshot, the newest value of each field is picked instead.
+CREATE OR REPLACE FUNCTION store.merged(p_changes jsonb[])
+RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    v_data jsonb := coalesce(p_changes[1], '{}');
+BEGIN
+    IF cardinality(p_changes) > 128 THEN
+        RETURN (SELECT coalesce(jsonb_object_agg(f.key, f.value), '{}')
+                FROM (SELECT DISTINCT ON (c.key COLLATE "C") c.key, c.value
+                      FROM unnest(p_changes) WITH ORDINALITY AS e (changes, n), jsonb_each(e.changes) AS c
+                      ORDER BY c.key COLLATE "C", e.n DESC) f);
+    END IF;
+    FOR n IN 2..cardinality(p_changes) LOOP
+        v_data := v_data || p_changes[n];
+    END LOOP;
+    RETURN v_data;
+END
+$$;
+CREATE OR REPLACE AGGREGATE store.merge(jsonb) (
+    sfunc = array_append, stype = jsonb[], initcond = '{}', finalfunc = store.merged);
 
 -- State(p_tx, p_valid) of one entity: of the events known at p_tx whose valid range contains p_valid, each
 -- one's changed fields over the first event's, in version order. No row when no event applies; a row whose

@@ -70,11 +70,32 @@ RETURNS SETOF store.change LANGUAGE sql STABLE AS $$
     ORDER BY made.n
 $$;
 
+-- Refuses to show what was made under a key once the caller may no longer see it.
+CREATE OR REPLACE FUNCTION store.check_replay(p_key text)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    v_principals text[] := store.principals();
+    v_gone uuid;
+BEGIN
+    SELECT h.entity_id INTO v_gone
+    FROM store.idempotency_keys k, unnest(k.entity_ids) AS made (entity_id)
+    JOIN store.object_heads h ON h.entity_id = made.entity_id
+    WHERE k.username = session_user AND k.key = p_key AND NOT h.acl && v_principals LIMIT 1;
+    IF FOUND THEN
+        PERFORM store.refuse('TS001', format('there is no entity %s that you may see', v_gone),
+                             jsonb_build_object('entity_id', v_gone));
+    END IF;
+END
+$$;
+
 -- The same, for the caller who looks before it repeats a change; nothing when no request has run under the key.
 CREATE OR REPLACE FUNCTION store.replay(p_key text)
 RETURNS SETOF store.change
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
-    SELECT * FROM store.replayed(p_key)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+BEGIN
+    PERFORM store.check_replay(p_key);
+    RETURN QUERY SELECT * FROM store.replayed(p_key);
+END
 $$;
 
 -- Forgets the keys of workflows that their engine has forgotten.
@@ -110,12 +131,15 @@ END
 $$;
 
 -- Remembers the fields with which the caller's entities of a type come into being. A set that holds all of an older one
--- tells nothing new; beyond 64 sets, any field may be lacking.
+-- tells nothing new; beyond 64 sets, or 1000 fields, any field may be lacking: others' filters look through these.
 CREATE OR REPLACE FUNCTION store.note_shape(p_type text, p_data jsonb)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v_fields text[] := ARRAY(SELECT jsonb_object_keys(p_data));
 BEGIN
+    IF cardinality(v_fields) > 1000 THEN
+        v_fields := '{}';
+    END IF;
     IF NOT EXISTS (SELECT FROM store.type_shapes t
                    WHERE t.type_name = p_type AND t.owner = session_user AND t.fields <@ v_fields) THEN
         INSERT INTO store.type_shapes (type_name, owner, fields)

@@ -292,6 +292,34 @@ PROTECTIONS = [
         "IF false THEN",
         VALUES,
     ),
+    Protection(
+        "many changes of one moment are folded at once",
+        "store/sql/fold.sql",
+        "cardinality(p_changes) > 128",
+        "false",
+        SABOTAGE,
+    ),
+    Protection(
+        "a name stands in a grant once",
+        CREATE,
+        "p_readers := ARRAY(SELECT DISTINCT n FROM unnest(p_readers) AS n ORDER BY n);",
+        "",
+        SABOTAGE,
+    ),
+    Protection(
+        "objects of very many fields weigh on nobody's filters",
+        MUTATE,
+        "cardinality(v_fields) > 1000",
+        "false",
+        SABOTAGE,
+    ),
+    Protection(
+        "a repeated change is shown to those who may see its entity",
+        MUTATE,
+        "k.key = p_key AND NOT h.acl && v_principals LIMIT 1",
+        "k.key = p_key AND false LIMIT 1",
+        READING,
+    ),
     # Users and groups
     Protection(
         "no user gets the name of a group",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import select
 from pathlib import Path
@@ -311,6 +312,18 @@ def test_idempotency_key_of_another_tells_nothing(scene: Scene, bob: Attacker) -
     (row,) = bob.run(create, '[{"type_name": "Trade", "data": {}}]')
     assert row[1] is False
     assert bob.run("SELECT owner FROM store.object_heads WHERE entity_id = %s", row[0]) == [("bob",)]
+
+
+def test_what_was_changed_under_a_key_is_not_shown_again_once_access_is_withdrawn(scene: Scene, bob: Attacker) -> None:
+    entity_id = scene.write("LENTONCE", writers=["bob"])
+    item = {"entity_id": entity_id, "type_name": "Trade", "version": 2, "event_type": "UPDATED", "changes": {}}
+    append = "SELECT data->>'symbol' FROM store.append_events(%s, false, 'lent once')"
+    assert bob.run(append, json.dumps([item])) == bob.run(append, json.dumps([item])) == [("LENTONCE",)]
+    assert bob.run("SELECT data->>'symbol' FROM store.replay('lent once')") == [("LENTONCE",)]
+    unshare(scene.alice.conn, entity_id, "bob")
+    bob.before = scene.state()
+    for answer in (bob.attempt(append, json.dumps([item])), bob.attempt("SELECT * FROM store.replay('lent once')")):
+        assert answer.startswith("TS001") and "LENTONCE" not in answer
 
 
 def test_sharing_shows_the_whole_history_and_unsharing_hides_all(scene: Scene, bob: Attacker) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
@@ -189,3 +190,47 @@ def test_sizes_of_one_call_are_bounded_and_others_work_on(store_db: StoreDatabas
         text = "jsonb_build_array(repeat('x', 300000000))"
         cursor.execute(f"SELECT FROM store.create_objects({text}, '{{}}', '{{}}', false, NULL)")
     works(alice)
+
+
+def test_names_repeated_in_a_grant_are_kept_once(store_db: StoreDatabase) -> None:
+    create = (
+        "SELECT entity_id FROM store.create_objects(%s, array_fill('carol'::text, ARRAY[20000]),"
+        " array_fill('alice'::text, ARRAY[20000]), false, NULL)"
+    )
+    bob = store_db.connect("bob")
+    with bob, bob.cursor() as cursor:
+        cursor.execute(create, ('[{"type_name": "Trade", "data": {}}]',))
+        cursor.execute("SELECT readers, writers FROM store.object_heads WHERE entity_id = %s", cursor.fetchone())
+        assert cursor.fetchone() == (["carol"], ["alice"])
+
+
+def test_objects_of_very_many_fields_delay_nobody_s_filters(store_db: StoreDatabase) -> None:
+    bob = store_db.connect("bob")
+    with bob, bob.cursor() as cursor:
+        for number in range(2):
+            item = json.dumps([{"type_name": "Trade", "data": {f"{number} {field}": 0 for field in range(1001)}}])
+            cursor.execute("SELECT FROM store.create_objects(%s, '{}', '{}', false, NULL)", (item,))
+    with closing(store_db.admin()) as admin, admin.cursor() as cursor:
+        cursor.execute("SELECT fields FROM store.type_shapes")
+        assert cursor.fetchall() == [([],)]
+
+
+def test_many_changes_of_one_moment_are_folded_in_time_that_hardly_grows(store_db: StoreDatabase) -> None:
+    bob = store_db.connect("bob")
+    bob.autocommit = True
+    fields = {f"f{number}": 0 for number in range(20_000)}
+    taken: list[float] = []
+    with bob.cursor() as cursor:
+        for count in (150, 1200):
+            create = "SELECT entity_id::text FROM store.create_objects(%s, '{}', '{}', false, NULL)"
+            cursor.execute(create, (json.dumps([{"type_name": "Trade", "data": fields}]),))
+            (entity_id,) = cursor.fetchone()
+            change = {"entity_id": entity_id, "type_name": "Trade", "event_type": "UPDATED"}
+            for version in range(1, count + 1):
+                item = change | {"version": version, "changes": {"f7": version}, "valid_from": "2999-01-01T00:00:00Z"}
+                cursor.execute("SELECT FROM store.append_events(%s, false, NULL)", (json.dumps([item]),))
+            began = time.perf_counter()
+            cursor.execute("SELECT data->'f7' FROM store.object_as_of(%s, NULL, '2999-01-02')", (entity_id,))
+            taken.append(time.perf_counter() - began)
+            assert cursor.fetchone() == (count,)
+    assert taken[1] < 4 * taken[0]
