@@ -156,6 +156,8 @@ def _from_objects(objects: list[Any], name: str) -> _Column:
     if len(kinds) > 1 or any(kind.endswith(" objects") for kind in kinds):
         raise ExpressionTypeError(f"{name}: a column of {' and '.join(sorted(kinds))}")
     kind = kinds.pop() if kinds else None
+    if kind == "float":
+        objects = [None if value is None else _double(value) for value in objects]
     valid = np.array([value is not None for value in objects], dtype=np.bool_)
     return _Column(_array(objects, valid, kind), valid, kind)
 

@@ -20,7 +20,7 @@ from reactive.expr.inference import Inference
 from reactive.expr.interpret import interpret, power, round_places
 from reactive.expr.nodes import Field
 from reactive.expr.python_source import Emitter
-from reactive.expr.values import alike, coerce, row_of
+from reactive.expr.values import PLAIN, alike, coerce, plain, row_of
 
 __all__ = ["compile_function", "source_of"]
 
@@ -117,6 +117,8 @@ def _factory(source: str) -> Callable[..., Callable[[Any], Any]]:
         "boolean": _boolean,
         "alike": alike,
         "coerce": coerce,
+        "plain": plain,
+        "PLAIN": PLAIN,
         "date": date,
         "datetime": datetime,
         "Decimal": Decimal,

@@ -71,6 +71,9 @@ class Emitter:
             # Numbers of NumPy's own, which may be of fewer digits, stay such, and so do complex ones and spans of time.
             value = "r if r - r == 0.0 else None" if code.unchecked else "r"
             lines += [f"r = {code.text}", "if type(r) is float:", f"    return {value}", "return interpret_(row)"]
+        elif self._inference.kind(expr) in (None, "str", "int"):
+            # What may be as the row has it: a member of an Enum, say.
+            lines += [f"r = {code.text}", "return r if type(r) in PLAIN else plain(r)"]
         else:
             lines += [f"return {code.text}"]
         source = [
@@ -158,7 +161,7 @@ class Emitter:
             return self._coalesce(node, want)
         if isinstance(node, IsNull):
             guards = self._checked(self.emit(node.operand, None)).guards
-            return _Code(f"({' or '.join(guards)})" if guards else "False")
+            return _Code(f"(True if {' or '.join(guards)} else False)" if guards else "False")
         if isinstance(node, StrOp):
             return self._string(node, want)
         if isinstance(node, Func):
@@ -182,7 +185,7 @@ class Emitter:
         guards: tuple[str, ...] = (f"{local} is None",)
         if (kind or want) == "bool":
             return _Code(f"({local} if {local} is True or {local} is False else boolean({local}))", guards)
-        if kind == "decimal":
+        if (kind or want) == "decimal":
             guards = (*guards, f"{local} != {local}")
         if kind == "decimal" and want == "float":
             return _Code(f"float({local})", guards, True)

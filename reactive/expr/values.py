@@ -12,7 +12,10 @@ from uuid import UUID
 
 from reactive.errors import UnknownFieldError
 
-__all__ = ["alike", "coerce", "is_nan", "plain", "row_of", "same_value"]
+__all__ = ["PLAIN", "alike", "coerce", "is_nan", "plain", "row_of", "same_value"]
+
+PLAIN = frozenset({int, float, bool, str, type(None)})
+"""Types of which `plain` changes nothing, among others."""
 
 
 def row_of(context: Any, names: Sequence[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from reactive.errors import ComputationError, CycleError, GraphError, shown
 from reactive.expr import Expr
-from reactive.expr.values import plain, same_value
+from reactive.expr.values import PLAIN, plain, same_value
 from reactive.graph.reductions import Reduction, reduction_of
 
 if TYPE_CHECKING:
@@ -31,9 +31,6 @@ __all__ = [
     "added",
     "require_name",
 ]
-
-_PLAIN = frozenset({int, float, bool, str, type(None)})
-
 
 # What most cells have of effects and dependents, shared: a change then looks at less memory.
 _NOTHING: dict[Any, None] = {}
@@ -379,4 +376,4 @@ class Node:
 
 def expression_value(value: Any) -> Any:
     """Return a field's value as expressions take it: a member of an Enum as its value, a UUID as its text."""
-    return value if type(value) in _PLAIN else plain(value)
+    return value if type(value) in PLAIN else plain(value)

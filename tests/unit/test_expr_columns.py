@@ -163,3 +163,8 @@ def test_decimal_nan_in_a_column_is_null() -> None:
     column = np.array([Decimal("NaN"), Decimal("sNaN"), Decimal("1.5")], dtype=object)
     assert Field("x").is_null().eval_columns({"x": column}).tolist() == [True, True, False]
     assert (Field("x") == Decimal("1.5")).eval_columns({"x": column}).tolist() == [None, None, True]
+
+
+def test_number_too_large_for_a_double_among_doubles_is_null() -> None:
+    column = np.array([10**400, 1.5], dtype=object)
+    assert (Field("x") + 1).eval_columns({"x": column}).tolist() == [None, 2.5]

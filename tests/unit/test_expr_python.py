@@ -165,6 +165,8 @@ def test_eval_keeps_the_three_values_of_logic_for_numpy_scalars(number: Any) -> 
     assert ((x > y) | f).eval(row) is True
     assert (Coalesce([x < y, True]) & (y > 0)).eval(row) is False
     assert (f.is_null() & (x == y)).eval(row) is False
+    assert ((x + y / x).is_null() & Const(True)).eval(row) is False
+    assert [type(each.eval(row)) for each in (x, If(x > y, x, y), Coalesce([f, x]))] == [type(number(5).item())] * 3
 
 
 def test_eval_takes_the_digits_of_a_double_for_numpy_scalars() -> None:
@@ -196,6 +198,7 @@ NAN, INF = math.nan, math.inf
         (Field("x", Decimal) != Decimal("1.5"), {"x": Decimal("NaN")}, None),
         (Func("sqrt", Field("x", Decimal)), {"x": Decimal("NaN")}, None),
         (x.is_null(), {"x": Decimal("sNaN")}, True),
+        (x == Decimal("1.5"), {"x": Decimal("NaN")}, None),
         (Func("max", x, 0), {"x": NAN}, None),
         (Func("min", 0, y, x), {"x": NAN, "y": -1}, None),
         (x**0, {"x": NAN}, None),
@@ -237,6 +240,7 @@ def test_eval_of_a_dict_takes_enums_and_tells_true_from_one() -> None:
 
     reference = UUID(int=7)
     assert (x == Side.BUY).eval({"x": Side.BUY}) is True
+    assert type(x.eval({"x": Side.BUY})) is str
     assert (x != Side.BUY).eval({"x": Side.BUY}) is False
     assert (x == "S").eval({"x": Side.BUY}) is False
     assert (x == y).eval({"x": Side.BUY, "y": "B"}) is True
