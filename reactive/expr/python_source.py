@@ -133,7 +133,7 @@ class Emitter:
         if code.is_float:
             return code
         # Exact for every double, a quarter of the time of float(), and an error for what is not a number.
-        return replace(code, text=f"{code.text} * 1.0", is_float=True, is_name=False)
+        return replace(code, text=f"({code.text} * 1.0)", is_float=True, is_name=False)
 
     @staticmethod
     def _guards(codes: Sequence[_Code]) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ RULES: list[tuple[Expr, dict[str, Any], Any]] = [
     (x + y, {"x": 2**53, "y": 1}, float(2**53)),
     (x + 1, {"x": None}, None),
     (x + 1, {}, None),
+    (x * Func("min", y), {"x": 2**53 + 1, "y": 3}, 2.0**53 * 3),
     (x * y, {"x": 1e300, "y": 1e300}, None),
     (x * y - x * y, {"x": 1e300, "y": 1e300}, None),
     (Const(1) / (x * y), {"x": 1e300, "y": 1e300}, None),
