@@ -40,6 +40,10 @@ class _Breach(NamedTuple):
     entities: int
     example: str | None
 
+    def verb(self, one: str, several: str) -> str:
+        """Return the form of a verb that goes with the number of entities."""
+        return one if self.entities == 1 else several
+
     def __str__(self) -> str:
         """Return how many, and which one to look at."""
         some = "1 entity" if self.entities == 1 else f"{self.entities:,} entities"
@@ -132,20 +136,23 @@ def _sentence(breach: _Breach, types: Mapping[str, str], machine: Mapping[str, A
         return f"{name}: {breach} without this field: give it a default, with which such entities are read"
     if breach.kind == "lost":
         return (
-            f"{name}: {breach} hold a value in this field, which the class no longer has: keep the field; or name it in"
-            f' the field that takes its place, field(..., metadata={{"former_names": ("{name}",)}}); or first update'
+            f"{name}: {breach} {breach.verb('holds', 'hold')} a value in this field, which the class no longer has:"
+            " keep the field; or name it in the field that takes its place,"
+            f' field(..., metadata={{"former_names": ("{name}",)}}); or first update'
             " these entities to the default that it had"
         )
     if breach.kind == "broken":
         return f"{name}: the value of {breach} breaks a rule of its column; it is read as before, and cannot be written"
     if breach.kind == "nobody":
         return f"{name!r} may take a transition, and is no user or group yet"
+    are = f"{breach} {breach.verb('is', 'are')}"
     if machine is None:
-        return f"{breach} are in the state {name!r}, and the class has no state machine: attach it before you publish"
+        return f"{are} in the state {name!r}, and the class has no state machine: attach it before you publish"
     if name is None:
-        return f"{breach} have no state, as they were written without a machine: no transition leads out of that"
+        has = breach.verb("has", "have")
+        return f"{breach} {has} no state, as written without a machine: no transition leads out of that"
     return (
-        f"{breach} are in the state {name!r}, which {machine['name']} does not have: keep the state, with a transition"
+        f"{are} in the state {name!r}, which {machine['name']} does not have: keep the state, with a transition"
         " that leads out of it, until none is left in it"
     )
 

@@ -86,7 +86,7 @@ def _interrupted_before(error: BaseException) -> int | None:
     while before is not None:
         if isinstance(before, KeyboardInterrupt):
             return INTERRUPTED
-        if isinstance(before, SystemExit):
+        if isinstance(before, SystemExit) and before.code == TERMINATED:
             return TERMINATED
         before = before.__context__
     return None

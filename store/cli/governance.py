@@ -116,7 +116,7 @@ def _imported(name: str) -> ModuleType:
     """Import a module, from the directory where the command runs too."""
     try:
         return importlib.import_module(name)
-    except Exception as error:  # a module runs its author's code: whatever that raises is what there is to tell
+    except (Exception, SystemExit) as error:  # a module runs its author's code: whatever that raises is to be told
         what = f"{type(error).__name__}: {error}" if not isinstance(error, ModuleNotFoundError) else str(error)
         raise StoreError(f"cannot import {name}: {what}") from error
 

@@ -45,6 +45,7 @@ def modules(tmp_path: Path) -> dict[str, str]:
     """The environment of commands that find `desk_classes`."""
     (tmp_path / "desk_classes.py").write_text(DESK)
     (tmp_path / "broken.py").write_text("1 / 0")
+    (tmp_path / "leaving.py").write_text("raise SystemExit(0)")
     (tmp_path / "imports_only.py").write_text("from store.models import Trade")
     root = CommandLine().environment()["PYTHONPATH"]
     return {"PYTHONPATH": f"{root}:{tmp_path}"}
@@ -77,6 +78,7 @@ def test_publish_module_publishes_the_classes_that_it_defines(store_db: StoreDat
     [
         ("no_such_module", "cannot import no_such_module: No module named 'no_such_module'"),
         ("broken", "cannot import broken: ZeroDivisionError: division by zero"),
+        ("leaving", "cannot import leaving: SystemExit: 0"),
         ("imports_only", "imports_only defines no stored class; it imports some from store.models"),
         ("desk_classes:Tickt", "desk_classes has no stored class Tickt; did you mean Ticket?"),
     ],
@@ -98,7 +100,7 @@ def test_publish_that_would_lose_data_fails_with_the_way_out(store_db: StoreData
         "    side: str = ''\n    currency: str = 'USD'\n"
     )
     line = by_url(store_db, "postgres").fails("publish", "narrow", **modules)
-    assert f"Trade.book: 1 entity (such as {entity_id}) hold a value in this field" in line
+    assert f"Trade.book: 1 entity (such as {entity_id}) holds a value in this field" in line
     assert "trader_name" not in line  # nobody gave it a value
 
 

@@ -120,7 +120,7 @@ def test_publishing_without_a_field_that_data_use_names_the_ways_out(store_db: S
         side: str = "BUY"
 
     with pytest.raises(
-        IncompatiblePublication, match="hold a value in this field, which the class no longer"
+        IncompatiblePublication, match="holds a value in this field, which the class no longer"
     ) as caught:
         published(store_db, Ticket)
     [violation] = caught.value.violations
@@ -181,8 +181,8 @@ def test_publishing_without_a_state_that_entities_are_in_is_refused(store_db: St
         transitions = (Transition("OPEN", "VETOED"),)
 
     for machine, told in (
-        (Short, "are in the state 'DONE', which Short does not have"),
-        (None, "are in the state 'DONE', and the class has no state machine"),
+        (Short, "is in the state 'DONE', which Short does not have"),
+        (None, "is in the state 'DONE', and the class has no state machine"),
     ):
         cls._state_machine = machine
         with pytest.raises(IncompatiblePublication, match=told):
@@ -205,7 +205,7 @@ def test_publishing_stricter_rules_reports_what_breaks_them(store_db: StoreDatab
     cls._state_machine = with_held
     [publication] = published(store_db, cls)
     assert publication.notes[0].startswith("Ticket.price: the value of 2 entities (such as ")
-    assert "have no state, as they were written without a machine" in publication.notes[1]
+    assert "have no state, as written without a machine" in publication.notes[1]
     assert any(str(obj.entity_id) in publication.notes[0] for obj in client.query(cls) if obj.price < 0)
     found = client.read(cls, str(entity_id))
     assert found is not None and found.price == -1.0
