@@ -72,6 +72,8 @@ class Database:
 
     def _connected(self) -> psycopg.Connection[Any]:
         if self._conn is None or self._conn.closed:
+            if not isinstance(self._url, str):
+                raise EngineError(f"the engine's URL is a text, as server.dbos_url() returns it, not {self._url!r}")
             try:
                 self._conn = psycopg.connect(self._url, autocommit=True, application_name="workflow")
             except psycopg.ProgrammingError as error:

@@ -67,8 +67,13 @@ class Duties:
         self._fast: Watch | None = None
 
     def check(self) -> None:
-        """Fail when the database cannot be reached."""
-        self._database.fetch("SELECT 1")
+        """Fail when the database cannot be reached, or the login may not keep workflows in it."""
+        login, may = self._database.fetch(Sql["login"])[0]
+        if not may:
+            raise EngineError(
+                f"the login {login!r} may not use the schema workflow: an engine has a login of its own, as"
+                " server.dbos_url() returns it"
+            )
 
     def begin(self, prepare: Callable[[], None], delay: float) -> None:
         """Make the tables, show that this process is there, and do the rest in the background after a delay."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+from typing import TextIO
 
 __all__ = ["hush_backend", "logger"]
 
@@ -16,9 +18,25 @@ class _KnownFailures(logging.Filter):
         return not record.getMessage().startswith("Exception encountered in background workflow")
 
 
+class _Console(logging.StreamHandler[TextIO]):
+    """Writes to what is the standard error at that moment: tests and notebooks exchange it, and close theirs."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]  # an attribute of the base
+        return sys.stderr
+
+
 _known_failures = _KnownFailures()
+_console = _Console()
 
 
 def hush_backend() -> None:
-    """Let the backend not log what the engine logs."""
-    logging.getLogger("dbos").addFilter(_known_failures)
+    """Let the backend not log what the engine logs, nor hold on to a stream that may be closed under it."""
+    backend = logging.getLogger("dbos")
+    backend.addFilter(_known_failures)
+    if not backend.handlers:
+        backend.propagate = False
+        backend.addHandler(_console)

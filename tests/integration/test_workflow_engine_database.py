@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import signal
 import stat
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, redirect_stderr
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +18,7 @@ from urllib.parse import quote
 import psycopg
 import psycopg2
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from store.client import StoreClient
 from store.models import Trade
@@ -141,12 +144,31 @@ def test_url_that_cannot_be_used_is_a_clear_error(database: StoreDatabase) -> No
         (url.replace(password, "wrong"), "password authentication failed"),
         ("postgresql://nobody@127.0.0.1:1/none", "cannot be launched"),
         ("not a url", "cannot be"),
+        (None, "the engine's URL is a text, as server.dbos_url"),
     ):
         with pytest.raises(EngineError, match=told):
-            DBOSEngine(wrong, "desk").launch()
+            DBOSEngine(wrong, "desk").launch()  # type: ignore[arg-type]
     for name in ("ab", "Desk", "de sk", "", 5):
         with pytest.raises(WorkflowError, match="name takes 3 to 100 lower-case letters"):
             DBOSEngine(url, name)  # type: ignore[arg-type]
+
+
+def test_login_of_a_user_runs_no_engine_and_is_told_why(database: StoreDatabase) -> None:
+    with DBOSEngine(database.server.dbos_url(database.dbname), "desk"):
+        pass
+    user = database.provision("engineer")
+    with pytest.raises(EngineError, match=f"the login '{user}' may not use the schema workflow: an engine has a login"):
+        DBOSEngine(make_conninfo(**database.login("engineer")), "desk").launch()
+
+
+def test_engine_outlives_the_standard_error_that_it_was_launched_under(
+    database: StoreDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("dbos"), "handlers", [])
+    for number in range(2):
+        made = DBOSEngine(database.server.dbos_url(database.dbname), "desk")
+        with closing(io.StringIO()) as stream, redirect_stderr(stream), made:
+            assert made.run(identity, number) == number
 
 
 def test_second_engine_in_a_process_is_an_error(launched: DBOSEngine, database: StoreDatabase) -> None:

@@ -1,5 +1,9 @@
 -- Who runs workflows, and taking over from those who no longer do.
 
+-- name: login
+SELECT current_user, n.oid IS NULL OR has_schema_privilege(n.oid, 'CREATE')
+FROM (SELECT to_regnamespace('workflow')::oid AS oid) n
+
 -- name: join
 INSERT INTO workflow.executors (executor_id, application, version, place, process, process_started, script)
 VALUES (%(executor)s, %(application)s, %(version)s, %(place)s, %(process)s, %(process_started)s, %(script)s)
