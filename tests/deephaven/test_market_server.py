@@ -50,7 +50,8 @@ def together(*tables: Any) -> list[list[dict[str, Any]]]:
 
 def test_market_client_sees_every_table_with_its_columns(market: MarketServer, deephaven_session: Session) -> None:
     wait_until(lambda: market.feed is not None and market.feed.ticks > 3 * SYMBOLS)
-    assert set(TABLE_NOTES) <= set(deephaven_session.tables)
+    # The server looks from time to time at what the program around it has published.
+    wait_until(lambda: set(TABLE_NOTES) <= set(deephaven_session.tables))
     for name, columns in MARKET_COLUMNS.items():
         shown = deephaven_session.open_table(name).to_arrow()
         assert [(field.name, str(field.type)) for field in shown.schema] == [
