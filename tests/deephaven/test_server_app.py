@@ -66,7 +66,7 @@ def test_app_run_from_its_folder_serves_ticking_tables_and_keeps_its_key(childre
     assert set(TABLE_NOTES) <= {line.split()[0] for line in app.lines if line.startswith("    ")}
 
     with connected(port_of(url), auth_type=AUTH_TYPE, auth_token=key) as session:
-        assert set(TABLE_NOTES) <= set(session.tables)
+        wait_until(lambda: set(TABLE_NOTES) <= set(session.tables))
         prices = session.open_table("prices_live")
         before = wait_until(lambda: (table := prices.to_arrow()).num_rows == 16 and table.to_pydict())
         wait_until(lambda: prices.to_arrow().to_pydict()["Price"] != before["Price"])
