@@ -29,6 +29,22 @@ BEGIN
 END
 $$;
 
+-- Refuses to change anything from a snapshot in which a membership that was withdrawn since still stands, or a type that
+-- was published since is not. At READ COMMITTED, each statement has a snapshot of its own.
+CREATE OR REPLACE FUNCTION store.require_present()
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+        PERFORM FROM store.governance FOR SHARE;
+    END IF;
+END
+$$;
+
+-- Makes transactions that began before this one's end, and work on their own snapshots, start anew before they change
+-- anything.
+CREATE OR REPLACE FUNCTION store.date_snapshots()
+RETURNS void LANGUAGE sql VOLATILE AS $$ UPDATE store.governance SET governed = governed $$;
+
 -- Time-ordered ids (RFC 9562, version 7), so that a bulk load fills the indexes from one side.
 CREATE OR REPLACE FUNCTION store.new_entity_id()
 RETURNS uuid LANGUAGE sql VOLATILE AS $$

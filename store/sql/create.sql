@@ -109,6 +109,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp
 SET plan_cache_mode = force_generic_plan SET extra_float_digits = 1 AS $$
 BEGIN
     PERFORM pg_current_xact_id();
+    PERFORM store.require_present();
     IF p_key IS NULL AND jsonb_array_length(p_items) = 1 AND cardinality(p_readers) + cardinality(p_writers) = 0 THEN
         PERFORM store.check_creations(p_items);
         RETURN NEXT store.log_creation(p_items->0, p_readers, p_writers, store.transaction_clock(p_shared_clock));

@@ -70,6 +70,7 @@ BEGIN
     FOREACH v_member IN ARRAY p_members LOOP
         DELETE FROM store.group_members m WHERE m.group_name = p_group AND m.member = v_member;
         IF FOUND THEN
+            PERFORM store.date_snapshots();
             PERFORM store.record_administration('MEMBER_REMOVED', p_group, v_member);
         ELSIF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = v_member) THEN
             PERFORM store.refuse('TS010', format('there is no user named %L', v_member),
@@ -121,6 +122,7 @@ BEGIN
         v_entities := v_entities + 1;
     END LOOP;
     DELETE FROM store.groups g WHERE g.group_name = p_group;
+    PERFORM store.date_snapshots();
     PERFORM store.record_administration('GROUP_DROPPED', p_group, NULL);
     RETURN v_entities;
 END

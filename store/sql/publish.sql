@@ -23,6 +23,7 @@ BEGIN
                              jsonb_build_object('value', v_unknown));
     END IF;
     INSERT INTO store.publications VALUES (p_type, revision, p_document, session_user, clock_timestamp());
+    PERFORM store.date_snapshots();
     PERFORM store.record_administration('TYPE_PUBLISHED', p_type, format('revision %s', revision));
     DELETE FROM store.published_types t WHERE t.type_name = p_type;
     INSERT INTO store.published_types
@@ -65,6 +66,7 @@ BEGIN
         RETURN false;
     END IF;
     INSERT INTO store.publications VALUES (p_type, v_revision, NULL, session_user, clock_timestamp());
+    PERFORM store.date_snapshots();
     PERFORM store.record_administration('TYPE_RETIRED', p_type, format('revision %s', v_revision));
     RETURN true;
 END

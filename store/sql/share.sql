@@ -56,6 +56,7 @@ DECLARE
     v_grantor text;
 BEGIN
     PERFORM pg_current_xact_id();
+    PERFORM store.require_present();
     PERFORM store.require_principals(ARRAY[p_principal]);
     v := store.lock_shareable(p_entity);
     IF p_principal = v.owner THEN
@@ -79,6 +80,7 @@ DECLARE
     v_grant record;
 BEGIN
     PERFORM pg_current_xact_id();
+    PERFORM store.require_present();
     v := store.lock_shareable(p_entity);
     IF p_principal = v.owner THEN
         PERFORM store.refuse('TS008', format('%L owns %s: that cannot be withdrawn', p_principal, p_entity),

@@ -319,3 +319,13 @@ def test_retire_and_set_governed_of_the_wrong_kind_are_refused(store_db: StoreDa
         for governed in (None, 1, "no"):
             with pytest.raises(StoreError, match=r"set_governed\(\) takes True or False, not"):
                 set_governed(conn, governed)
+
+
+def test_snapshot_from_before_a_publication_writes_nothing(store_db: StoreDatabase) -> None:
+    with closing(store_db.connect("bob")) as conn, conn.cursor() as cursor:
+        conn.set_session(isolation_level="REPEATABLE READ")
+        cursor.execute("SELECT FROM store.object_heads")
+        published(store_db, ticket())
+        with pytest.raises(psycopg2.errors.SerializationFailure):
+            create = "SELECT FROM store.create_objects(%s, '{}', '{}', false, NULL)"
+            cursor.execute(create, (json.dumps([{"type_name": "Ticket", "data": {"foo": 1}}]),))

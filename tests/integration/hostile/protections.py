@@ -320,6 +320,13 @@ PROTECTIONS = [
         "k.key = p_key AND false LIMIT 1",
         READING,
     ),
+    Protection(
+        "nothing is changed from an old snapshot",
+        "store/sql/access.sql",
+        "PERFORM FROM store.governance FOR SHARE;",
+        "",
+        FORGING,
+    ),
     # Users and groups
     Protection(
         "no user gets the name of a group",

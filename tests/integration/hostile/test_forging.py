@@ -8,6 +8,7 @@ from typing import Any
 import psycopg2
 import pytest
 
+from store import groups
 from store.models import Trade
 from store.permissions import share_write, unshare
 from tests.integration.hostile.conftest import MISSING, Attacker, Scene
@@ -133,6 +134,34 @@ def test_writer_does_not_withdraw_what_the_owner_granted(bob: Attacker) -> None:
     bob.before = scene.state()
     with pytest.raises(psycopg2.Error, match="only the owner"):
         bob.run("SELECT store.unshare(%s, 'carol', '{READ}')", entity_id)
+
+
+@pytest.mark.parametrize("drop", [True, False], ids=["group dropped", "member removed"])
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_old_snapshot_keeps_no_right_to_change(bob: Attacker, level: str, drop: bool) -> None:
+    scene = bob.scene
+    with scene.db.admin() as admin:
+        name = f"lent desk {level} {drop}"
+        groups.create_group(admin, name, ["bob"])
+    entity_id = scene.write("LENT", writers=[name])
+    bob.run(f"BEGIN ISOLATION LEVEL {level}")
+    bob.run("SELECT FROM store.object_heads")
+    with scene.db.admin() as admin:
+        if drop:
+            groups.drop_group(admin, name)
+        else:
+            groups.remove_members(admin, name, ["bob"])
+    bob.before = scene.state()
+    calls = [
+        ("SELECT FROM store.share(%s, 'bob', 'WRITE')", entity_id),
+        ("SELECT FROM store.unshare(%s, 'carol', '{WRITE}')", entity_id),
+        (APPEND, event(entity_id, version=2)),
+        (CREATE, '[{"type_name": "Trade", "data": {}}]'),
+    ]
+    bob.run("SAVEPOINT held")
+    for text, argument in calls:
+        assert bob.attempt(text, argument).startswith("40001")
+        bob.run("ROLLBACK TO SAVEPOINT held")
 
 
 def test_access_withdrawn_is_withdrawn_at_once_in_open_sessions(bob: Attacker) -> None:
