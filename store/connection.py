@@ -7,7 +7,7 @@ import select
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any, NoReturn
 from weakref import WeakSet
@@ -235,8 +235,9 @@ class Database:
         finally:
             self._transaction.reset(token)
             self._give_back(conn)
-        for action in transaction.after_commit:
-            action()
+        with ExitStack() as committed:  # each one runs, also where Ctrl-C ends one before it
+            for action in reversed(transaction.after_commit):
+                committed.callback(action)
 
     @contextmanager
     def _savepoint(self, transaction: Transaction) -> Iterator[None]:

@@ -196,3 +196,25 @@ def test_transition_whose_hook_returns_a_coroutine_is_committed_and_logs_it(
         client.transition(obj, "SEEN")
     assert obj.state == "SEEN"
     assert "returned a coroutine, which nobody waits for" in caplog.text
+
+
+def test_transition_whose_hook_is_interrupted_is_announced_all_the_same(
+    module_store_db: StoreDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(obj: Deal, from_state: str, to_state: str) -> None:
+        raise KeyboardInterrupt
+
+    class Ending(StateMachine):
+        initial = "PENDING"
+        transitions = (Transition("PENDING", "SEEN", on_enter=interrupted),)
+
+    monkeypatch.setattr(Deal, "_state_machine", Ending)
+    bus = EventBus()
+    seen: list[ChangeEvent] = []
+    bus.on_all(seen.append)
+    client = module_store_db.client(event_bus=bus)
+    obj = written(client)
+    with pytest.raises(KeyboardInterrupt):
+        client.transition(obj, "SEEN")
+    assert [event.event_type for event in seen] == ["CREATED", "STATE_CHANGE"]
+    assert_as_read(client, obj)
