@@ -200,6 +200,8 @@ def _closing(client: Any) -> Iterator[Any]:
 def _engine(name: str) -> WorkflowEngine:
     """Return the engine of a name such as `desk.flows:engine`."""
     module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise WorkflowError(f"{name!r} names no engine: write MODULE:ENGINE, such as desk.flows:engine")
     sys.path.insert(0, os.getcwd())
     try:
         found = getattr(importlib.import_module(module), attribute)

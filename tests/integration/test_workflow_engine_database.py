@@ -167,7 +167,7 @@ def test_engine_outlives_the_standard_error_that_it_was_launched_under(
     monkeypatch.setattr(logging.getLogger("dbos"), "handlers", [])
     for number in range(2):
         made = DBOSEngine(database.server.dbos_url(database.dbname), "desk")
-        with closing(io.StringIO()) as stream, redirect_stderr(stream), made:
+        with io.TextIOWrapper(io.BytesIO()) as stream, redirect_stderr(stream), made:
             assert made.run(identity, number) == number
 
 
