@@ -53,11 +53,12 @@ def test_market_client_sees_every_table_with_its_columns(market: MarketServer, d
     # The server looks from time to time at what the program around it has published.
     wait_until(lambda: set(TABLE_NOTES) <= set(deephaven_session.tables))
     for name, columns in MARKET_COLUMNS.items():
-        shown = deephaven_session.open_table(name).to_arrow()
+        table = deephaven_session.open_table(name)
+        wait_until(lambda table=table: table.to_arrow().num_rows > 0, message=name)  # type: ignore[misc]
+        shown = table.to_arrow()
         assert [(field.name, str(field.type)) for field in shown.schema] == [
             (column.name, ARROW[column.type]) for column in columns
         ], name
-        assert shown.num_rows > 0, name
 
 
 def test_market_tables_are_globals_of_the_main_module(market: MarketServer) -> None:
