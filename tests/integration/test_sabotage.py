@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg2
@@ -129,7 +129,8 @@ def test_user_who_takes_all_connections_keeps_others_from_nothing(store_db: Stor
 
 
 def end_sessions(store_db: StoreDatabase, user: str) -> None:
-    with store_db.admin() as admin:
+    # Called again and again: no connection may be left open.
+    with closing(store_db.server.admin_conn(store_db.dbname)) as admin:
         execute(
             admin,
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s AND datname = %s",
