@@ -7,9 +7,10 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
+import psycopg2
 import pytest
 
 from store.client import StoreClient
@@ -106,8 +107,10 @@ def test_server_that_found_no_room_for_its_log_recovers_once_there_is(small_disk
                     left_open = {f"while {number}"}
                     client.write_many(batch(f"while {number}"))
                     done |= left_open
-                    cursor.execute("SELECT pg_switch_wal()")
-            assert caught.value.ambiguous
+                    with suppress(psycopg2.Error):  # the server may give up here, and the next batch is not sent
+                        cursor.execute("SELECT pg_switch_wal()")
+            if not caught.value.ambiguous:
+                left_open = set()
             mark = small_disk / "data" / "postgres" / "postmaster.pid"
             wait_until(lambda: not mark.exists(), message="the end of a server that cannot recover")
             with pytest.raises(StoreError, match="No space left on device"):
