@@ -12,6 +12,8 @@ from workflow.logs import logger
 
 __all__ = ["Job", "Watch"]
 
+RETRY_SECONDS = 0.5
+
 
 class Job:
     """Something to be done again and again.
@@ -50,7 +52,7 @@ class Watch:
         """Begin.
 
         Args:
-            prepare: Done once, before the first job.
+            prepare: Done once, before the first job; tried again until it succeeds.
             delay: Seconds before that.
         """
         self._prepare, self._delay = prepare, delay
@@ -75,8 +77,9 @@ class Watch:
     def _work(self) -> None:
         if self._stopped.wait(self._delay):
             return
-        if self._prepare is not None:
-            self._do(self._prepare)
+        while self._prepare is not None and not self._do(self._prepare):
+            if self._stopped.wait(RETRY_SECONDS):  # without it nothing would be taken from the queues, ever
+                return
         while not self._stopped.is_set():
             for job in self._jobs:
                 if job.due <= time.monotonic() and not self._stopped.is_set():
@@ -87,10 +90,12 @@ class Watch:
             self._woken.wait(max(0.0, nearest - time.monotonic()))
             self._woken.clear()
 
-    def _do(self, work: Callable[[], object]) -> None:
+    def _do(self, work: Callable[[], object]) -> bool:
+        """Say whether it was done; what keeps it from that is told."""
         try:
             work()
             self._told = ""
+            return True
         except psycopg.Error as error:
             # The server is away, or was: all jobs tell the same.
             if self._told != str(error) and not self._stopped.is_set():
@@ -98,3 +103,4 @@ class Watch:
                 logger.warning("the engine's database cannot be reached: %s", error)
         except Exception:
             logger.exception("the engine's own work failed: %r", work)
+        return False
