@@ -23,6 +23,7 @@ pytest_plugins = [
     "tests.fix_workflow",
     "tests.fix_deephaven",
     "tests.fix_bridge",
+    "tests.fix_listener",
 ]
 
 TESTS = Path(__file__).parent

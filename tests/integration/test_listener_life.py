@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,8 +13,8 @@ from store.errors import StoreError
 from store.events import ChangeEvent, EventBus
 from store.models import Trade
 from store.subscriptions import CHECKPOINT_EVENTS, SubscriptionListener
+from tests.fix_listener import Listening, checkpoint
 from tests.fix_postgres import StoreDatabase
-from tests.integration.deals import Deal
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.both_servers
@@ -23,44 +22,6 @@ pytestmark = pytest.mark.both_servers
 
 def trade(quantity: int = 100) -> Trade:
     return Trade(symbol="AAPL", quantity=quantity, price=150.0, side="BUY")
-
-
-class Listening:
-    """A listener on a bus of its own, and the events that it delivered."""
-
-    def __init__(self, store: StoreDatabase, user: str, **options: Any) -> None:
-        self.bus = EventBus()
-        self.events: list[ChangeEvent] = []
-        self.bus.on_all(self.events.append)
-        self.listener = SubscriptionListener(self.bus, **store.login(user), **options)
-
-    def entities(self) -> list[str]:
-        return [event.entity_id for event in self.events]
-
-    def wait_for(self, entities: list[str]) -> None:
-        wait_until(lambda: len(self.events) >= len(entities), message=lambda: str(self.entities()))
-        assert self.entities() == entities
-
-
-@pytest.fixture
-def listen(store_db: StoreDatabase) -> Iterator[Callable[..., Listening]]:
-    """Make listeners of alice, or of another user; they are stopped at the end."""
-    made: list[Listening] = []
-
-    def make(user: str = "alice", **options: Any) -> Listening:
-        made.append(Listening(store_db, user, **options))
-        return made[-1]
-
-    yield make
-    for listening in made:
-        listening.listener.stop()
-
-
-def checkpoint(store_db: StoreDatabase) -> int:
-    with store_db.admin() as conn, conn.cursor() as cursor:
-        cursor.execute("SELECT seq FROM store.checkpoints")
-        [(seq,)] = cursor.fetchall()
-        return int(seq)
 
 
 @pytest.mark.parametrize(
@@ -208,127 +169,6 @@ def test_delivery_waits_while_the_checkpoint_cannot_be_moved(
     with store_db.admin() as conn, conn.cursor() as cursor:
         cursor.execute(f"GRANT {moving} TO store_user")
     made.wait_for(ids)
-
-
-def test_slow_callback_slows_only_its_own_listener(store_db: StoreDatabase, listen: Callable[..., Listening]) -> None:
-    alice, go_on = store_db.client(), threading.Event()
-    slow, quick = listen(), listen()
-    slow.bus.on_all(lambda event: go_on.wait(30))
-    slow.listener.start()
-    quick.listener.start()
-    ids = [alice.write(trade()) for _ in range(30)]
-    quick.wait_for(ids)
-    assert slow.entities() == ids[:1]
-    go_on.set()
-    slow.wait_for(ids)
-
-
-def test_checkpoint_does_not_pass_an_event_that_the_client_is_still_delivering(
-    store_db: StoreDatabase, listen: Callable[..., Listening]
-) -> None:
-    made, entered, go_on = listen(subscriber_id="shared bus"), threading.Event(), threading.Event()
-
-    def slow_for_the_client(event: ChangeEvent) -> None:
-        if threading.current_thread() is writer:
-            entered.set()
-            go_on.wait(30)
-
-    made.bus.on_all(slow_for_the_client)
-    made.listener.start()
-    before = checkpoint(store_db)
-    client = store_db.client(event_bus=made.bus)
-    writer = threading.Thread(target=client.write, args=(trade(),))
-    writer.start()
-    assert entered.wait(30)
-    reader = made.listener._reader
-    assert reader is not None
-    wait_until(lambda: reader._target > before)
-    threading.Event().wait(0.3)  # the listener has read the event, and would have moved on
-    assert checkpoint(store_db) == before
-    go_on.set()
-    writer.join(30)
-    wait_until(lambda: checkpoint(store_db) > before)
-    assert len(made.events) == 1
-
-
-def test_callback_that_exits_does_not_end_the_listener(
-    store_db: StoreDatabase, listen: Callable[..., Listening], caplog: pytest.LogCaptureFixture
-) -> None:
-    alice, made = store_db.client(), listen()
-    made.bus.on_all(lambda event: sys.exit(1))
-    made.listener.start()
-    ids = [alice.write(trade()) for _ in range(2)]
-    made.wait_for(ids)
-    assert made.listener.running
-    assert caplog.text.count("tried to end the listener") == 2
-
-
-def test_callback_that_writes_is_announced_once_and_in_order(
-    store_db: StoreDatabase, listen: Callable[..., Listening]
-) -> None:
-    made, second = listen(), list[tuple[str, int]]()
-    client = store_db.client(event_bus=made.bus)
-
-    def confirm(event: ChangeEvent) -> None:
-        if event.version < 5:
-            obj = client.read(Trade, event.entity_id)
-            assert obj is not None
-            obj.quantity += 1
-            client.update(obj)
-
-    made.bus.on(Trade, confirm)
-    made.bus.on_all(lambda event: second.append((event.entity_id, event.version)))
-    made.listener.start()
-    entity = store_db.client().write(trade())
-    wait_until(lambda: made.listener.lag().events == 0)
-    assert second == [(entity, number) for number in range(1, 6)]
-    assert [event.version for event in made.events] == [1, 2, 3, 4, 5]
-
-
-def test_listener_and_client_tell_the_same_of_every_event(
-    store_db: StoreDatabase, listen: Callable[..., Listening]
-) -> None:
-    made, announced = listen(), list[ChangeEvent]()
-    bus = EventBus()
-    bus.on_all(announced.append)
-    client = store_db.client(event_bus=bus)
-    made.listener.start()
-    deal = Deal(quantity=100)
-    client.write(deal)
-    deal.quantity = 200
-    client.update(deal)
-    with client.transaction():
-        client.transition(deal, "CHECKED")
-        deal.price = 2.0
-        client.update(deal)
-    client.delete(deal)
-    client.write(trade())
-    wait_until(lambda: len(made.events) >= len(announced) == 6)
-    assert made.events == announced
-    assert [event.state for event in announced] == ["PENDING", "PENDING", "CHECKED", "CHECKED", "CHECKED", None]
-
-
-def test_what_was_rolled_back_reaches_neither_bus(store_db: StoreDatabase, listen: Callable[..., Listening]) -> None:
-    made, announced = listen(), list[ChangeEvent]()
-    bus = EventBus()
-    bus.on_all(announced.append)
-    client = store_db.client(event_bus=bus)
-    made.listener.start()
-    with pytest.raises(StoreError, match="deliberate"), client.transaction():
-        client.write(trade())
-        with pytest.raises(StoreError, match="inner"), client.transaction():
-            client.write(trade())
-            raise StoreError("inner")
-        assert announced == []
-        raise StoreError("deliberate")
-    with client.transaction():
-        with pytest.raises(StoreError, match="inner"), client.transaction():
-            client.write(trade())
-            raise StoreError("inner")
-        kept = client.write(trade())
-        assert announced == []
-    made.wait_for([kept])
-    assert [event.entity_id for event in announced] == [kept]
 
 
 def test_event_of_a_writer_who_sends_no_hint_comes_with_the_next_poll(

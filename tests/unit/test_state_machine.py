@@ -5,17 +5,13 @@
 
 from __future__ import annotations
 
-import enum
 import functools
 import pickle
-from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
 from reactive.expr import Const, Field
-from store.base import Metadata, Storable
 from store.errors import StoreError
 from store.state_machine import (
     AllowedTransitions,
@@ -26,16 +22,16 @@ from store.state_machine import (
     Transition,
     TransitionNotPermitted,
 )
-
-NOON = datetime(2026, 2, 22, 12, tzinfo=timezone.utc)
-
-
-@dataclass
-class Order(Storable):
-    symbol: str = "AAPL"
-    quantity: int | None = 0
-    price: float = 0.0
-    side: str = "BUY"
+from tests.unit.orders import (
+    Desk,
+    Order,
+    OrderLifecycle,
+    calls,
+    hidden,
+    order,
+    settlement_workflow,
+    wrapped_workflow,
+)
 
 
 async def notify(order: Order, from_state: str, to_state: str) -> None:
@@ -45,60 +41,6 @@ async def notify(order: Order, from_state: str, to_state: str) -> None:
 class Notifier:
     async def __call__(self, order: Order, from_state: str, to_state: str) -> None:
         """Never run either."""
-
-
-def settlement_workflow(entity_id: str) -> str:
-    return entity_id
-
-
-class Desk:
-    @staticmethod
-    def settle(entity_id: str) -> str:
-        return entity_id
-
-    def settle_here(self, entity_id: str) -> str:
-        return entity_id
-
-
-def decorated(function: Any) -> Any:
-    @functools.wraps(function)
-    def wrapper(entity_id: str) -> Any:
-        return function(entity_id)
-
-    return wrapper
-
-
-@decorated
-def wrapped_workflow(entity_id: str) -> str:
-    return entity_id
-
-
-hidden = decorated(settlement_workflow)
-calls: list[Any] = []
-
-
-class OrderLifecycle(StateMachine):
-    initial = "PENDING"
-    transitions = [
-        Transition(
-            "PENDING",
-            "FILLED",
-            guard=Field("quantity") > Const(0),
-            action=lambda obj, f, t: calls.append(("action", f, t)),
-            on_exit=lambda obj, f, t: calls.append(("exit", f, t)),
-            on_enter=lambda obj, f, t: calls.append(("enter", f, t)),
-            start_workflow=settlement_workflow,
-        ),
-        Transition("PENDING", "CANCELLED", allowed_by=["risk_manager"]),
-        Transition("FILLED", "SETTLED", guard=Field("price") > Const(0)),
-    ]
-
-
-def order(state: str | None = "PENDING", **values: Any) -> Order:
-    made = Order(**values)
-    if state is not None:
-        made._bind(Metadata("e-1", 1, "alice", "alice", NOON, NOON, None, state, "CREATED"), {})
-    return made
 
 
 def problems(**attributes: Any) -> tuple[str, ...]:
@@ -374,153 +316,6 @@ def test_allowed_transitions_of_an_unwritten_object_are_none() -> None:
 def test_allowed_transitions_of_an_unknown_state_are_an_error() -> None:
     with pytest.raises(InvalidTransition, match="did you mean 'PENDING'"):
         OrderLifecycle.allowed_transitions("PENDNG")
-
-
-def test_attach_by_attribute_class_argument_and_class_body_is_the_same() -> None:
-    @dataclass
-    class ByArgument(Order, state_machine=OrderLifecycle):
-        pass
-
-    @dataclass(slots=True)
-    class ByArgumentWithSlots(Order, state_machine=OrderLifecycle):
-        pnl: float = 0.0
-
-    @dataclass
-    class ByBody(Order):
-        _state_machine = OrderLifecycle
-
-    @dataclass
-    class ByAttribute(Order):
-        pass
-
-    ByAttribute._state_machine = OrderLifecycle
-    for cls in (ByArgument, ByArgumentWithSlots, ByBody, ByAttribute):
-        assert cls._state_machine is OrderLifecycle
-    assert Order._state_machine is None
-
-
-def test_attach_of_an_instance_or_none_is_accepted() -> None:
-    @dataclass
-    class Attached(Order):
-        pass
-
-    machine = OrderLifecycle()
-    Attached._state_machine = machine
-    assert Attached._state_machine is machine
-    Attached._state_machine = None
-    assert Attached._state_machine is None
-
-
-def test_attach_of_the_engine_is_left_alone() -> None:
-    @dataclass
-    class Attached(Order):
-        pass
-
-    Attached._workflow_engine = engine = object()
-    assert Attached._workflow_engine is engine
-
-
-@pytest.mark.parametrize("machine", [StateMachine, "OrderLifecycle", object(), dict, Transition("A", "B")])
-def test_attach_of_no_machine_is_refused(machine: Any) -> None:
-    @dataclass
-    class Attached(Order):
-        pass
-
-    with pytest.raises(StateMachineError, match="expected a subclass of StateMachine"):
-        Attached._state_machine = machine
-    assert Attached._state_machine is None
-
-
-def test_attach_of_a_machine_whose_guard_reads_an_unknown_field_is_refused() -> None:
-    class Machine(StateMachine):
-        initial = "A"
-        transitions = [Transition("A", "B", guard=Field("quantty") > Const(0))]
-
-    @dataclass
-    class Attached(Order):
-        pass
-
-    with pytest.raises(
-        StateMachineError, match=r"reads 'quantty', which Attached does not have; did you mean 'quantity'"
-    ):
-        Attached._state_machine = Machine
-    with pytest.raises(StateMachineError, match="quantty"):
-
-        class ByArgument(Order, state_machine=Machine):
-            pass
-
-    with pytest.raises(StateMachineError, match="quantty"):
-
-        class ByBody(Order):
-            _state_machine = Machine
-
-
-def test_subclass_inherits_the_machine() -> None:
-    class Base(Order, state_machine=OrderLifecycle):
-        pass
-
-    class Derived(Base):
-        pass
-
-    assert Derived._state_machine is OrderLifecycle
-
-
-def test_to_mermaid_draws_states_edges_and_conditions() -> None:
-    lines = OrderLifecycle.to_mermaid().splitlines()
-    assert lines[:2] == ["stateDiagram-v2", "    [*] --> PENDING"]
-    assert "    PENDING --> CANCELLED : by risk_manager" in lines
-    assert "    SETTLED --> [*]" in lines
-    (filled,) = [line for line in lines if line.startswith("    PENDING --> FILLED : ")]
-    assert "quantity" in filled
-    assert filled.endswith("starts settlement_workflow")
-    assert "    FILLED --> [*]" not in lines
-
-
-def test_to_mermaid_quotes_names_that_are_no_identifiers() -> None:
-    class Machine(StateMachine):
-        initial = 'on "hold"'
-        transitions = [Transition('on "hold"', "end;\n[*] --> X")]
-
-    lines = Machine.to_mermaid().splitlines()
-    assert lines == [
-        "stateDiagram-v2",
-        '    state "on #34;hold#34;" as state1',
-        '    state "end#59;#10;[*] --#62; X" as state2',
-        "    [*] --> state1",
-        "    state1 --> state2",
-        "    state2 --> [*]",
-    ]
-
-
-def test_to_mermaid_keeps_words_of_its_own_apart_from_states() -> None:
-    class Machine(StateMachine):
-        initial = "on hold"
-        transitions = [Transition("on hold", "state1"), Transition("state1", "NOTE"), Transition("NOTE", "a\rb")]
-
-    assert Machine.to_mermaid().splitlines() == [
-        "stateDiagram-v2",
-        '    state "on hold" as state1',
-        '    state "state1" as state2',
-        '    state "NOTE" as state3',
-        '    state "a#13;b" as state4',
-        "    [*] --> state1",
-        "    state1 --> state2",
-        "    state2 --> state3",
-        "    state3 --> state4",
-        "    state4 --> [*]",
-    ]
-
-
-def test_to_mermaid_of_states_from_an_enum_writes_their_values() -> None:
-    class State(str, enum.Enum):
-        OPEN = "OPEN"
-        DONE = "DONE"
-
-    class Machine(StateMachine):
-        initial = State.OPEN
-        transitions = [Transition(State.OPEN, State.DONE)]
-
-    assert Machine.to_mermaid().splitlines()[1:] == ["    [*] --> OPEN", "    OPEN --> DONE", "    DONE --> [*]"]
 
 
 @pytest.mark.parametrize("target", [["FILLED"], {}, None, 5])
