@@ -1,14 +1,7 @@
 """A simulated desk: it trades shares at random, holds options, and knows what each position is worth.
 
-Average cost, in the currency of the instrument, with q for a signed quantity, m for the multiplier, p for a price:
-
-- A trade that opens or adds moves the average cost to the mean of old and new, weighted by quantity.
-- One that reduces leaves it, and realises (p - average cost) × closed quantity × m, negative for a short position that
-  was closed above its cost.
-- One that goes through zero closes all at p and opens the rest at p.
-- unrealised P&L = q × m × (current price - average cost); market value = q × m × current price.
-
-Realised and unrealised P&L together are always the market value less what was paid for it.
+Cost and realised profit are those of `server.positions`; unrealised P&L = q × m × (current price - average cost), and
+market value = q × m × current price.
 """
 
 from __future__ import annotations
@@ -21,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.instruments import USD_PER_UNIT, Instrument
+from server.positions import average_cost
 from server.risk_engine import Greeks, Risk, black_scholes, dollar_risk, sum_by
 from server.ticks import Ticks
 
-__all__ = ["BOOKS", "Desk", "PositionMarks", "RiskMarks", "average_cost"]
+__all__ = ["BOOKS", "Desk", "PositionMarks", "RiskMarks"]
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -103,32 +97,6 @@ class RiskMarks(NamedTuple):
     theta: Floats
     vega: Floats
     rho: Floats
-
-
-def average_cost(quantity: float, cost: float, traded: float, price: float) -> tuple[float, float, float]:
-    """Take a trade into a position.
-
-    Args:
-        quantity: What is held, negative for a short position.
-        cost: Its average cost.
-        traded: What is bought, negative for a sale.
-        price: What it is traded at.
-
-    Returns:
-        The new quantity, its average cost, and the P&L that the trade realises, for a multiplier of 1.
-
-    Example:
-        >>> average_cost(100.0, 10.0, -150.0, 12.0)
-        (-50.0, 12.0, 200.0)
-    """
-    after = quantity + traded
-    if quantity * traded >= 0:
-        return after, ((quantity * cost + traded * price) / after if after else 0.0), 0.0
-    closed = min(abs(traded), abs(quantity))
-    realized = closed * (price - cost) * (1.0 if quantity > 0 else -1.0)
-    if after == 0:
-        return 0.0, 0.0, realized
-    return after, (cost if quantity * after > 0 else price), realized
 
 
 class Desk:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["KeyFileError", "PortInUse", "PriceFileError", "ServerError", "TlsFileError", "WriterClosed"]
+__all__ = ["KeyFileError", "PortInUse", "PriceFileError", "ServerError", "TlsFileError", "TradeLeftOut", "WriterClosed"]
 
 
 class ServerError(Exception):
@@ -74,3 +74,16 @@ class PriceFileError(ServerError, ValueError):
         self.path = path
         self.line = line
         self.row = row
+
+
+class TradeLeftOut(ServerError, ValueError):
+    """A trade of the store that bears on no position.
+
+    Attributes:
+        entity_id: The trade.
+    """
+
+    def __init__(self, entity_id: str, problem: str) -> None:
+        """Name the trade and what is wrong with it."""
+        super().__init__(f"trade {entity_id} is left out of the positions: {problem}")
+        self.entity_id = entity_id

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from bridge import TableWriter
 from reactive import Const, Expr, Field, If, ReactiveGraph
 from server.market_data import PriceStep
+from server.positions import average_cost
 from store.base import Storable
 from store.models import Trade
 
@@ -80,14 +81,9 @@ class RiskBook:
         if trade.symbol not in self._nodes:
             self._track(trade.symbol, trade.price)
         position = self._positions[trade.symbol]
-        before, change = position.quantity, trade.quantity if trade.side == "BUY" else -trade.quantity
-        after = before + change
-        if after == 0:
-            cost = 0.0
-        elif before * change >= 0:
-            cost = (before * position.avg_cost + change * trade.price) / after
-        else:
-            cost = position.avg_cost if before * after > 0 else trade.price
+        traded = trade.quantity if trade.side == "BUY" else -trade.quantity
+        _, cost, _ = average_cost(position.quantity, position.avg_cost, traded, trade.price)
+        after = position.quantity + traded
         self._graph.batch_update(self._nodes[trade.symbol], {"quantity": after, "avg_cost": cost})
 
     def price(self, symbol: str) -> float:

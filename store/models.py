@@ -6,7 +6,7 @@ None of them has a lifecycle of its own; attach one with `Order._state_machine =
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from store.base import Storable
 
@@ -32,6 +32,10 @@ class Trade(Storable):
         counterparty: Who stood on the other side.
         trade_date: Day of execution at the venue.
         settlement_date: Day of delivery against payment.
+        timestamp: Instant of execution; None: that from which the trade holds.
+        option_type: CALL or PUT; None: the symbol itself was traded, and with an option its underlying.
+        strike: Strike of the option, in `currency`.
+        expiry_date: Day on which the option expires.
     """
 
     symbol: str = ""
@@ -46,6 +50,10 @@ class Trade(Storable):
     counterparty: str | None = None
     trade_date: date | None = None
     settlement_date: date | None = None
+    timestamp: datetime | None = None
+    option_type: str | None = None
+    strike: float | None = None
+    expiry_date: date | None = None
 
 
 @dataclass

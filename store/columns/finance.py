@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from store.registry import ColumnRegistry
 
 __all__ = ["define_columns"]
@@ -189,6 +191,17 @@ def _define_options(registry: ColumnRegistry) -> None:
         aggregation="min",
         min_value=0,
         format=".4f",
+        category="options",
+    )
+    define(
+        "expiry_date",
+        date,
+        description="Day on which the option expires",
+        role="dimension",
+        nullable=True,
+        synonyms=["expiration date", "maturity of the option"],
+        sample_values=[date(2026, 6, 19)],
+        semantic_type="date",
         category="options",
     )
     define(

@@ -154,6 +154,7 @@ def test_get_shows_every_field_of_the_current_state(bob: CommandLine, trade: Tra
         "currency": "USD",
         "trader_name": "Ann",
         **dict.fromkeys(["account", "book", "strategy", "counterparty", "trade_date", "settlement_date"], ""),
+        **dict.fromkeys(["timestamp", "option_type", "strike", "expiry_date"], ""),
     }
 
 

@@ -56,6 +56,7 @@ NAMED = [
     "underlying_price",
     "strike",
     "time_to_expiry",
+    "expiry_date",
     "volatility",
     "risk_free_rate",
     "pair",

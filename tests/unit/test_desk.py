@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.desk import BOOKS, Desk, average_cost
+from server.desk import BOOKS, Desk
 from server.instruments import UNIVERSE, sector_correlation
 from server.market_data import MarketSimulator, SimulatedTicks
+from server.positions import average_cost
 from server.risk_engine import black_scholes
 from server.ticks import Ticks
 
