@@ -12,7 +12,7 @@ PYTEST  := $(DEVELOP) --jdk -- python -m pytest
 LONG    := --long -o timeout=7200 -o faulthandler_timeout=7500
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt docs-test fuzz stress soak coverage bench build clean distclean
+.PHONY: help demo test check fmt docs-test site fuzz stress soak coverage bench build clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ fmt: ## Format the code and mend what ruff can mend
 
 docs-test: ## Run every Python block of README.md and docs/ and compare what it prints
 	@$(PYTEST) tests/docs $(ARGS)
+
+site: ## Build README.md, docs/ and the docstrings into site/; a broken link or reference fails
+	@$(DEVELOP) -- python -m sphinx --fail-on-warning --keep-going --quiet -b html -c docs -d build/doctrees . site $(ARGS)
+	@echo "site/index.html is ready"
 
 fuzz: ## Run the property tests at length
 	@$(PYTEST) -m fuzz $(LONG) $(ARGS)

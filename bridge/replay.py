@@ -108,7 +108,7 @@ class Replay:
 
     @property
     def table(self) -> Table:
-        """The events of the stretch as they are played: append-only."""
+        """The events of the stretch as they are played, append-only."""
         assert self._feed.raw is not None
         return self._feed.raw
 

@@ -117,7 +117,7 @@ class DeephavenServer:
 
     @property
     def login_url(self) -> str:
-        """The address that opens the web IDE for whoever has it: it carries the key, if there is one."""
+        """The address that opens the web IDE for whoever has it, since it carries the key, if there is one."""
         return self.url if self.anonymous else f"{self.url}?psk={self.key}"
 
     def start(self) -> DeephavenServer:

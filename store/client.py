@@ -366,7 +366,7 @@ class StoreClient:
 
     @property
     def conn(self) -> Connection:
-        """A psycopg2 connection of this user: the open transaction's, else one in autocommit mode kept for this."""
+        """A psycopg2 connection of this user, the open transaction's, else one in autocommit mode kept for this."""
         transaction = self._database.current()
         if transaction is not None:
             return transaction.conn

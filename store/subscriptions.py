@@ -114,7 +114,7 @@ class SubscriptionListener:
 
     @property
     def running(self) -> bool:
-        """Whether the listener delivers: from `start` until it is stopped, or another one takes over."""
+        """Whether the listener delivers, from `start` on until it is stopped or another one takes over."""
         return self._thread is not None and self._thread.is_alive() and self._process == os.getpid()
 
     def start(self) -> Self:
