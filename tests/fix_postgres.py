@@ -187,3 +187,15 @@ def module_store_db(store_server: Server) -> Iterator[StoreDatabase]:
     """An empty store that the tests of one module share."""
     with fresh_database(store_server) as database:
         yield database
+
+
+@pytest.fixture(scope="module")
+def client(module_store_db: StoreDatabase) -> StoreClient:
+    """A client of alice's, in the store that the tests of one module share."""
+    return module_store_db.client()
+
+
+@pytest.fixture(scope="module")
+def bob(module_store_db: StoreDatabase) -> StoreClient:
+    """A client of bob's, in the same store."""
+    return module_store_db.client("bob")

@@ -13,6 +13,7 @@ from uuid import UUID
 from store.base import Storable
 from store.client import StoreClient
 from store.columns import REGISTRY
+from store.state_machine import StateMachine, Transition
 
 UTC = timezone.utc
 
@@ -50,6 +51,17 @@ for name, kind in (
     ("percent_sign", str),
 ):
     REGISTRY.define(name, kind, description=f"Sample of {name}", role="attribute", nullable=True)
+
+
+class OpenClosed(StateMachine):
+    initial = "OPEN"
+    transitions = (Transition("OPEN", "CLOSED"),)
+
+
+@dataclass
+class Ticket(Storable, state_machine=OpenClosed):
+    label: str = ""
+    quantity: int = 0
 
 
 @dataclass

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,34 +12,12 @@ from store.base import Storable
 from store.client import Change, StoreClient
 from store.errors import EntityNotFound, InvalidRange, StoreError, TypeMismatch
 from store.permissions import share_read, share_write, unshare
-from store.state_machine import StateMachine, Transition
 from tests.fix_postgres import StoreDatabase
-from tests.integration.samples import FULL, UTC, Everything, Position, assert_as_read, content, moment, soon
+from tests.integration.samples import FULL, UTC, Everything, Position, Ticket, assert_as_read, content, moment, soon
 
 pytestmark = pytest.mark.both_servers
 
 UNKNOWN = "01a203e8-bf2d-789d-a66b-d2d271e029e5"
-
-
-class OpenClosed(StateMachine):
-    initial = "OPEN"
-    transitions = (Transition("OPEN", "CLOSED"),)
-
-
-@dataclass
-class Ticket(Storable, state_machine=OpenClosed):
-    label: str = ""
-    quantity: int = 0
-
-
-@pytest.fixture(scope="module")
-def client(module_store_db: StoreDatabase) -> StoreClient:
-    return module_store_db.client()
-
-
-@pytest.fixture(scope="module")
-def bob(module_store_db: StoreDatabase) -> StoreClient:
-    return module_store_db.client("bob")
 
 
 @pytest.fixture

@@ -34,16 +34,6 @@ class Dotted(Storable, type_name="batch.Dotted"):
     quantity: int = 0
 
 
-@pytest.fixture(scope="module")
-def client(module_store_db: StoreDatabase) -> StoreClient:
-    return module_store_db.client()
-
-
-@pytest.fixture(scope="module")
-def bob(module_store_db: StoreDatabase) -> StoreClient:
-    return module_store_db.client("bob")
-
-
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send three objects a statement."""

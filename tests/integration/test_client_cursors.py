@@ -30,11 +30,6 @@ class Paged(Storable):
 
 
 @pytest.fixture(scope="module")
-def client(module_store_db: StoreDatabase) -> StoreClient:
-    return module_store_db.client()
-
-
-@pytest.fixture(scope="module")
 def paged(client: StoreClient) -> list[Paged]:
     objects = [Paged(quantity=number % 3, price=float(number), label=f"l{number % 2}") for number in range(20)]
     client.write_many(objects)

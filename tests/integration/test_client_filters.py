@@ -17,7 +17,6 @@ from reactive.expr import Coalesce, Const, Expr, Field, If, IsNull
 from store.base import Storable
 from store.client import StoreClient
 from store.errors import InvalidFilter
-from tests.fix_postgres import StoreDatabase
 from tests.integration.samples import FULL, UTC, Everything, Leg, Position, Side, Urgency, moment
 
 pytestmark = pytest.mark.both_servers
@@ -53,11 +52,6 @@ class Odd(Storable):
     now: int | None = None
     order: str | None = None
     percent_sign: str | None = None
-
-
-@pytest.fixture(scope="module")
-def client(module_store_db: StoreDatabase) -> StoreClient:
-    return module_store_db.client()
 
 
 @pytest.fixture(scope="module")

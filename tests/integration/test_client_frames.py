@@ -12,13 +12,7 @@ from typing import Any
 import pytest
 
 from store.client import QueryResult, StoreClient
-from tests.fix_postgres import StoreDatabase
 from tests.integration.samples import FULL, UTC, Everything, Position, Side
-
-
-@pytest.fixture(scope="module")
-def client(module_store_db: StoreDatabase) -> StoreClient:
-    return module_store_db.client()
 
 
 def result(client: StoreClient, *objects: Everything) -> Any:

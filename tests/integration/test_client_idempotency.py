@@ -7,39 +7,20 @@ import itertools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from store import writing
-from store.base import Storable
 from store.client import StoreClient, VersionConflict
 from store.errors import EntityDeleted, IdempotencyMismatch, InvalidRange, StoreError
-from store.state_machine import StateMachine, Transition
 from store.subscriptions import ChangeEvent, EventBus
 from tests.fix_postgres import StoreDatabase
-from tests.integration.samples import FULL, Everything, Position, assert_as_read, moment, whole
+from tests.integration.samples import FULL, Everything, Position, Ticket, assert_as_read, moment, whole
 
 pytestmark = pytest.mark.both_servers
 
 _numbers = itertools.count(1)
-
-
-class OpenClosed(StateMachine):
-    initial = "OPEN"
-    transitions = (Transition("OPEN", "CLOSED"),)
-
-
-@dataclass
-class Ticket(Storable, state_machine=OpenClosed):
-    label: str = ""
-    quantity: int = 0
-
-
-@pytest.fixture(scope="module")
-def client(module_store_db: StoreDatabase) -> StoreClient:
-    return module_store_db.client()
 
 
 @pytest.fixture

@@ -27,22 +27,9 @@ from store.errors import (
     TypeMismatch,
 )
 from store.permissions import share_read, share_write
-from store.state_machine import StateMachine, Transition
-from tests.fix_postgres import StoreDatabase
-from tests.integration.samples import FULL, UTC, Everything, Position, assert_as_read, content, moment, whole
+from tests.integration.samples import FULL, UTC, Everything, Position, Ticket, assert_as_read, content, moment, whole
 
 pytestmark = pytest.mark.both_servers
-
-
-class OpenClosed(StateMachine):
-    initial = "OPEN"
-    transitions = (Transition("OPEN", "CLOSED"),)
-
-
-@dataclass
-class Ticket(Storable, state_machine=OpenClosed):
-    label: str = ""
-    quantity: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,16 +42,6 @@ class FrozenQuote(Storable):
 class SlottedQuote(Storable):
     symbol: str = "AAPL"
     price: float = 0.0
-
-
-@pytest.fixture(scope="module")
-def client(module_store_db: StoreDatabase) -> StoreClient:
-    return module_store_db.client()
-
-
-@pytest.fixture(scope="module")
-def bob(module_store_db: StoreDatabase) -> StoreClient:
-    return module_store_db.client("bob")
 
 
 def test_write_full_object_equals_read(client: StoreClient) -> None:

@@ -19,7 +19,6 @@ from store.base import Storable
 from store.client import StoreClient
 from store.errors import InvalidFilter, InvalidRange
 from store.state_machine import StateMachine, Transition
-from tests.fix_postgres import StoreDatabase
 from tests.integration.samples import UTC, Everything, Position, Side, Urgency, moment
 
 pytestmark = pytest.mark.both_servers
@@ -62,11 +61,6 @@ class OpenShut(StateMachine):
 class Shelf(Storable, state_machine=OpenShut):
     symbol: str = "AAPL"
     quantity: int = 0
-
-
-@pytest.fixture(scope="module")
-def client(module_store_db: StoreDatabase) -> StoreClient:
-    return module_store_db.client()
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-import pytest
-
 from reactive.expr import Field
 from store.base import Storable
 from store.client import StoreClient
-from tests.fix_postgres import StoreDatabase
 from tests.integration.samples import UTC, soon
 from tests.waiting import wait_until
 
@@ -55,11 +52,6 @@ def before_due(client: StoreClient, attempt: Callable[[Seen, datetime], R]) -> t
         if datetime.now(UTC) < due:
             return seen, due, observed
     raise AssertionError("thirty seconds were not enough for a few calls")
-
-
-@pytest.fixture(scope="module")
-def client(module_store_db: StoreDatabase) -> StoreClient:
-    return module_store_db.client()
 
 
 def test_scheduled_change_is_unseen_until_due_and_then_seen_everywhere(client: StoreClient) -> None:

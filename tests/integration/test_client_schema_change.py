@@ -17,18 +17,11 @@ from store.base import Storable
 from store.client import StoreClient
 from store.columns import REGISTRY
 from store.errors import InvalidFilter, InvalidValue
-from store.state_machine import StateMachine, Transition
-from tests.fix_postgres import StoreDatabase
-from tests.integration.samples import UTC, Side, assert_as_read
+from tests.integration.samples import UTC, OpenClosed, Side, assert_as_read
 
 REGISTRY.define("probe_label", str, description="A label's newer name", role="attribute", nullable=True)
 
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def client(module_store_db: StoreDatabase) -> StoreClient:
-    return module_store_db.client()
 
 
 def generations(*bodies: dict[str, Any], **options: Any) -> list[Any]:
@@ -152,11 +145,6 @@ def test_new_field_without_default_is_told_to_need_one(client: StoreClient) -> N
     ):
         with pytest.raises(InvalidValue, match="give the field a default or former_names"):
             call()
-
-
-class OpenClosed(StateMachine):
-    initial = "OPEN"
-    transitions = (Transition("OPEN", "CLOSED"),)
 
 
 def test_unknown_fields_survive_all_that_an_older_class_does(client: StoreClient) -> None:

@@ -32,11 +32,6 @@ class Desk(Storable):
     quantity: int = 0
 
 
-@pytest.fixture(scope="module")
-def client(module_store_db: StoreDatabase) -> StoreClient:
-    return module_store_db.client()
-
-
 # ---- late bookings and loads of history
 
 

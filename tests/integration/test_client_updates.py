@@ -7,15 +7,9 @@ from typing import Any
 import pytest
 
 from store.client import StoreClient, VersionConflict
-from tests.fix_postgres import StoreDatabase
 from tests.integration.samples import Everything, Position, assert_as_read, moment
 
 pytestmark = pytest.mark.both_servers
-
-
-@pytest.fixture(scope="module")
-def client(module_store_db: StoreDatabase) -> StoreClient:
-    return module_store_db.client()
 
 
 # ---- which fields an update takes

@@ -41,11 +41,6 @@ HOSTILE_TEXTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def client(module_store_db: StoreDatabase) -> StoreClient:
-    return module_store_db.client()
-
-
 def named(value: Any) -> str:
     """Name a test case; some of the values are too large to be shown."""
     short = isinstance(value, str) and value.isascii() and len(value) < 30

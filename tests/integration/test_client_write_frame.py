@@ -17,7 +17,6 @@ import pytest
 from store.base import Storable
 from store.client import StoreClient
 from store.errors import InvalidRange, InvalidValue, StoreError
-from tests.fix_postgres import StoreDatabase
 from tests.integration.samples import FULL, UTC, Everything, Side, content, moment
 
 
@@ -44,11 +43,6 @@ class Stamped(Storable):
     timestamp: datetime | None = None
     quantity: int = 0
     notes: str = field(default="made", init=False)
-
-
-@pytest.fixture(scope="module")
-def client(module_store_db: StoreDatabase) -> StoreClient:
-    return module_store_db.client()
 
 
 def loaded(client: StoreClient, ids: list[str]) -> list[Row]:

@@ -40,11 +40,6 @@ def client(module_client: StoreClient) -> Iterator[StoreClient]:
     Effects.clear(module_client)
 
 
-@pytest.fixture(scope="module")
-def bob(module_store_db: StoreDatabase) -> StoreClient:
-    return module_store_db.client("bob")
-
-
 # ---- the event
 
 
