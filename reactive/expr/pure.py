@@ -76,7 +76,7 @@ class _Code(NamedTuple):
     Attributes:
         text: The text.
         nullable: Whether it may be empty.
-        atom: Whether it is a field, a variable or a constant, which may stand more than once.
+        atom: Whether it is a field or a number, which may stand more than once.
         integer: Whether it is, or may be, an Integer, which equals no Float.
     """
 
@@ -158,15 +158,15 @@ class _Pure:
     def _const(self, node: Const, want: str | None) -> _Code:
         value = node.value
         if value is None:
-            return _Code("[]", nullable=True, atom=True)
+            return _Code("[]", nullable=True)
         if isinstance(value, bool):
-            return _Code("true" if value else "false", atom=True)
+            return _Code("true" if value else "false")
         if isinstance(value, str):
-            return _Code(string_literal(value), atom=True)
+            return _Code(string_literal(value))
         if isinstance(value, datetime):
-            return _Code(f"%{value.replace(tzinfo=None).isoformat(timespec='microseconds')}+0000", atom=True)
+            return _Code(f"%{value.replace(tzinfo=None).isoformat(timespec='microseconds')}+0000")
         if isinstance(value, date):
-            return _Code(f"%{value.isoformat()}", atom=True)
+            return _Code(f"%{value.isoformat()}")
         kind = want or self._inference.kind(node)
         if kind == "decimal" and isinstance(value, int):
             # An Integer compares with a Decimal by value; with a Float it does not.
@@ -174,7 +174,7 @@ class _Pure:
         try:
             return _Code(number_literal(value, kind), atom=True, integer=kind == "int")
         except OverflowError:
-            return _Code("[]", nullable=True, atom=True)
+            return _Code("[]", nullable=True)
 
     def _apply(self, name: str, operands: Sequence[_Code]) -> _Code:
         return self._mapped(self.FORMS[name], operands, name in self.PARTIAL)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,51 @@ PURE: list[tuple[Expr, str, str]] = [
 def test_pure_form_of_required_and_of_nullable_fields(expr: Expr, required: str, nullable: str) -> None:
     assert expr.to_pure("$row") == required
     assert expr.to_pure("$row", NULLABLE) == nullable
+
+
+n, a_float = Field("n", int), Field("x", float)
+# What only some operands ask for, over required fields.
+PURE_OF_OPERANDS: list[tuple[Expr, str]] = [
+    (Const(True), "true"),
+    (Const(False), "false"),
+    (Const(10**400) + x, f"[]->map(v1|($v1 + {X}))"),
+    (If(f, n, a_float) == 5, f"(if({F}, |$row.n, |{X})->toFloat() == 5.0)"),
+    (If(f, a_float, n) == 5, f"(if({F}, |{X}, |$row.n)->toFloat() == 5.0)"),
+    (If(f, n, a_float) > 5, f"(if({F}, |$row.n, |{X}) > 5.0)"),
+    (If(f, 1, 2) + x, f"(if({F}, |1.0, |2.0) + {X})"),
+    (If(f, x, y) / If(g, x, y), f"if({G}, |{X}, |{Y})->map(v1|if($v1 == 0.0, |[], |if({F}, |{X}, |{Y}) / $v1))"),
+    (Coalesce([x, 1]) + 1, f"({X} + 1.0)"),
+    (n / y, f"if({Y} == 0.0, |[], |$row.n->toFloat() / {Y})"),
+    (x % n, f"$row.n->toFloat()->map(v1|if($v1 == 0.0, |[], |({X} - ($v1 * (floor({X} / $v1)->toFloat())))))"),
+    (n / 2, "($row.n / 2.0)"),
+    (x / 0, f"if(0.0 == 0.0, |[], |{X} / 0.0)"),
+    (n + 1, "($row.n + 1.0)"),
+    (n == Decimal("0.5"), "($row.n == 0.5D)"),
+    (Field("d", Decimal) > 3, "($row.d > 3)"),
+    (Field("d", Decimal) > n, "($row.d > $row.n)"),
+    (s.length() == a_float, f"(length({S})->toFloat() == {X})"),
+    (s.length() + 1, f"(length({S}) + 1.0)"),
+    (Field("day", date) < date(2026, 2, 28), "($row.day < %2026-02-28)"),
+    (
+        Field("at", datetime) >= datetime(2026, 2, 28, 9, 30, tzinfo=timezone.utc),
+        "($row.at >= %2026-02-28T09:30:00.000000+0000)",
+    ),
+    *(
+        (partial + 1, f"{partial.to_pure('$row')}->map(v{number}|($v{number} + 1.0))")
+        for partial, number in [
+            *((each, 1) for each in (x / y, x % y, x**y)),
+            *((Func(name, x), 1) for name in ("sqrt", "log", "exp")),
+        ]
+    ),
+    *((total + 1, f"({total.to_pure('$row')} + 1.0)") for total in (-x, abs(x), x * y, Func("floor", x))),
+]
+
+
+@pytest.mark.parametrize(
+    ("expr", "text"), PURE_OF_OPERANDS, ids=[repr(expr)[:70].replace("0" * 60, "") for expr, _ in PURE_OF_OPERANDS]
+)
+def test_pure_form_of_operands(expr: Expr, text: str) -> None:
+    assert expr.to_pure("$row") == text
 
 
 def operations_in(expressions: list[Expr]) -> set[str]:
