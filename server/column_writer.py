@@ -53,7 +53,7 @@ class ColumnWriter:
         self,
         name: str,
         types: Mapping[str, str],
-        vocabularies: Mapping[str, Sequence[str]] | None = None,
+        vocabularies: Mapping[str, Sequence[str | None]] | None = None,
         *,
         capacity: int = 1_000_000,
     ) -> None:
@@ -78,7 +78,17 @@ class ColumnWriter:
             on_flush_callback=self._taken,
             on_shutdown_callback=self.close,
         )
-        self.blink: Table = _shown(carried, self._types, vocabularies or {})
+        self._texts = _Texts(self._types, vocabularies or {})
+        self.blink: Table = self._texts.shown(carried)
+
+    def extend(self, column: str, texts: Sequence[str | None]) -> None:
+        """Give a `string` column a longer vocabulary; in the thread that writes.
+
+        Args:
+            column: The column.
+            texts: The texts that it has, and those to add behind them.
+        """
+        self._texts.extend(column, texts)
 
     def write(self, *columns: NDArray[Any]) -> None:
         """Write rows, given as one array for each column; waits while too many are on their way.
@@ -148,22 +158,46 @@ class ColumnWriter:
             self._changed.notify_all()
 
 
-def _shown(carried: Table, types: Mapping[str, str], vocabularies: Mapping[str, Sequence[str]]) -> Table:
-    """Return the table as readers see it: texts for places, times for nanoseconds."""
-    import jpy
+class _Texts:
+    """The vocabularies of a writer's columns as the engine looks them up: Java arrays with room for more texts."""
 
-    formulas = [f"{column} = epochNanosToInstant({column})" for column, kind in types.items() if kind == "Instant"]
-    strings = [column for column, kind in types.items() if kind == "string"]
-    formulas += [f"{column} = texts[{place}][{column}]" for place, column in enumerate(strings)]
-    # The formulas name it.
-    texts = jpy.array(  # noqa: F841
-        "[Ljava.lang.String;",
-        [
-            jpy.array("java.lang.String", [java_value("string", text) for text in vocabularies[column]])
-            for column in strings
-        ],
-    )
-    return carried.update(formulas) if formulas else carried
+    def __init__(self, types: Mapping[str, str], vocabularies: Mapping[str, Sequence[str | None]]) -> None:
+        import jpy
+
+        self._types = dict(types)
+        self._places = {
+            column: place for place, column in enumerate(name for name, kind in types.items() if kind == "string")
+        }
+        self._lengths = dict.fromkeys(self._places, 0)
+        self._room = dict.fromkeys(self._places, 0)
+        self._java = jpy.array("[Ljava.lang.String;", len(self._places))
+        for column in self._places:
+            self._java[self._places[column]] = jpy.array("java.lang.String", 0)
+            self.extend(column, vocabularies[column])
+
+    def extend(self, column: str, texts: Sequence[str | None]) -> None:
+        """Add the texts behind those that are there."""
+        import jpy
+
+        known, place = self._lengths[column], self._places[column]
+        if len(texts) > self._room[column]:
+            self._room[column] = len(texts) if not known else 2 * len(texts)
+            room: list[Any] = [None] * (self._room[column] - len(texts))
+            # The formulas see another array at their next row, and no row has a place of it yet.
+            self._java[place] = jpy.array("java.lang.String", [*(java_value("string", text) for text in texts), *room])
+        else:
+            for number in range(known, len(texts)):
+                self._java[place][number] = java_value("string", texts[number])
+        self._lengths[column] = len(texts)
+
+    def shown(self, carried: Table) -> Table:
+        """Return the table as readers see it: texts for places, times for nanoseconds."""
+        formulas = [
+            f"{column} = epochNanosToInstant({column})" for column, kind in self._types.items() if kind == "Instant"
+        ]
+        formulas += [f"{column} = texts[{place}][{column}]" for column, place in self._places.items()]
+        texts = self._java  # noqa: F841 - the formulas name it
+        return carried.update(formulas) if formulas else carried
 
 
 def _java_table(types: Mapping[str, str], columns: Sequence[NDArray[Any]]) -> Table:

@@ -121,6 +121,4 @@ class Feed:
             rates = self._rates.usd_per_unit
             self._desk.set_rates(rates)
             self._writers.fx.write(np.arange(len(rates)), np.full(len(rates), now), rates)
-        positions, risk = self._desk.mark(now, everything=everything)
-        self._writers.positions.write(*positions)
-        self._writers.risk.write(*risk)
+        self._writers.mark(self._desk, *self._desk.mark(now, everything=everything))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["INSTRUMENTS", "UNIVERSE", "USD_PER_UNIT", "Instrument", "sector_correlation", "universe"]
+__all__ = ["INSTRUMENTS", "RATES", "UNIVERSE", "USD_PER_UNIT", "Instrument", "sector_correlation", "universe"]
 
 
 class Instrument(NamedTuple):
@@ -58,6 +58,7 @@ UNIVERSE = (
 )
 # Where the exchange rates of the simulation start.
 USD_PER_UNIT = {"USD": 1.0, "EUR": 1.08, "GBP": 1.27, "JPY": 0.0066}
+RATES = {"USD": 0.04, "EUR": 0.02, "GBP": 0.04, "JPY": 0.005}  # risk-free, continuously compounded
 
 _SECTORS = ("technology", "finance", "energy", "consumer")
 

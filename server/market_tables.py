@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from server.column_catalog import column_catalog
 from server.column_writer import ColumnWriter
-from server.desk import BOOKS, Desk
+from server.desk import Desk
 from server.market_columns import MARKET_COLUMNS, column_types
+from server.valuation import PositionMarks, RiskMarks
 
 if TYPE_CHECKING:
     from deephaven.table import Table
@@ -34,9 +35,22 @@ class MarketWriters:
         self.positions = ColumnWriter(
             "positions",
             column_types("positions_live"),
-            {"Book": BOOKS, "Symbol": desk.contracts, "Currency": desk.currencies, "Underlying": symbols},
+            _position_names(desk),
         )
         self.fx = ColumnWriter("fx", column_types("fx_live"), {"Currency": desk.currencies})
+
+    def mark(self, desk: Desk, positions: PositionMarks, risk: RiskMarks) -> None:
+        """Show positions and their risk.
+
+        Args:
+            desk: Whose they are; it may have come to books, contracts and currencies since the last call.
+            positions: The positions to show.
+            risk: The risk to show.
+        """
+        for column, names in _position_names(desk).items():
+            self.positions.extend(column, names)
+        self.positions.write(*positions)
+        self.risk.write(*risk)
 
     @property
     def all(self) -> tuple[ColumnWriter, ...]:
@@ -81,6 +95,16 @@ def market_tables(writers: MarketWriters, kept_rows: int | None) -> dict[str, Ta
         "positions_live": writers.positions.blink.last_by(["Book", "Symbol", "Currency"]),
         "fx_live": writers.fx.blink.last_by("Currency"),
         "column_catalog": column_catalog(),
+    }
+
+
+def _position_names(desk: Desk) -> dict[str, Sequence[str | None]]:
+    values = desk.values
+    return {
+        "Book": values.books,
+        "Symbol": values.contracts,
+        "Currency": values.currencies,
+        "Underlying": values.underlyings,
     }
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from datetime import date
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from server.market_data import MarketSimulator, SimulatedTicks
 from server.positions import average_cost
 from server.risk_engine import black_scholes
 from server.ticks import Ticks
+from server.valuation import midnight
 
 START = 1_760_000_000 * 10**9
 DAY = 86_400 * 10**9
@@ -98,7 +100,7 @@ def test_desk_risk_is_the_sum_of_the_positions_in_usd() -> None:
     unrealized = positions.unrealized_pnl * positions.fx_rate
     np.testing.assert_allclose(np.bincount(positions.underlying, unrealized), risk.unrealized_pnl, atol=1e-6)
     assert {desk.currencies[place] for place in positions.currency} == {"USD", "EUR", "GBP", "JPY"}
-    assert {BOOKS[place] for place in positions.book} == set(BOOKS)
+    assert {desk.values.books[place] for place in positions.book} == set(BOOKS)
 
 
 def test_desk_delta_says_what_a_small_move_does() -> None:
@@ -123,7 +125,7 @@ def test_desk_marks_only_what_has_changed() -> None:
     desk.see(ticks)
     assert sorted(desk.mark(START)[1].symbol) == sorted(ticks.symbol)
     rates = np.array([1.0 if currency != "JPY" else 0.007 for currency in desk.currencies])
-    rates[1:3] = desk._fx[1:3]
+    rates[1:3] = desk.values.fx[1:3]
     desk.set_rates(rates)
     positions, _ = desk.mark(START)
     assert {desk.currencies[place] for place in positions.currency} == {"JPY"}
@@ -132,9 +134,10 @@ def test_desk_marks_only_what_has_changed() -> None:
 
 def test_desk_options_are_valued_by_black_scholes_and_settled_at_expiry() -> None:
     desk = Desk(["AAPL"], np.array([200.0]), START)
-    assert desk.contracts[2:] == ["AAPL 260107C210", "AAPL 260407P190"]
+    assert desk.values.contracts[1:] == ["AAPL 260107C210", "AAPL 260407P190"]
     positions, _ = desk.mark(START + 10 * DAY, everything=True)
-    call = black_scholes(True, 200.0, 210.0, 80 / 365, 0.04, 0.25)
+    years = (midnight(date(2026, 1, 7)) - (START + 10 * DAY)) / (365 * DAY)
+    call = black_scholes(True, 200.0, 210.0, years, 0.04, 0.25)
     assert positions.price[2] == pytest.approx(call.price)
     held, cost = positions.quantity[2], positions.avg_cost[2]
     assert held < 0
