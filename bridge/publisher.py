@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -141,15 +140,16 @@ class TableWriter:
         """
         from deephaven.update_graph import shared_lock
 
-        deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             target = self._written
-            while self._taken < target:
-                self._check()
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    return False
-                self._changed.wait(left)
+
+            def taken() -> bool:
+                if self._taken < target:
+                    self._check()
+                return self._taken >= target
+
+            if not self._changed.wait_for(taken, timeout):
+                return False
         # A cycle holds this lock exclusively to its end.
         with shared_lock(self.blink):
             return True

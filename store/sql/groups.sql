@@ -23,9 +23,12 @@ $$;
 CREATE OR REPLACE FUNCTION store.lock_principals()
 RETURNS void LANGUAGE sql VOLATILE AS $$ SELECT pg_advisory_xact_lock(hashtext('store roles')) $$;
 
+-- Lets an administrator change a group that there is, when those who change users and groups have ended.
 CREATE OR REPLACE FUNCTION store.require_group(p_group text)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM store.require_admin();
+    PERFORM store.lock_principals();
     IF NOT EXISTS (SELECT FROM store.groups g WHERE g.group_name = p_group) THEN
         PERFORM store.refuse('TS010', format('there is no group named %L', p_group),
                              jsonb_build_object('principal', p_group));
@@ -40,8 +43,6 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, store, 
 DECLARE
     v_member text;
 BEGIN
-    PERFORM store.require_admin();
-    PERFORM store.lock_principals();
     PERFORM store.require_group(p_group);
     FOREACH v_member IN ARRAY p_members LOOP
         IF EXISTS (SELECT FROM store.groups g WHERE g.group_name = v_member) THEN
@@ -64,8 +65,6 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, store, 
 DECLARE
     v_member text;
 BEGIN
-    PERFORM store.require_admin();
-    PERFORM store.lock_principals();
     PERFORM store.require_group(p_group);
     FOREACH v_member IN ARRAY p_members LOOP
         DELETE FROM store.group_members m WHERE m.group_name = p_group AND m.member = v_member;
@@ -109,8 +108,6 @@ DECLARE
     v_head store.object_heads;
     v_entities bigint := 0;
 BEGIN
-    PERFORM store.require_admin();
-    PERFORM store.lock_principals();
     PERFORM store.require_group(p_group);
     -- Whoever shares with the group meanwhile holds a lock on its row: what it grants is seen here.
     PERFORM FROM store.groups g WHERE g.group_name = p_group FOR UPDATE;
