@@ -37,6 +37,30 @@ def test_to_sql_what_is_no_column_name_is_refused(column: str) -> None:
         (Field("a") + 1).to_sql(column)
 
 
+LARGE = 2**60  # no double of its own
+
+
+@pytest.mark.parametrize(
+    ("expr", "text"),
+    [
+        (Const(5), "5::float8"),
+        (Const(-5), "(-5::float8)"),
+        (Const(0.5), "0.5::float8"),
+        (Const(Decimal("0.1")), "0.1::numeric"),
+        (Const(LARGE), f"{LARGE}::numeric"),
+        (Const(float(LARGE)), "1.152921504606847e+18::float8"),
+        (Field("x") > 1e20, "((data->>'x')::float > 1e+20::float8)"),
+        (Field("x") > LARGE, f"((data->>'x')::numeric > {LARGE}::numeric)"),
+        (Field("x") + LARGE, f"(data->>'x')::float + {LARGE}::float8"),
+        (Field("x") + 10**400, "(data->>'x')::float + NULL::float8"),
+        (Field("n", int) > 1e20, "((data->>'n')::float > 1e+20::float8)"),
+        (Coalesce([Field("n", int), LARGE]), f"COALESCE((data->>'n')::numeric, {LARGE}::numeric)"),
+    ],
+)
+def test_to_sql_numbers_are_doubles_unless_only_exact_ones_will_do(expr: Expr, text: str) -> None:
+    assert expr.to_sql("data") == text
+
+
 TYPED = {
     "n": int,
     "x": float,
