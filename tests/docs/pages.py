@@ -3,7 +3,8 @@
 A block fenced as `python` is executed; a block fenced as `output` after it is what it must print, where `...` stands
 for what differs from run to run. A block that prints needs its output block. The blocks of a page are one program: they
 share their names, and find `host`, `port` and `dbname` of an empty store whose users are alice, bob and carol, with
-passwords like `alice_pw`. The line `<!-- needs: deephaven -->` runs the page beside a Deephaven server.
+passwords like `alice_pw`. The line `<!-- needs: deephaven -->` runs the page beside a Deephaven server, and
+`<!-- runs: alone -->` as a program of its own, which finds nothing: `python -m tests.docs.pages PAGE`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from sybil.parsers.markdown import CodeBlockParser
 ROOT = Path(__file__).resolve().parents[2]
 COMPARISON = doctest.ELLIPSIS | doctest.REPORT_NDIFF
 NEEDS = re.compile(r"^<!-- needs: (\w+) -->$", re.MULTILINE)
+ALONE = "<!-- runs: alone -->"
 SHELL_BLOCK = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -41,6 +43,11 @@ def page_name(page: Path) -> str:
 def needs(page: Path) -> set[str]:
     """Return what the page's `needs` comments name."""
     return set(NEEDS.findall(page.read_text(encoding="utf-8")))
+
+
+def runs_alone(page: Path) -> bool:
+    """Say whether the page is a program of its own."""
+    return ALONE in page.read_text(encoding="utf-8")
 
 
 def shell_commands(page: Path) -> list[str]:
@@ -83,15 +90,15 @@ class _Run:
             raise SybilFailure(self._printing, f"It prints what no output block after it shows:\n{self._printed}")
 
 
-def run_page(page: Path, names: Mapping[str, Any]) -> int:
-    """Execute a page with the given names defined; return the number of its blocks.
+def run_page(page: Path, names: Mapping[str, Any], module: types.ModuleType | None = None) -> int:
+    """Execute a page with the given names defined, in a module of its own or the given one; return how many blocks it has.
 
     Raises:
         SybilFailure: A block prints something else than the page says; the message has the line.
     """
     run = _Run()
     document = Document.parse(str(page), CodeBlockParser("python", run.python), CodeBlockParser("output", run.output))
-    with _module(page) as module:
+    with contextlib.nullcontext(module) if module else _module(page) as module:
         vars(module).update(names)
         document.namespace = vars(module)
         examples = list(document.examples())
@@ -115,3 +122,8 @@ def _module(page: Path) -> Iterator[types.ModuleType]:
 def _trimmed(text: str) -> str:
     """Drop what a page cannot show: blanks at the ends of lines and of the whole."""
     return "".join(f"{line.rstrip()}\n" for line in text.strip("\n").splitlines())
+
+
+if __name__ == "__main__":
+    # The page's names become those of this program, as when a reader types them.
+    run_page(Path(sys.argv[1]), {}, sys.modules["__main__"])

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import ROOT, needs, page_name, pages, run_page, shell_commands
+from tests.docs.pages import ROOT, needs, page_name, pages, run_page, runs_alone, shell_commands
 from tests.fix_postgres import StoreDatabase
 
-PAGES = [
+PROGRAMS = [
     pytest.param(page, id=page_name(page), marks=[getattr(pytest.mark, name) for name in needs(page)])
     for page in pages()
     if "```python" in page.read_text(encoding="utf-8")
 ]
+PAGES = [program for program in PROGRAMS if not runs_alone(program.values[0])]
+ALONE = [program for program in PROGRAMS if runs_alone(program.values[0])]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -26,6 +30,17 @@ def test_page_python_blocks_run_and_print_what_the_page_shows(
         names["deephaven_server"] = request.getfixturevalue("deephaven_server")
     monkeypatch.chdir(tmp_path)
     run_page(page, names)
+
+
+@pytest.mark.parametrize("page", ALONE)
+def test_page_that_is_a_program_of_its_own_runs_and_prints_what_it_shows(page: Path, tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    environment = os.environ | {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tests.docs.pages", str(page)],
+        cwd=tmp_path / "work", env=environment, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def test_pages_make_commands_are_targets_of_the_makefile() -> None:
