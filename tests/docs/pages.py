@@ -91,7 +91,7 @@ class _Run:
 
 
 def run_page(page: Path, names: Mapping[str, Any], module: types.ModuleType | None = None) -> int:
-    """Execute a page with the given names defined, in a module of its own or the given one; return how many blocks it has.
+    """Execute a page with the given names defined, in a module of its own or the given one; return their number.
 
     Raises:
         SybilFailure: A block prints something else than the page says; the message has the line.

@@ -38,7 +38,7 @@ def test_page_that_is_a_program_of_its_own_runs_and_prints_what_it_shows(page: P
     environment = os.environ | {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "tests.docs.pages", str(page)],
-        cwd=tmp_path / "work", env=environment, capture_output=True, text=True, timeout=240,
+        cwd=tmp_path / "work", env=environment, capture_output=True, text=True, timeout=280,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
