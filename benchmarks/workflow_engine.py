@@ -11,7 +11,7 @@ from benchmarks.harness import Pair, ratio
 from benchmarks.store_scene import running_server
 from workflow.dbos_engine import DBOSEngine
 
-RUNS = 30
+RUNS = 100
 STEPS = 5
 LONG = 100
 

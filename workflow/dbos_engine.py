@@ -374,11 +374,11 @@ def _work(target: str, origin: str, payload: bytes) -> Outcome:
         outcome = engine._execute(run, target, origin, payload)
         if run.interrupted.is_set():
             raise Interrupted(run.workflow_id)
-        taken = context.function_id
-        begun_before = outcome[0] == "value" and (run.replayed or taken == 0)
-        if begun_before and (left := engine._duties.ledger.step_after(run.workflow_id, taken)):
-            error = mismatch(run, left[0], None, left[1])
-            outcome = outcome_of_error(error, f"the workflow {run.workflow_id}")
+        # DBOS carries a start's attributes into the run that it begins, and none into one that goes on after a crash.
+        taken, goes_on = context.function_id, context.start_options.workflow_attributes is None
+        look = outcome[0] == "value" and goes_on and (run.replayed or taken == 0)
+        if look and (left := engine._duties.ledger.step_after(run.workflow_id, taken)):
+            outcome = outcome_of_error(mismatch(run, left[0], None, left[1]), f"the workflow {run.workflow_id}")
         if outcome[0] == "error":
             raise RecordedError(*outcome[1:])
         return outcome
