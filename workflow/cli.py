@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import click
@@ -21,12 +21,14 @@ from store.errors import StoreError
 from store.server import ObjectStoreServer
 from workflow.database import Database
 from workflow.duties import forget
-from workflow.engine import WorkflowEngine
 from workflow.errors import UnknownWorkflow, WorkflowError
 from workflow.ledger import Ledger
 from workflow.outbox import workflow_id_of
 from workflow.records import WorkflowInfo, WorkflowStatus
 from workflow.sql import statements
+
+if TYPE_CHECKING:
+    from workflow.dbos_engine import DBOSEngine
 
 __all__ = ["main"]
 
@@ -143,24 +145,31 @@ def recover(target: Target, engine: str, timeout: float) -> None:
     """Launch an engine here, and wait until what dead processes left behind has ended.
 
     ENGINE is the name that the workflows' own module gives its engine, not launched yet. Its database is that of the
-    engine; --data-dir or --url only keep an embedded server running meanwhile.
+    engine; --data-dir or --url only keep an embedded server running meanwhile. What waits in the queues that it
+    consumes is run too, where no other process lives; what a living process runs is left to it.
     """
     with target.url():
         found = _engine(engine)
+        queued = _queued(found)
         with found:
-            report = getattr(found, "report", None)
-            recovered = [each.workflow_id for each in report.recovered] if report is not None else []
+            recovered, waiting = [each.workflow_id for each in found.report.recovered], [*found.report.waiting]
+            elsewhere = found._duties.ledger.elsewhere(found.report.executor_id)
+            behind = [*dict.fromkeys(recovered + ([] if elsewhere else queued))]
             deadline = time.monotonic() + timeout
-            left = recovered
+            left = [each for each in behind if found._ended(each) is None]
             while left and time.monotonic() < deadline:
+                time.sleep(0.05)
                 left = [each for each in left if found._ended(each) is None]
-                time.sleep(0.05 if left else 0)
-            waiting = list(report.waiting) if report is not None else []
-            rows = [[each, str(found.show(each).status), None] for each in recovered]
+            rows = [[each, str(found.show(each).status), None] for each in behind]
     rows += [[each.workflow_id, str(WorkflowStatus.PENDING), each.reason] for each in waiting]
-    target.out.rows(("workflow_id", "status", "note"), rows)
+    if rows:
+        target.out.rows(("workflow_id", "status", "note"), rows)
+    else:
+        note("nothing to recover")
+    if elsewhere:
+        note(f"{elsewhere} run in other processes, which live: they are left alone")
     if left or waiting:
-        raise WorkflowError(f"{len(left)} still run, {len(waiting)} wait for a process that can go on with them")
+        raise WorkflowError(f"not ended: {len(left)}; waiting for a process that can go on with them: {len(waiting)}")
 
 
 @commands.command()
@@ -197,19 +206,30 @@ def _closing(client: Any) -> Iterator[Any]:
         client.destroy()
 
 
-def _engine(name: str) -> WorkflowEngine:
+def _engine(name: str) -> DBOSEngine:
     """Return the engine of a name such as `desk.flows:engine`."""
+    from workflow.dbos_engine import DBOSEngine
+
     module, _, attribute = name.partition(":")
     if not module or not attribute:
         raise WorkflowError(f"{name!r} names no engine: write MODULE:ENGINE, such as desk.flows:engine")
     sys.path.insert(0, os.getcwd())
     try:
         found = getattr(importlib.import_module(module), attribute)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script without a guard ends the program that imports it
         raise WorkflowError(f"{name} cannot be imported: {type(error).__name__}: {error}") from error
-    if not isinstance(found, WorkflowEngine):
-        raise WorkflowError(f"{name} is a {type(found).__name__}, no workflow engine: write MODULE:ENGINE")
+    if not isinstance(found, DBOSEngine):
+        raise WorkflowError(f"{name} is a {type(found).__name__}, no engine on PostgreSQL: write MODULE:ENGINE")
     return found
+
+
+def _queued(engine: DBOSEngine) -> list[str]:
+    """Return what waits in the queues that an engine consumes, before it is launched."""
+    with closing(Database(engine._url)) as database:
+        if not database.fetch("SELECT to_regclass('workflow.executors') IS NOT NULL")[0][0]:
+            return []
+        consumed = [queue.name for queue in engine._queues.values() if queue.consume]
+        return [*Ledger(database, engine._name).queued(consumed, engine._executor.version)]
 
 
 def _outbox(database: Database, limit: int) -> list[list[Any]]:

@@ -158,6 +158,8 @@ class TakeOver:
             return abs(found.create_time() - started) > 1.0 or found.status() == psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return True
+        except psutil.AccessDenied:
+            return False  # there is one
 
 
 def place() -> str:

@@ -55,16 +55,20 @@ class Ledger:
         wanted = None if status is None else WorkflowStatus(status)
         kinds = None
         if wanted is not None:
-            # What a dead process holds is RUNNING in the table and PENDING in truth.
-            waiting = (WorkflowStatus.PENDING, WorkflowStatus.RUNNING)
-            same = waiting if wanted in waiting else (wanted,)
+            # What a dead process holds is RUNNING in the table and PENDING in truth; the query tells them apart.
+            same = {wanted, WorkflowStatus.RUNNING} if wanted is WorkflowStatus.PENDING else {wanted}
             kinds = [kind for kind, meaning in STATUSES.items() if meaning in same]
         rows = self._fetch(
             "workflows",
-            {"application": self._application, "workflow": workflow_id, "statuses": kinds, "limit": limit},
+            {
+                "application": self._application,
+                "workflow": workflow_id,
+                "statuses": kinds,
+                "runs": wanted is WorkflowStatus.RUNNING,
+                "limit": limit,
+            },
         )
-        found = [_info(row) for row in rows]
-        return [info for info in found if wanted is None or info.status is wanted]
+        return [_info(row) for row in rows]
 
     def show(self, workflow_id: str) -> WorkflowInfo:
         """Return all that is known of a workflow.
@@ -111,6 +115,16 @@ class Ledger:
         """Return the first step recorded after a position."""
         rows = self._fetch("last_step", {"workflow": workflow_id, "taken": taken})
         return (rows[0][0], rows[0][1]) if rows else None
+
+    def queued(self, queues: Sequence[str], version: str) -> Sequence[str]:
+        """Return what waits in queues for a process of a version, the oldest first."""
+        params = {"application": self._application, "queues": [*queues], "version": version}
+        return [row[0] for row in self._fetch("queued", params)]
+
+    def elsewhere(self, executor: str) -> int:
+        """Return how many workflows run in other processes than one."""
+        count: int = self._fetch("elsewhere", {"application": self._application, "executor": executor})[0][0]
+        return count
 
     def ended_before(self, age: float, limit: int) -> Sequence[str]:
         """Return workflows that ended longer than so many seconds ago, the oldest first."""

@@ -70,7 +70,7 @@ def find(name: str, origin: str) -> Callable[..., Any]:
         raise _missing(name, f"it belongs to the script {origin}, and this one is {_script()}")
     try:
         found: Any = importlib.import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a module may end the program that imports it
         raise _missing(name, f"importing {module} failed: {type(error).__name__}: {error}") from error
     for part in qualname.split("."):
         try:

@@ -117,7 +117,7 @@ def test_wrong_calls_are_told_on_one_line(options: list[str], capsys: pytest.Cap
     assert "there is no store in /nowhere" in said(capsys, "--data-dir", "/nowhere", "list", status=1)
     assert "No such command 'lst'" in said(capsys, *options, "lst", status=2)
     assert "cannot be imported: ModuleNotFoundError" in said(capsys, *options, "recover", "no.such:engine", status=1)
-    assert "is a module, no workflow engine" in said(capsys, *options, "recover", "json:decoder", status=1)
+    assert "is a module, no engine on PostgreSQL" in said(capsys, *options, "recover", "json:decoder", status=1)
 
 
 def test_recover_ends_what_a_dead_process_left(
@@ -137,4 +137,4 @@ def test_recover_ends_what_a_dead_process_left(
 
     ended = recover()
     assert ended.returncode == 1
-    assert "counting" in ended.stdout and "1 still run" in ended.stderr  # it sleeps, as it did
+    assert "counting" in ended.stdout and "not ended: 1" in ended.stderr  # it sleeps, as it did

@@ -76,6 +76,15 @@ def test_name_that_leads_nowhere_says_why(name: str, told: str) -> None:
     assert caught.value.target == name
 
 
+def test_module_that_ends_the_program_on_import_is_a_name_that_leads_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "script_without_guard.py").write_text("raise SystemExit(3)")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(TargetNotFound, match="importing script_without_guard failed: SystemExit: 3"):
+        find("script_without_guard:main", "")
+
+
 def test_function_of_another_script_is_not_this_scripts() -> None:
     with pytest.raises(TargetNotFound, match=r"it belongs to the script other\.py, and this one is"):
         find("__main__:plain", "other.py")

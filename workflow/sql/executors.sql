@@ -14,7 +14,10 @@ UPDATE workflow.executors SET beat_at = '-infinity' WHERE executor_id = %(execut
 
 -- name: others
 SELECT e.executor_id, e.place, e.process, e.process_started, e.beat_at = '-infinity' AS left_already,
-       CASE WHEN e.beat_at = '-infinity' THEN 0 ELSE extract(epoch FROM clock_timestamp() - e.beat_at) END::float AS silent
+       CASE WHEN e.beat_at = '-infinity' THEN 0
+            -- Nobody could show itself while the server was away.
+            ELSE extract(epoch FROM clock_timestamp() - greatest(e.beat_at, pg_postmaster_start_time()))
+       END::float AS silent
 FROM workflow.executors e WHERE e.application = %(application)s AND e.executor_id <> %(executor)s
 UNION ALL
 -- Whoever has work and no row of its own.
