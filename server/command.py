@@ -13,6 +13,7 @@ from types import FrameType
 from rich.console import Console
 
 from server.access_key import default_key_file
+from server.dashboards import PAGE_NOTES
 from server.embedded import DeephavenServer, is_loopback
 from server.errors import PriceFileError, ServerError, TlsFileError
 from server.market_columns import TABLE_NOTES
@@ -96,6 +97,7 @@ def _guide(market: MarketServer) -> str:
     """Return what a person should know: where to look, what is there, and who else could."""
     server = market.deephaven
     names = "\n".join(f"    {name:<18} {TABLE_NOTES[name]}" for name in market.tables)
+    pages = "\n".join(f"    {name:<18} {PAGE_NOTES[name]}" for name in market.pages)
     kept = (
         ""
         if server.anonymous
@@ -106,7 +108,11 @@ def _guide(market: MarketServer) -> str:
     return f"""
   Open   {server.login_url}{kept}
 {_warnings(server)}
-  "Panels" at the top right of the page lists the tables:
+  "Panels" at the top right of the page lists the dashboards, each also alone
+  at {server.url}iframe/widget/?name=quant and so on:
+{pages}
+
+  and the tables:
 {names}
 """
 

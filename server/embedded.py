@@ -30,6 +30,11 @@ _PROPERTIES = {
     "barrage.minUpdateInterval": "100",
     "BarrageMessageProducer.subscriptionGrowthEnabled": "false",
     "deephaven.quiet": "true",
+    # The web IDE shows times in New York's unless it is told otherwise, and may be told what this list names.
+    "timeZone": "UTC",
+    "client.configuration.list": "java.version,deephaven.version,barrage.version,groovy.version,python.version,"
+    "http.session.durationMs,file.separator,web.storage.layout.directory,web.storage.notebook.directory,web.webgl,"
+    "web.webgl.editable,web.flattenViewports,timeZone",
     # How long the end of the process waits for connected clients; ten seconds unless it is set.
     "shutdown.timeoutMs": "1000",
 }

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["KeyFileError", "PortInUse", "PriceFileError", "ServerError", "TlsFileError", "TradeLeftOut", "WriterClosed"]
+__all__ = [
+    "KeyFileError",
+    "MomentError",
+    "PortInUse",
+    "PriceFileError",
+    "ServerError",
+    "TlsFileError",
+    "TradeLeftOut",
+    "WriterClosed",
+]
 
 
 class ServerError(Exception):
@@ -87,3 +96,16 @@ class TradeLeftOut(ServerError, ValueError):
         """Name the trade and what is wrong with it."""
         super().__init__(f"trade {entity_id} is left out of the positions: {problem}")
         self.entity_id = entity_id
+
+
+class MomentError(ServerError, ValueError):
+    """A text that was to be a moment and is none.
+
+    Attributes:
+        text: As it was typed.
+    """
+
+    def __init__(self, text: str) -> None:
+        """Show the text, and how a moment is written."""
+        super().__init__(f"{text!r} is no moment: write 2026-11-25 19:00:00 (in UTC), or with an offset as +01:00")
+        self.text = text

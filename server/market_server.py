@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from server.dashboards import desk_pages
 from server.desk import Desk
 from server.embedded import DeephavenServer
 from server.feed import Feed
@@ -36,6 +37,7 @@ class MarketServer:
     Attributes:
         deephaven: The Deephaven server.
         tables: The published tables by name, once started.
+        pages: The dashboards of the web IDE by name, once started.
         feed: What moves them, once started.
         writers: What the feed writes to, once started.
 
@@ -60,6 +62,7 @@ class MarketServer:
             tls_key=options.tls_key,
         )
         self.tables: dict[str, Table] = {}
+        self.pages: dict[str, Any] = {}
         self.feed: Feed | None = None
         self.writers: MarketWriters | None = None
         self._history = None if options.replay is None else read_prices(options.replay)
@@ -89,8 +92,11 @@ class MarketServer:
         rates = FxRates(desk.currencies, speed=speed, seed=options.seed)
         writers = self.writers = MarketWriters(source.symbols, desk)
         self.tables = market_tables(writers, options.keep)
+        self.pages = desk_pages(
+            self.tables, writers.positions.blink, source.symbols, clock_of_arrival=self._history is not None
+        )
         # Deephaven publishes the globals of the main module.
-        vars(sys.modules["__main__"]).update(self.tables)
+        vars(sys.modules["__main__"]).update(self.tables | self.pages)
         self.feed = Feed(source, desk, rates, writers)
         self.feed.start()
         return self

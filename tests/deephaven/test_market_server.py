@@ -29,7 +29,7 @@ def market(deephaven_server: Any) -> Iterator[MarketServer]:
         market = MarketServer(MarketOptions(symbols=SYMBOLS, rate=2000.0, speed=3600.0, seed=11)).publish()
     yield market
     market.stop()
-    for name in market.tables:
+    for name in [*market.tables, *market.pages]:
         del vars(sys.modules["__main__"])[name]
 
 

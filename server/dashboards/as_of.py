@@ -1,0 +1,180 @@
+"""The desk as it was: positions at any point of both time axes, their difference from now, and audit trails."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from server.dashboards.columns import Catalog
+from server.dashboards.figures import DeskFigures
+from server.dashboards.formats import shown_table
+from server.dashboards.header import header_panel
+from server.dashboards.layout import HEADER_HEIGHT, missing
+from server.dashboards.past import AUDIT, DIFFERENCES, POSITIONS, TRADES, Look, audit_of, look_at, moment
+from server.errors import ServerError
+
+if TYPE_CHECKING:
+    from store.client import StoreClient
+
+__all__ = ["as_of_page"]
+
+_NOTHING = Look([], [], [])
+_OF_MARKET = dict.fromkeys(("Quantity", "AvgCost", "RealizedPnL", "Price"), "positions_live")
+
+
+def as_of_page(figures: DeskFigures, catalog: Catalog, reader: StoreClient | None, store_advice: str) -> Any:
+    """Return the page.
+
+    Args:
+        figures: What the header shows.
+        catalog: How columns are shown.
+        reader: Who asks the store; None for a server without one.
+        store_advice: What to do to have a store.
+    """
+    from deephaven import ui
+
+    def without_store() -> Any:
+        return ui.panel(missing("There is nothing to look back at", store_advice), title="As of")
+
+    @ui.component
+    def as_of() -> Any:
+        header = ui.row(ui.panel(header_panel(figures, catalog), title="Desk"), height=HEADER_HEIGHT)
+        if reader is None:
+            return ui.column(header, ui.row(without_store(), height=100 - HEADER_HEIGHT))
+        known, set_known = ui.use_state("")
+        held, set_held = ui.use_state("")
+        entity, set_entity = ui.use_state("")
+        look, problem, looking, ask = _use_answer(_NOTHING)
+        trail, trail_problem, _, ask_trail = _use_answer([])
+
+        def show(known_at: str, held_at: str) -> None:
+            ask(lambda: look_at(reader, moment(known_at), moment(held_at)))
+
+        def show_trail(entity_id: str) -> None:
+            set_entity(entity_id)
+            ask_trail(lambda: audit_of(reader, entity_id.strip()) if entity_id.strip() else [])
+
+        def show_event(row: Mapping[str, Any]) -> None:
+            # The desk as it was known right after this event.
+            set_known(row["TxTime"]["value"])
+            show(row["TxTime"]["value"], held)
+
+        def show_now() -> None:
+            set_known("")
+            set_held("")
+            show("", "")
+
+        ui.use_effect(lambda: show(known, held), [])
+        positions = ui.use_memo(lambda: _table(catalog, POSITIONS, look.positions), [look])
+        changed = ui.use_memo(lambda: _table(catalog, DIFFERENCES, look.differences), [look])
+        trades = ui.use_memo(
+            lambda: _table(
+                catalog,
+                TRADES,
+                look.trades,
+                on_row_press=lambda row: show_trail(row["EntityId"]["value"]),
+                always_fetch_columns=["EntityId"],
+            ),
+            [look],
+        )
+        events = ui.use_memo(
+            lambda: _table(catalog, AUDIT, trail, on_row_press=show_event, always_fetch_columns=["TxTime"]),
+            [trail, held],
+        )
+        controls = ui.flex(
+            ui.text_field(label="Known at (transaction time)", value=known, on_change=set_known, width="size-3000"),
+            ui.text_field(label="As it held at (valid time)", value=held, on_change=set_held, width="size-3000"),
+            ui.button("Look", variant="accent", on_press=lambda _: show(known, held)),
+            ui.button("Now", variant="secondary", on_press=lambda _: show_now()),
+            ui.text(
+                "Looking…" if looking else "UTC, as 2026-11-25 19:00:00.123456; empty is now.",
+                UNSAFE_style={"opacity": 0.75},
+            ),
+            align_items="end",
+            gap="size-200",
+            wrap="wrap",
+        )
+        search = ui.flex(
+            ui.text_field(
+                label="Entity id: press a trade, or paste one",
+                value=entity,
+                on_change=set_entity,
+                width="size-4600",
+            ),
+            ui.button("Show", variant="secondary", on_press=lambda _: show_trail(entity)),
+            align_items="end",
+            gap="size-200",
+        )
+        return ui.column(
+            header,
+            ui.row(
+                ui.panel(controls, *_alert(problem), positions, title="Positions then"),
+                ui.panel(changed, title="What differs now"),
+                height=46,
+            ),
+            ui.row(
+                ui.panel(trades, title="Trades then"),
+                ui.panel(search, *_alert(trail_problem), events, title="Audit trail"),
+                height=100 - 46 - HEADER_HEIGHT,
+            ),
+        )
+
+    return ui.dashboard(as_of())
+
+
+def _use_answer(nothing: Any) -> tuple[Any, str, bool, Callable[[Callable[[], Any]], None]]:
+    """Keep what the store answered to the latest question, asked on a thread of its own.
+
+    Returns:
+        The answer, or what was given before there is one; what went wrong; whether an answer is under way; and what
+        asks a question.
+    """
+    from deephaven import ui
+
+    from store.errors import StoreError
+
+    # In tuples, since Deephaven would try to save anything simpler with the page.
+    (answer,), set_answer = ui.use_state((nothing,))
+    (problem,), set_problem = ui.use_state(("",))
+    (waiting,), set_waiting = ui.use_state((False,))
+    latest = ui.use_ref(0)
+    queue = ui.use_render_queue()
+
+    def ask(question: Callable[[], Any]) -> None:
+        latest.current += 1
+        number = latest.current
+        set_waiting((True,))
+
+        def done(found: Any, wrong: str) -> None:
+            # An answer that comes after a later question is no longer wanted.
+            if number == latest.current:
+                set_waiting((False,))
+                set_problem((wrong,))
+                set_answer((found,))
+
+        def run() -> None:
+            try:
+                found, wrong = question(), ""
+            except (ServerError, StoreError) as error:
+                found, wrong = nothing, str(error)
+            queue(lambda: done(found, wrong))
+
+        threading.Thread(target=run, name="as of", daemon=True).start()
+
+    return answer, problem, waiting, ask
+
+
+def _alert(problem: str) -> list[Any]:
+    from deephaven import ui
+
+    if not problem:
+        return []
+    return [ui.inline_alert(ui.heading("That cannot be shown"), ui.content(problem), variant="negative", width="100%")]
+
+
+def _table(catalog: Catalog, types: Mapping[str, str], rows: Sequence[tuple[Any, ...]], **options: Any) -> Any:
+    from bridge.java_columns import java_table
+
+    sources = {name: _OF_MARKET.get(name) for name in types}
+    return shown_table(java_table(dict(types), rows), catalog, sources, **options)

@@ -1,0 +1,122 @@
+"""From Python's format specifications, which the catalog has, to what the web IDE understands."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from server.dashboards.columns import Catalog, ColumnStyle
+
+if TYPE_CHECKING:
+    from deephaven.table import Table
+
+__all__ = ["MISSING", "number_text", "shown_table", "sign_of", "web_pattern"]
+
+MISSING = "–"
+_PLAIN = "gray-900"
+_NUMBER = re.compile(r"(?P<sign>[+]?)(?P<group>,?)(?:\.(?P<places>\d+))?(?P<type>[fd%]?)")
+_TIMES = {"%Y": "yyyy", "%m": "MM", "%d": "dd", "%H": "HH", "%M": "mm", "%S": "ss", "%f": "SSSSSS"}
+
+
+def web_pattern(specification: str) -> str | None:
+    """Return the web IDE's pattern for a format specification; None where it has none.
+
+    Args:
+        specification: As for Python's `format`: of numbers (`+,.2f`, `,d`, `.1%`) or of times (`%Y-%m-%d %H:%M`).
+
+    Example:
+        >>> web_pattern("+,.2f"), web_pattern(".1%"), web_pattern("%H:%M:%S")
+        ('+#,##0.00;-#,##0.00', '0.0%', 'HH:mm:ss')
+    """
+    if "%" in specification[:-1]:
+        pattern = re.sub("%[a-zA-Z]", lambda found: _TIMES.get(found[0], "%"), specification)
+        return None if "%" in pattern else pattern
+    match = _NUMBER.fullmatch(specification)
+    if match is None or not specification:
+        return None
+    digits = ("#,##0" if match["group"] else "0") + ("." + "0" * int(match["places"]) if match["places"] else "")
+    digits = re.sub(r"\.$", "", digits) + ("%" if match["type"] == "%" else "")
+    return f"+{digits};-{digits}" if match["sign"] else digits
+
+
+def least_shown(specification: str) -> float:
+    """Return from what absolute value on a number is not shown as zero.
+
+    Example:
+        >>> least_shown("+,.2f"), least_shown("+.1%")
+        (0.005, 0.0005)
+    """
+    match = _NUMBER.fullmatch(specification)
+    places = int(match["places"] or 0) if match is not None else 0
+    return 0.5 * 10.0 ** -(places + 2 * specification.endswith("%"))
+
+
+def sign_of(value: Any, specification: str) -> int:
+    """Return 1 for a gain and -1 for a loss that the format shows as one; 0 for all else."""
+    if not specification.startswith("+") or not _is_number(value) or abs(value) < least_shown(specification):
+        return 0
+    return 1 if value > 0 else -1
+
+
+def number_text(value: Any, specification: str) -> str:
+    """Return a number as the pages show it; zero has no sign, and what is not there is a dash.
+
+    Example:
+        >>> number_text(1234.5, "+,.0f"), number_text(-0.2, "+,.0f"), number_text(float("nan"), ",d")
+        ('+1,234', '0', '–')
+    """
+    if not _is_number(value):
+        return MISSING
+    if abs(value) < least_shown(specification):
+        value, specification = 0, specification.removeprefix("+")
+    return format(int(value) if specification.endswith("d") else value, specification)
+
+
+def shown_table(
+    table: Table, catalog: Catalog, columns: Mapping[str, str | None] | Sequence[str], **options: Any
+) -> Any:
+    """Return a table for a page: headings and formats from the catalog, numbers right, gains green and losses red.
+
+    Args:
+        table: The rows.
+        catalog: How columns are shown.
+        columns: The columns in order, each with the published table that its metadata is from.
+        options: As for `ui.table`; `format_` is added to what the catalog says.
+    """
+    from deephaven import ui
+
+    sources = columns if isinstance(columns, Mapping) else dict.fromkeys(columns)
+    styles = {name: catalog.style(source, name) for name, source in sources.items()}
+    rules = [rule for name, style in styles.items() for rule in _rules(name, style)]
+    return ui.table(
+        table.view(list(styles)),
+        column_display_names={name: style.heading for name, style in styles.items()},
+        format_=rules + list(options.pop("format_", [])),
+        **options,
+    )
+
+
+def _rules(name: str, style: ColumnStyle) -> list[Any]:
+    from deephaven import ui
+
+    if style.kind == "text":
+        return []
+    # Without a colour of its own, the web IDE shows every number above zero as if it were a gain.
+    alignment = "right" if style.kind == "number" else None
+    rules = [ui.TableFormat(cols=name, value=web_pattern(style.format), alignment=alignment, color=_PLAIN)]
+    if style.format.startswith("+"):
+        known, least = f"!isNull({name})", least_shown(style.format)
+        unsigned = web_pattern(style.format.removeprefix("+"))
+        rules += [
+            ui.TableFormat(cols=name, if_=f"{known} && abs({name}) < {least!r}", value=unsigned),
+            ui.TableFormat(cols=name, if_=f"{known} && {name} >= {least!r}", color="positive"),
+            ui.TableFormat(cols=name, if_=f"{known} && {name} <= {-least!r}", color="negative"),
+        ]
+    return rules
+
+
+def _is_number(value: Any) -> bool:
+    # What is null in the engine comes as None, NaN or pandas.NA.
+    return value is not None and isinstance(value, (int, float)) and math.isfinite(value)

@@ -1,0 +1,53 @@
+"""What the pages have in common: sizes, plots, and the word for what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from server.dashboards.columns import Catalog
+
+if TYPE_CHECKING:
+    from deephaven.table import Table
+
+__all__ = ["HEADER_HEIGHT", "bar_figure", "line_figure", "missing"]
+
+HEADER_HEIGHT = 13  # percent of a page
+
+
+def line_figure(table: Table, catalog: Catalog, x: str, y: Sequence[str]) -> Any:
+    """Return a line a column over time, named as the catalog says."""
+    import deephaven.plot.express as dx
+
+    return dx.line(table, x=x, y=list(y), unsafe_update_figure=partial(_tidy, _names(catalog, y)))
+
+
+def bar_figure(table: Table, catalog: Catalog, x: str, y: Sequence[str]) -> Any:
+    """Return bars beside each other, a column each, named as the catalog says."""
+    import deephaven.plot.express as dx
+
+    return dx.bar(table, x=x, y=list(y), barmode="group", unsafe_update_figure=partial(_tidy, _names(catalog, y)))
+
+
+def missing(what: str, advice: str) -> Any:
+    """Return the message in place of a panel that has nothing to show: what is missing and what brings it."""
+    from deephaven import ui
+
+    return ui.inline_alert(ui.heading(what), ui.content(advice), variant="info", width="100%")
+
+
+def _names(catalog: Catalog, columns: Sequence[str]) -> dict[str, str]:
+    return {column: catalog.style(None, column).heading for column in columns}
+
+
+def _tidy(names: Mapping[str, str], figure: Any) -> None:
+    for trace in figure.data:
+        trace.name = names.get(trace.name, trace.name)
+        trace.hovertemplate = f"%{{x}}<br>{trace.name}: %{{y:,.2f}}<extra></extra>"
+    figure.update_layout(
+        margin={"l": 60, "r": 20, "t": 30, "b": 40},
+        legend={"orientation": "h", "y": 1.1, "x": 0, "title": {"text": ""}},
+    )
+    figure.update_xaxes(title_text="")
+    figure.update_yaxes(title_text="")

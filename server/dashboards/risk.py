@@ -1,0 +1,79 @@
+"""The risk manager's page: exposure by book, limits with breaches first, the riskiest symbols and their Greeks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from server.dashboards.columns import Catalog
+from server.dashboards.figures import DeskFigures
+from server.dashboards.formats import shown_table
+from server.dashboards.header import header_panel
+from server.dashboards.layout import HEADER_HEIGHT, bar_figure, missing
+
+__all__ = ["risk_page"]
+
+_LIMITS = ("Status", "Book", "Metric", "Value", "Warn", "Stop", "Usage")
+_BOOKS = ("Book", "Gross", "Net", "PnLToday", "AgainstClose", "Positions")
+_GREEKS = ("MarketValue", "Delta", "Gamma", "Theta", "Vega", "Rho", "UnrealizedPnL")
+_RISKIEST = 15
+
+
+def risk_page(figures: DeskFigures, catalog: Catalog, store_advice: str) -> Any:
+    """Return the page.
+
+    Args:
+        figures: What it shows.
+        catalog: How columns are shown.
+        store_advice: What to do to have limits, for a server without a store.
+    """
+    from deephaven import ui
+
+    riskiest = dict.fromkeys(("Symbol", "Score")) | dict.fromkeys(
+        ("MarketValue", "Delta", "Gamma", "Vega"), "risk_live"
+    )
+    greeks = dict.fromkeys(("Symbol", *_GREEKS), "risk_live")
+
+    def limits() -> Any:
+        if figures.limits is None:
+            return missing("There are no limits", store_advice)
+        return shown_table(
+            figures.limits,
+            catalog,
+            _LIMITS,
+            format_=[
+                ui.TableFormat(if_="Status == `STOP`", background_color="negative", color="white"),
+                ui.TableFormat(if_="Status == `WARN`", background_color="notice", color="black"),
+            ],
+        )
+
+    @ui.component
+    def risk() -> Any:
+        bars = ui.use_memo(lambda: bar_figure(figures.exposures, catalog, "Book", ["Gross", "Net"]), [])
+        books = ui.use_memo(lambda: shown_table(figures.exposures, catalog, _BOOKS), [])
+        bounded = ui.use_memo(limits, [])
+        scores = ui.use_memo(lambda: shown_table(figures.riskiest.head(_RISKIEST), catalog, riskiest), [])
+        every = ui.use_memo(
+            lambda: shown_table(
+                figures.riskiest,
+                catalog,
+                greeks,
+                aggregations=ui.TableAgg("Sum", cols=list(_GREEKS)),
+            ),
+            [],
+        )
+        middle = (100 - HEADER_HEIGHT) / 2
+        return ui.column(
+            ui.row(ui.panel(header_panel(figures, catalog), title="Desk"), height=HEADER_HEIGHT),
+            ui.row(
+                ui.stack(ui.panel(bars, title="Exposure by book"), ui.panel(books, title="Books"), active_item_index=0),
+                ui.panel(bounded, title="Limits"),
+                height=middle,
+            ),
+            ui.row(
+                ui.stack(ui.panel(scores, title="Riskiest symbols"), width=40),
+                ui.stack(ui.panel(every, title="Greeks"), width=60),
+                height=middle,
+            ),
+        )
+
+    return ui.dashboard(risk())
