@@ -25,7 +25,7 @@ CREATE POLICY readers ON store.share_events FOR SELECT
 DROP POLICY IF EXISTS own ON store.checkpoints;
 CREATE POLICY own ON store.checkpoints FOR SELECT USING (username = session_user);
 
-REVOKE ALL ON SCHEMA store FROM PUBLIC;
+REVOKE ALL ON SCHEMA store FROM PUBLIC, store_user, store_admin, store_engine;
 REVOKE ALL ON ALL TABLES IN SCHEMA store FROM PUBLIC, store_user, store_admin, store_engine;
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA store FROM PUBLIC, store_user, store_admin, store_engine;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA store FROM PUBLIC, store_user, store_admin, store_engine;

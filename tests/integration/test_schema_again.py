@@ -1,0 +1,93 @@
+"""The schema brought up to date: what stood otherwise in the database meanwhile is as the scripts say again."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from store.errors import StoreError
+from store.schema import MIGRATIONS, bootstrap_schema
+from tests.fix_postgres import StoreDatabase
+
+# Everybody's rights in the schema, one a line, and what row security and triggers say.
+RIGHTS = """
+SELECT concat_ws(' ', 'relation', c.relname, c.relrowsecurity, c.relforcerowsecurity, a.grantee, a.privilege_type)
+FROM pg_class c,
+     aclexplode(coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner))) a
+WHERE c.relnamespace = 'store'::regnamespace AND c.relkind IN ('r', 'S')
+UNION SELECT concat_ws(' ', 'function', p.oid::regprocedure, md5(p.prosrc), a.grantee, a.privilege_type)
+FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+WHERE p.pronamespace = 'store'::regnamespace
+UNION SELECT concat_ws(' ', 'schema', a.grantee, a.privilege_type)
+FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.nspname = 'store'
+UNION SELECT concat_ws(' ', 'policy', p.polrelid::regclass, p.polname, p.polroles, pg_get_expr(p.polqual, p.polrelid))
+FROM pg_policy p
+UNION SELECT concat_ws(' ', 'trigger', t.tgrelid::regclass, t.tgname, t.tgenabled)
+FROM pg_trigger t WHERE NOT t.tgisinternal
+"""
+ALTERATIONS = [
+    "GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA store TO store_user",
+    "GRANT SELECT ON ALL TABLES IN SCHEMA store TO PUBLIC",
+    "GRANT SELECT ON store.idempotency_keys TO store_admin, store_engine",
+    "GRANT ALL ON ALL SEQUENCES IN SCHEMA store TO PUBLIC, store_user",
+    "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA store TO PUBLIC",
+    "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA store TO store_user, store_engine",
+    "GRANT ALL ON SCHEMA store TO PUBLIC",
+    "GRANT CREATE ON SCHEMA store TO store_user",
+    "ALTER TABLE store.object_heads DISABLE ROW LEVEL SECURITY",
+    "ALTER TABLE store.object_events NO FORCE ROW LEVEL SECURITY",
+    "ALTER POLICY readers ON store.object_heads USING (true)",
+    "ALTER POLICY readers ON store.object_events USING (true)",
+    "ALTER POLICY readers ON store.share_events USING (true)",
+    "ALTER POLICY own ON store.checkpoints USING (true)",
+    "ALTER POLICY functions ON store.object_heads TO PUBLIC",
+    "DROP TRIGGER append_only ON store.object_events",
+    "CREATE OR REPLACE FUNCTION store.is_admin() RETURNS boolean LANGUAGE sql STABLE AS $$ SELECT true $$",
+]
+
+
+def rights(cursor: Any) -> set[str]:
+    cursor.execute(RIGHTS)
+    return {right for (right,) in cursor.fetchall()}
+
+
+@pytest.mark.parametrize("alteration", ALTERATIONS)
+def test_bootstrap_of_another_version_leaves_no_right_that_it_does_not_give(
+    store_db: StoreDatabase, alteration: str
+) -> None:
+    with closing(store_db.admin()) as conn, conn.cursor() as cursor:
+        given = rights(cursor)
+        cursor.execute(alteration)
+        assert rights(cursor) != given
+        cursor.execute("UPDATE store.schema_version SET digest = 'of another version'")
+        conn.commit()
+        assert bootstrap_schema(conn) == []
+        assert rights(cursor) == given
+
+
+def test_bootstrap_of_the_same_version_changes_nothing(store_db: StoreDatabase) -> None:
+    with closing(store_db.admin()) as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT xmin, version, digest FROM store.schema_version")
+        before = cursor.fetchall()
+        conn.commit()
+        assert bootstrap_schema(conn) == bootstrap_schema(conn) == []
+        cursor.execute("SELECT xmin, version, digest FROM store.schema_version")
+        assert cursor.fetchall() == before
+
+
+def test_bootstrap_of_a_database_of_a_newer_version_is_refused(store_db: StoreDatabase) -> None:
+    with closing(store_db.admin()) as conn, conn.cursor() as cursor:
+        cursor.execute("INSERT INTO store.schema_version (version, digest) VALUES (%s, 'new')", (len(MIGRATIONS) + 1,))
+        conn.commit()
+        with pytest.raises(StoreError, match=f"has schema version {len(MIGRATIONS) + 1}, newer than the"):
+            bootstrap_schema(conn)
+
+
+def test_bootstrap_beside_another_schema_of_that_name_is_refused(store_db: StoreDatabase) -> None:
+    with closing(store_db.admin()) as conn, conn.cursor() as cursor:
+        cursor.execute("DROP SCHEMA store CASCADE; CREATE SCHEMA store")
+        conn.commit()
+        with pytest.raises(StoreError, match="a schema named store that is not a store's"):
+            bootstrap_schema(conn)
