@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
@@ -38,6 +40,7 @@ MIGRATIONS = (
     "bounds",
     "snapshots",
     "fields",
+    "amended",
 )
 # Applied whenever their text changes.
 DEFINITIONS = (
@@ -81,8 +84,7 @@ def bootstrap_schema(admin_conn: Connection) -> list[Shortfall]:
         StoreError: The server or the database cannot hold a store, the login may not set one up, or a newer version of
             this package did.
     """
-    names = ("roles", *MIGRATIONS, *DEFINITIONS, "database")
-    digest = hashlib.sha256("".join(map(script, names)).encode()).hexdigest()
+    digest = _digest()
     with admin_conn, admin_conn.cursor() as cursor:
         _require_server(admin_conn, cursor)
         lock_setup(cursor)
@@ -96,10 +98,7 @@ def bootstrap_schema(admin_conn: Connection) -> list[Shortfall]:
             _apply(cursor, applied, digest)
         elif complete:
             return []
-        shortfalls = protect(cursor)
-        if not shortfalls:
-            cursor.execute("UPDATE store.schema_version SET complete = true WHERE NOT complete")
-    return shortfalls
+        return _protect(cursor)
 
 
 def _require_server(conn: Connection, cursor: Any) -> None:
@@ -129,8 +128,81 @@ def _require_server(conn: Connection, cursor: Any) -> None:
         )
 
 
+def make_schema(cursor: Any, version: int, load: Callable[[], None]) -> list[Shortfall]:
+    """Make the schema of an earlier version, let it be filled, and bring it up to date, in the caller's transaction.
+
+    Args:
+        cursor: A cursor of an administrator's connection to a database without a store.
+        version: How many migrations have been applied when `load` is called, as the schema's owner.
+        load: Fills the tables; it meets neither row security nor triggers.
+
+    Returns:
+        What could not be done for want of rights.
+
+    Raises:
+        StoreError: The server or the database cannot hold a store, or the login may not set one up.
+    """
+    _require_server(cursor.connection, cursor)
+    _make_roles(cursor)
+    cursor.execute("CREATE SCHEMA store AUTHORIZATION store_owner")
+    with _as_owner(cursor):
+        for name in MIGRATIONS[:version]:
+            cursor.execute(script(name))
+        load()
+    _apply(cursor, version, _digest())
+    return _protect(cursor)
+
+
+def _digest() -> str:
+    names = ("roles", *MIGRATIONS, "clear", *DEFINITIONS, "database")
+    return hashlib.sha256("".join(map(script, names)).encode()).hexdigest()
+
+
+def _protect(cursor: Any) -> list[Shortfall]:
+    shortfalls = protect(cursor)
+    if not shortfalls:
+        cursor.execute("UPDATE store.schema_version SET complete = true WHERE NOT complete")
+    return shortfalls
+
+
 def _apply(cursor: Any, applied: int, digest: str) -> None:
     """Make the roles and the schema, or bring them up to date from the number of migrations applied."""
+    _make_roles(cursor)
+    cursor.execute("SELECT to_regnamespace('store') IS NOT NULL, to_regclass('store.schema_version') IS NOT NULL")
+    exists, ours = cursor.fetchone()
+    if exists and not ours:
+        raise StoreError("this database has a schema named store that is not a store's: choose another database")
+    if not exists:
+        cursor.execute("CREATE SCHEMA store AUTHORIZATION store_owner")
+    with _as_owner(cursor):
+        for name in MIGRATIONS[applied:]:
+            cursor.execute(script(name))
+        _define(cursor)
+        cursor.execute("INSERT INTO store.schema_version (version, digest) VALUES (%s, %s)", (len(MIGRATIONS), digest))
+
+
+def _define(cursor: Any) -> None:
+    """Make or replace functions, triggers, policies and grants."""
+    text = "\n".join(map(script, DEFINITIONS))
+    cursor.execute("SAVEPOINT definitions")
+    try:
+        cursor.execute(text)
+    except psycopg2.errors.InvalidFunctionDefinition:  # a result of another shape than that of an earlier version
+        cursor.execute("ROLLBACK TO SAVEPOINT definitions")
+        cursor.execute(script("clear"))
+        cursor.execute(text)
+
+
+@contextmanager
+def _as_owner(cursor: Any) -> Iterator[None]:
+    """Act as the schema's owner; an error ends the transaction, and with it the role."""
+    cursor.execute("SET LOCAL ROLE store_owner")
+    cursor.execute(script("version"))
+    yield
+    cursor.execute("RESET ROLE")
+
+
+def _make_roles(cursor: Any) -> None:
     try:
         cursor.execute(script("roles"))
     except psycopg2.errors.InsufficientPrivilege as error:
@@ -139,17 +211,6 @@ def _apply(cursor: Any, applied: int, digest: str) -> None:
             f" store_owner, store_admin, store_user, store_reads_all, store_engine TO {cursor.connection.info.user}"
             f" WITH ADMIN OPTION ({error.diag.message_primary})"
         ) from error
-    if applied == 0:
-        cursor.execute("SELECT to_regnamespace('store') IS NOT NULL")
-        if cursor.fetchone()[0]:
-            raise StoreError("this database has a schema named store that is not a store's: choose another database")
-        cursor.execute("CREATE SCHEMA store AUTHORIZATION store_owner")
-    cursor.execute("SET LOCAL ROLE store_owner")
-    cursor.execute(script("version"))
-    for name in (*MIGRATIONS[applied:], *DEFINITIONS):
-        cursor.execute(script(name))
-    cursor.execute("INSERT INTO store.schema_version (version, digest) VALUES (%s, %s)", (len(MIGRATIONS), digest))
-    cursor.execute("RESET ROLE")
 
 
 def _installed(cursor: Any) -> tuple[int, str | None, bool]:

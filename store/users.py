@@ -25,6 +25,7 @@ __all__ = [
     "enable_user",
     "list_users",
     "provision_user",
+    "set_for_role",
     "verifier",
 ]
 
@@ -99,8 +100,8 @@ def provision_user(
                 role, sql.SQL(row[2] if row else ""), sql.Literal(CONNECTIONS_PER_USER), sql.Literal(secret)
             )
         )
-        _set(cursor, role, DEFAULTS)
-        _set(cursor, role, BOUNDS)
+        set_for_role(cursor, role, DEFAULTS)
+        set_for_role(cursor, role, BOUNDS)
         cursor.execute(sql.SQL("GRANT store_user TO {}").format(role))
         for group, member in (("store_reads_all", reads_all), ("store_admin", admin)):
             verb = sql.SQL("GRANT {} TO {}" if member else "REVOKE {} FROM {}")
@@ -230,7 +231,7 @@ def _changing_roles(admin_conn: Connection) -> Iterator[Any]:
         yield cursor
 
 
-def _set(cursor: Any, role: sql.Identifier, settings: dict[str, str]) -> None:
+def set_for_role(cursor: Any, role: sql.Identifier, settings: dict[str, str]) -> None:
     """Set what holds for a role's sessions, as far as the administrator may."""
     for setting, value in settings.items():
         cursor.execute("SAVEPOINT setting")

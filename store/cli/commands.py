@@ -13,6 +13,7 @@ import click
 from store import models, schema
 from store.base import record_schema, types_by_name
 from store.cli.administration import groups, password, trail, users
+from store.cli.archives import backup, restore
 from store.cli.governance import catalog, govern, publish, published, retire
 from store.cli.parameters import Point, parse_entity, parse_instant, parse_point
 from store.cli.rendering import Count, assignments, cell, counted, note
@@ -220,7 +221,7 @@ def stats(target: Target) -> None:
     target.out.rows(["figure", "value"], [(name, Count(value)) for name, value in zip(FIGURES, figures, strict=True)])
 
 
-for command in (users, groups, trail, password, publish, retire, published, govern, catalog):
+for command in (users, groups, trail, password, publish, retire, published, govern, backup, restore, catalog):
     commands.add_command(command)
 
 

@@ -46,6 +46,15 @@ class Target:
         named = self._where.pop("user", None)
         self.user = str(user or named or (SUPERUSER if data_dir is not None else ""))
 
+    def at(self, place: str | None = None) -> Target:
+        """Return the target that a command's own argument names: a directory, or a URL; this one where none does."""
+        if place is None:
+            return self
+        if self.data_dir is not None or self._where:
+            raise click.UsageError("the store is named twice: leave out --data-dir or --url, or the argument")
+        url = place.startswith(("postgresql://", "postgres://"))
+        return Target(None if url else place, place if url else None, self.user or None, self.out.as_json)
+
     @contextmanager
     def login(self, *, make: bool = False) -> Iterator[dict[str, Any]]:
         """Yield where and as whom to connect; an embedded server runs meanwhile, joined where it runs already.

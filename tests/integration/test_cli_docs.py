@@ -61,8 +61,8 @@ def test_page_names_every_argument_of_a_command() -> None:
     for name, command in commands_of(commands):
         for parameter in command.params:
             if isinstance(parameter, click.Argument):
-                shown = (parameter.metavar or str(parameter.name).upper()).strip("[]")
-                assert re.search(rf"\b{shown}\b", text[name]), f"{name}: {shown}"
+                for shown in re.findall(r"\w+", parameter.metavar or str(parameter.name).upper()):
+                    assert re.search(rf"\b{shown}\b", text[name]), f"{name}: {shown}"
 
 
 def test_help_says_something_of_every_command_and_option() -> None:
