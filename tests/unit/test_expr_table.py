@@ -151,6 +151,33 @@ def test_pure_form_of_operands(expr: Expr, text: str) -> None:
     assert expr.to_pure("$row") == text
 
 
+AND_FG = KLEENE % ("false", "false", "false", "true") + f"->eval({F}, {G})"
+# The same over nullable ones.
+PURE_OF_NULLABLE_OPERANDS: list[tuple[Expr, str]] = [
+    (~(f & g), f"{AND_FG}->map(v1|(!$v1))"),
+    (If(f & g, 1, 2), f"if(({AND_FG} == true), |1, |2)"),
+    (If(x > y, x, y), f"if(({MAP_XY}($v1 > $v2))) == true), |{X}, |{Y})"),
+    (IsNull(x) & f, KLEENE % ("false", "false", "false", "true") + f"->eval(isEmpty({X}), {F})"),
+    (IsNull(x) & IsNull(y), f"(isEmpty({X}) && isEmpty({Y}))"),
+    (If(IsNull(x), y, 1) + 1, f"if(isEmpty({X}), |{Y}, |1.0)->map(v1|($v1 + 1.0))"),
+    (If(IsNull(x), 1, y) + 1, f"if(isEmpty({X}), |1.0, |{Y})->map(v1|($v1 + 1.0))"),
+    (Coalesce([x, 1]) + 1, f"({COALESCE}({X}, 1.0) + 1.0)"),
+    (Coalesce([x, y]) + 1, f"{COALESCE}({X}, {Y})->map(v1|($v1 + 1.0))"),
+    (Coalesce([Field("n"), x]) == 5, f"{COALESCE}($row.n, {X})->map(v1|$v1->toFloat())->map(v2|($v2 == 5.0))"),
+    (Coalesce([x, Field("n")]) == 5, f"{COALESCE}({X}, $row.n)->map(v1|$v1->toFloat())->map(v2|($v2 == 5.0))"),
+    (s.concat("a", t), f"{S}->map(v1|($v1 + 'a'))->map(v2|{T}->map(v3|($v2 + $v3)))"),
+    (x / 2 / y, f"{X}->map(v1|($v1 / 2.0))->map(v2|{Y}->map(v3|if($v3 == 0.0, |[], |$v2 / $v3)))"),
+    (Func("round", x / 2, 2), f"{X}->map(v1|($v1 / 2.0))->map(v2|round($v2->toDecimal(), 2)->toFloat())"),
+]
+
+
+@pytest.mark.parametrize(
+    ("expr", "text"), PURE_OF_NULLABLE_OPERANDS, ids=[repr(expr)[:70] for expr, _ in PURE_OF_NULLABLE_OPERANDS]
+)
+def test_pure_form_of_nullable_operands(expr: Expr, text: str) -> None:
+    assert expr.to_pure("$row", NULLABLE) == text
+
+
 def operations_in(expressions: list[Expr]) -> set[str]:
     return {
         f"{type(node).__name__} {getattr(node, 'op', None) or (node.name if isinstance(node, Func) else '')}".strip()
