@@ -1,8 +1,8 @@
 """Columns into Deephaven: whole arrays at once, for streams that come faster than rows of Python values can be made.
 
-A batch crosses into Java as one copy of each array; texts cross as places in a vocabulary, and times as nanoseconds,
-both of which the engine turns into what a reader sees. When batches come faster than the engine takes them, the writer
-waits: memory is bounded, nothing is lost.
+A batch crosses into Java as one copy of each array, into arrays that stay; texts cross as places in a vocabulary, and
+become texts where they are read. When batches come faster than the engine takes them, the writer waits: memory is
+bounded, nothing is lost.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.java_columns import java_value
 from server.errors import WriterClosed
+from server.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from deephaven.stream.table_publisher import TablePublisher
@@ -26,6 +26,7 @@ __all__ = ["ColumnWriter"]
 
 _NUMPY = {"double": np.float64, "long": np.int64, "int": np.int32}
 _CARRIED_AS = {"Instant": "long", "string": "int"}
+_FIRST_ROWS = 1024  # of the Java arrays; they grow with the largest batch
 _NULL_DOUBLE, _NULL_LONG = -np.finfo(np.float64).max, np.iinfo(np.int64).min
 
 
@@ -57,6 +58,7 @@ class ColumnWriter:
         *,
         capacity: int = 1_000_000,
     ) -> None:
+        import jpy
         from deephaven import dtypes
         from deephaven.execution_context import get_exec_ctx
         from deephaven.stream.table_publisher import table_publisher
@@ -70,16 +72,27 @@ class ColumnWriter:
         self._cycles = 0
         self._closed = False
         self._context = get_exec_ctx()
-        self._carried = {column: _CARRIED_AS.get(kind, kind) for column, kind in self._types.items()}
-        carried_types = {"double": dtypes.double, "long": dtypes.long, "int": dtypes.int32}
-        carried, self._publisher = table_publisher(
+        self._vocabularies = {
+            column: Vocabulary(f"{name}.{column}", (vocabularies or {})[column])
+            for column, kind in self._types.items()
+            if kind == "string"
+        }
+        self._texts = jpy.array("[Ljava.lang.String;", [found.java for found in self._vocabularies.values()])
+        self._adding = threading.Lock()
+        self._batch = _JavaBatch(self._types)
+        carried_types = {
+            "double": dtypes.double,
+            "long": dtypes.long,
+            "Instant": dtypes.Instant,
+            "string": dtypes.int32,
+        }
+        self._carried, self._publisher = table_publisher(
             name,
-            {column: carried_types[kind] for column, kind in self._carried.items()},
+            {column: carried_types[kind] for column, kind in self._types.items()},
             on_flush_callback=self._taken,
             on_shutdown_callback=self.close,
         )
-        self._texts = _Texts(self._types, vocabularies or {})
-        self.blink: Table = self._texts.shown(carried)
+        self.blink: Table = self._with_texts(self._carried)
 
     def extend(self, column: str, texts: Sequence[str | None]) -> None:
         """Give a `string` column a longer vocabulary; in the thread that writes.
@@ -88,7 +101,36 @@ class ColumnWriter:
             column: The column.
             texts: The texts that it has, and those to add behind them.
         """
-        self._texts.extend(column, texts)
+        vocabulary = self._vocabularies[column]
+        vocabulary.extend(texts)
+        # The formulas see another array at their next row, and no row has a place of it yet.
+        self._texts[list(self._vocabularies).index(column)] = vocabulary.java
+
+    def last_by(self, *columns: str) -> Table:
+        """Return the newest row of each group, ticking; `blink.last_by` would look at each text of each row.
+
+        Args:
+            *columns: What rows of a group have in common.
+
+        Example:
+            >>> prices_live = prices.last_by("Symbol")
+        """
+        return self._with_texts(self._carried.last_by(columns))
+
+    def kept(self, rows: int | None = None) -> Table:
+        """Return the newest rows written from now on, ticking.
+
+        Args:
+            rows: How many; None keeps all, for as long as the heap lasts.
+
+        Example:
+            >>> prices_raw = prices.kept(1_000_000)
+        """
+        from deephaven.stream import blink_to_append_only
+        from deephaven.table_factory import ring_table
+
+        carried = blink_to_append_only(self._carried) if rows is None else ring_table(self._carried, rows)
+        return self._with_texts(carried)
 
     def write(self, *columns: NDArray[Any]) -> None:
         """Write rows, given as one array for each column; waits while too many are on their way.
@@ -98,7 +140,8 @@ class ColumnWriter:
                 string. NaN becomes null.
 
         Raises:
-            ValueError: The arrays are not one for each column, or not of one length.
+            ValueError: The arrays are not one for each column, not of one length, or name a place that the vocabulary
+                does not have.
             WriterClosed: The writer, or the engine, has ended.
         """
         lengths = {len(column) for column in columns}
@@ -107,6 +150,10 @@ class ColumnWriter:
         rows = lengths.pop()
         if not rows:
             return
+        known = [
+            self._vocabularies[name].known(column) if name in self._vocabularies else column
+            for name, column in zip(self._types, columns, strict=True)
+        ]
         with self._changed:
             # A batch larger than the capacity goes alone.
             while self._waiting and self._waiting + rows > self._capacity and not self._closed:
@@ -117,8 +164,9 @@ class ColumnWriter:
             self.rows += rows
         if self.blink.j_table.isFailed():
             raise WriterClosed(f"{self._name} has failed; Deephaven's log says why")
-        with self._context:
-            self._publisher.add(_java_table(self._carried, columns))
+        # What is added is copied before the call returns.
+        with self._adding, self._context:
+            self._publisher.add(self._batch.table(known))
 
     def wait_visible(self, timeout: float | None = None) -> bool:
         """Wait until all rows written before the call are in the table and in what derives from it.
@@ -157,71 +205,65 @@ class ColumnWriter:
             self._cycles += 1
             self._changed.notify_all()
 
+    def _with_texts(self, carried: Table) -> Table:
+        """Return a table as readers see it. A view: a place costs less to keep, and to look up, than a text."""
+        texts = self._texts  # noqa: F841 - the formulas name it
+        formulas = [f"{column} = texts[{place}][{column}]" for place, column in enumerate(self._vocabularies)]
+        return carried.update_view(formulas) if formulas else carried
 
-class _Texts:
-    """The vocabularies of a writer's columns as the engine looks them up: Java arrays with room for more texts."""
 
-    def __init__(self, types: Mapping[str, str], vocabularies: Mapping[str, Sequence[str | None]]) -> None:
+class _JavaBatch:
+    """Java arrays that carry one batch after the other.
+
+    New arrays for each batch would have Java clear and collect as many bytes as are copied.
+    """
+
+    def __init__(self, types: Mapping[str, str]) -> None:
         import jpy
 
         self._types = dict(types)
-        self._places = {
-            column: place for place, column in enumerate(name for name, kind in types.items() if kind == "string")
-        }
-        self._lengths = dict.fromkeys(self._places, 0)
-        self._room = dict.fromkeys(self._places, 0)
-        self._java = jpy.array("[Ljava.lang.String;", len(self._places))
-        for column in self._places:
-            self._java[self._places[column]] = jpy.array("java.lang.String", 0)
-            self.extend(column, vocabularies[column])
+        self._order = jpy.get_type("java.nio.ByteOrder").nativeOrder()
+        self._make_room(_FIRST_ROWS)
 
-    def extend(self, column: str, texts: Sequence[str | None]) -> None:
-        """Add the texts behind those that are there."""
+    def table(self, columns: Sequence[NDArray[Any]]) -> Table:
+        """Return a table of a batch; it holds until the next call."""
+        import jpy
+        from deephaven.table import Table
+
+        rows = len(columns[0])
+        if rows > self._room:
+            self._make_room(1 << (rows - 1).bit_length())
+        for (kind, array), column in zip(self._arrays, columns, strict=True):
+            source = _carried(kind, column)
+            # One copy of memory; jpy itself would convert value by value.
+            buffer = jpy.byte_buffer(source).order(self._order)
+            getattr(buffer, f"as{kind.title()}Buffer")().get(array, 0, rows)
+        row_set = jpy.get_type("io.deephaven.engine.rowset.RowSetFactory").flat(rows).toTracking()
+        return Table(jpy.get_type("io.deephaven.engine.table.impl.QueryTable")(row_set, self._sources))
+
+    def _make_room(self, rows: int) -> None:
         import jpy
 
-        known, place = self._lengths[column], self._places[column]
-        if len(texts) > self._room[column]:
-            self._room[column] = len(texts) if not known else 2 * len(texts)
-            room: list[Any] = [None] * (self._room[column] - len(texts))
-            # The formulas see another array at their next row, and no row has a place of it yet.
-            self._java[place] = jpy.array("java.lang.String", [*(java_value("string", text) for text in texts), *room])
-        else:
-            for number in range(known, len(texts)):
-                self._java[place][number] = java_value("string", texts[number])
-        self._lengths[column] = len(texts)
-
-    def shown(self, carried: Table) -> Table:
-        """Return the table as readers see it: texts for places, times for nanoseconds."""
-        formulas = [
-            f"{column} = epochNanosToInstant({column})" for column, kind in self._types.items() if kind == "Instant"
-        ]
-        formulas += [f"{column} = texts[{place}][{column}]" for column, place in self._places.items()]
-        texts = self._java  # noqa: F841 - the formulas name it
-        return carried.update(formulas) if formulas else carried
+        sources = "io.deephaven.engine.table.impl.sources"
+        instants = jpy.get_type(f"{sources}.immutable.ImmutableInstantArraySource")
+        numbers = jpy.get_type(f"{sources}.InMemoryColumnSource").getImmutableMemoryColumnSource
+        self._room = rows
+        self._arrays = []
+        self._sources = jpy.get_type("java.util.LinkedHashMap")()
+        for name, kind in self._types.items():
+            carried = _CARRIED_AS.get(kind, kind)
+            array = jpy.array(carried, rows)
+            self._arrays.append((carried, array))
+            self._sources.put(name, instants(array) if kind == "Instant" else numbers(array))
 
 
-def _java_table(types: Mapping[str, str], columns: Sequence[NDArray[Any]]) -> Table:
-    import jpy
-    from deephaven.table import Table
-
-    make = jpy.get_type("io.deephaven.qst.column.Column").ofUnsafe
-    arrays = [
-        make(name, _java_array(kind, column)) for (name, kind), column in zip(types.items(), columns, strict=True)
-    ]
-    return Table(jpy.get_type("io.deephaven.engine.table.TableFactory").newTable(*arrays))
-
-
-def _java_array(kind: str, column: NDArray[Any]) -> Any:
-    import jpy
-
+def _carried(kind: str, column: NDArray[Any]) -> NDArray[Any]:
+    """Return a column in the layout of a Java array, with Deephaven's null for NaN."""
     if kind == "double":
         missing = np.isnan(column)
         column = np.where(missing, _NULL_DOUBLE, column) if missing.any() else column
     elif kind == "long" and column.dtype.kind == "f":
-        column = np.where(np.isnan(column), _NULL_LONG, np.rint(column)).astype(np.int64)
-    source = np.ascontiguousarray(column, _NUMPY[kind])
-    array = jpy.array(kind, len(source))
-    # One copy of memory; jpy itself would convert value by value.
-    buffer = jpy.byte_buffer(source).order(jpy.get_type("java.nio.ByteOrder").nativeOrder())
-    getattr(buffer, f"as{kind.title()}Buffer")().get(array)
-    return array
+        missing = np.isnan(column)
+        whole = np.rint(column)
+        column = np.where(missing, _NULL_LONG, whole) if missing.any() else whole
+    return np.ascontiguousarray(column, _NUMPY[kind])

@@ -72,18 +72,18 @@ def market_tables(writers: MarketWriters, kept_rows: int | None) -> dict[str, Ta
     """
     from deephaven import agg
 
-    prices_live = writers.prices.blink.last_by("Symbol")
-    risk_live = writers.risk.blink.last_by("Symbol")
+    prices_live = writers.prices.last_by("Symbol")
+    risk_live = writers.risk.last_by("Symbol")
     shown = [column.name for column in MARKET_COLUMNS["prices_live"]]
     return {
-        "prices_raw": _raw(writers.prices, kept_rows),
+        "prices_raw": writers.prices.kept(kept_rows),
         "prices_live": prices_live,
         "top_movers": prices_live.update_view("Move = abs(ChangePct)")
         .sort_descending("Move")
         .head(LEADERS)
         .view(shown),
         "volume_leaders": prices_live.sort_descending("Volume").head(LEADERS),
-        "risk_raw": _raw(writers.risk, kept_rows),
+        "risk_raw": writers.risk.kept(kept_rows),
         "risk_live": risk_live,
         "portfolio_summary": risk_live.agg_by(
             [
@@ -92,8 +92,8 @@ def market_tables(writers: MarketWriters, kept_rows: int | None) -> dict[str, Ta
                 agg.count_("NumPositions"),
             ]
         ),
-        "positions_live": writers.positions.blink.last_by(["Book", "Symbol", "Currency"]),
-        "fx_live": writers.fx.blink.last_by("Currency"),
+        "positions_live": writers.positions.last_by("Book", "Symbol", "Currency"),
+        "fx_live": writers.fx.last_by("Currency"),
         "column_catalog": column_catalog(),
     }
 
@@ -106,12 +106,3 @@ def _position_names(desk: Desk) -> dict[str, Sequence[str | None]]:
         "Currency": values.currencies,
         "Underlying": values.underlyings,
     }
-
-
-def _raw(writer: ColumnWriter, kept_rows: int | None) -> Table:
-    from deephaven.stream import blink_to_append_only
-    from deephaven.table_factory import ring_table
-
-    if kept_rows is None:
-        return blink_to_append_only(writer.blink)
-    return ring_table(writer.blink, kept_rows)
