@@ -43,6 +43,10 @@ def test_page_that_is_a_program_of_its_own_runs_and_prints_what_it_shows(page: P
     assert done.returncode == 0, done.stderr
 
 
+def test_readme_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 400
+
+
 def test_pages_make_commands_are_targets_of_the_makefile() -> None:
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     targets = {line.split()[1] for line in listed.splitlines() if line.startswith("  make ")}
