@@ -29,6 +29,15 @@ def test_eval_columns_takes_masks_and_missing_columns_as_null() -> None:
     assert Coalesce([y, x, 7]).eval_columns({"x": masked}).tolist() == [1, 7, 3]
 
 
+def test_eval_columns_is_as_long_as_the_columns_are() -> None:
+    assert Const(1).eval_columns({}).tolist() == []
+    assert Const(1).eval_columns({"x": np.array([], dtype=float)}).tolist() == []
+    assert Const(1).eval_columns({"x": np.array([0.5, 0.5])}).tolist() == [1, 1]
+    assert x.eval_columns({"y": np.array([1, 2, 3])}).tolist() == [None, None, None]
+    with pytest.raises(ExpressionTypeError, match=r"columns of different lengths: \{'x': 1, 'y': 2\}"):
+        (x + y).eval_columns({"x": np.array([1]), "y": np.array([1, 2])})
+
+
 def test_eval_columns_of_arrow_is_arrow() -> None:
     columns = {"x": pa.array([1, None, 3]), "s": pa.chunked_array([["a"], [None, "\U0001d538b"]])}
     assert (x * 2).eval_columns(columns).to_pylist() == [2.0, None, 6.0]

@@ -68,6 +68,53 @@ def test_forged_fact_of_a_change_is_stamped_over(bob: Attacker, name: str, other
         assert bob.run(head, row[0]) == [("bob", [], [], "bob")]
 
 
+THEN, SOON = "2020-06-01T00:00:00+00:00", "2999-01-01T00:00:00+00:00"
+MOVE: dict[str, Any] = {"event_type": "STATE_CHANGE", "from_state": "OPEN", "state": "DONE"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "code"),
+    [
+        ({"type_name": "Order"}, "TS004"),
+        ({"version": 2}, "TS003"),
+        ({"version": 0}, "TS003"),
+        ({"version": None}, "TS003"),
+        *(({"event_type": kind}, "TS008") for kind in ("CREATED", "CORRECTED", "SHARED", "")),
+        ({"event_type": None}, None),
+        ({"valid_from": THEN, "valid_to": THEN}, "TS005"),
+        ({"valid_from": SOON, "valid_to": THEN}, "TS005"),
+        ({"valid_from": "infinity"}, "TS005"),
+        ({**MOVE, "from_state": "DONE"}, "TS011"),
+        ({**MOVE, "from_state": None}, "TS011"),
+        ({**MOVE, "valid_to": SOON}, "TS005"),
+        ({**MOVE, "valid_from": SOON}, "TS009"),
+        ({**MOVE, "valid_from": THEN}, "TS009"),
+    ],
+)
+@pytest.mark.parametrize("others", [0, 1], ids=["alone", "among others"])
+def test_change_that_our_client_would_not_send_is_refused_and_nothing_logged(
+    bob: Attacker, facts: dict[str, Any], code: str | None, others: int
+) -> None:
+    ids = [own_entity(bob, state="OPEN")[0] for _ in range(1 + others)]
+    items = [json.loads(event(entity_id))[0] for entity_id in ids]
+    items[-1] |= facts
+    with pytest.raises(psycopg2.Error) as caught:
+        bob.run(APPEND, json.dumps(items))
+    assert code is None or caught.value.pgcode == code, caught.value
+    logged = "SELECT count(*) FROM store.object_events WHERE entity_id = ANY (%s::uuid[])"
+    assert bob.run(logged, ids) == [(1 + others,)]
+
+
+def test_change_over_a_time_at_which_the_entity_is_deleted_is_refused(bob: Attacker) -> None:
+    entity_id = own_entity(bob)[0]
+    bob.run(APPEND, event(entity_id, event_type="DELETED", valid_from=SOON))
+    for facts in ({}, {"valid_from": SOON}, {"valid_from": "3000-01-01T00:00:00Z"}, {"event_type": "DELETED"}):
+        with pytest.raises(psycopg2.Error) as caught:
+            bob.run(APPEND, event(entity_id, version=2, **facts))
+        assert caught.value.pgcode == "TS006"
+    assert bob.run(APPEND, event(entity_id, version=2, valid_to=SOON))[0][1] == 3
+
+
 @pytest.mark.parametrize("target", ["secret", "readable"])
 @pytest.mark.parametrize("kind", ["UPDATED", "DELETED", "STATE_CHANGE", "CREATED", "CORRECTED"])
 @pytest.mark.parametrize("others", [0, 1], ids=["alone", "among one's own"])
