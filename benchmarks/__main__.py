@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import pkgutil
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +19,10 @@ from rich.console import Console
 
 import benchmarks
 from benchmarks.harness import REGISTERED, REPEATS, Benchmark, Result, measure
-from benchmarks.report import show, write_json, write_plot
+from benchmarks.page import PAGE, REFERENCE, write_page
+from benchmarks.report import document, previous, read_json, show, write_json, write_plot
 
-FRAME = {"__main__", "harness", "report"}
+FRAME = {"__main__", "harness", "page", "report"}
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -69,6 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="list the benchmarks and stop")
     parser.add_argument("--repeats", type=int, default=REPEATS, help=f"how often each is measured (default: {REPEATS})")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the JSON and the plot")
+    parser.add_argument("--page", action="store_true", help="write docs/benchmarks.md, and keep the run for comparison")
+    parser.add_argument(
+        "--from-json", type=Path, metavar="FILE", help="write docs/benchmarks.md from a run; measure nothing"
+    )
     parser.add_argument("--module", help=argparse.SUPPRESS)
     parser.add_argument("--rows", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
@@ -77,21 +84,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for benchmark in registered(module, options.names):
                 print(f"{module}: {benchmark.name}")
         return 0
+    if options.from_json:
+        write_page(read_json(options.from_json))
+        return 0
     results: list[Result] = []
     if options.module:
         for benchmark in registered(options.module, options.names):
             results += run_one(benchmark, options.repeats)
         options.rows.write_text(json.dumps([result.to_dict() for result in results]), encoding="utf-8")
         return 0
+    seconds: dict[str, float] = {}
+    load = os.getloadavg()[0]
     for module in modules():
-        results += run_module(module, options.names, options.repeats)
+        begin = time.monotonic()
+        found = run_module(module, options.names, options.repeats)
+        if found:
+            seconds[module] = time.monotonic() - begin
+        results += found
     if not results:
         print("there is no such benchmark; --list names them all", file=sys.stderr)
         return 1
-    show(results, Console(width=None if sys.stdout.isatty() else 150))
-    write_json(results, options.output / "latest.json")
-    write_plot(results, options.output / "latest.png")
-    print(f"written: {options.output}/latest.json and latest.png")
+    before = previous(options.output, REFERENCE)
+    show(results, Console(width=None if sys.stdout.isatty() else 170), before)
+    content = document(results, seconds, load)
+    file = options.output / f"{content['measured_at'][:16].replace(':', '')}-{content['commit'] or 'unversioned'}.json"
+    write_json(content, file)
+    write_plot(results, file.with_suffix(".png"))
+    print(f"in {sum(seconds.values()):.0f} s; written: {file} and .png")
+    if options.page:
+        write_json(content, REFERENCE)
+        write_page(content)
+        print(f"written: {PAGE}, its picture and {REFERENCE}")
     return 0 if all(result.passed for result in results) else 1
 
 

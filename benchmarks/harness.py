@@ -23,6 +23,8 @@ from typing import Any
 Side = Callable[[], float | None]
 Clock = Callable[[], float]
 REPEATS = 5
+# So many repeats are made of even the slowest, and no more once one has taken so long: 50 rows in under ten minutes.
+FEWEST_REPEATS, ENOUGH_SECONDS = 3, 8.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Pair:
     Attributes:
         ours: Does the work through our API. Returns None, or the seconds that it took by its own measure.
         raw: Does the same work without us.
-        operations: How many operations one call of `ours` does; the table shows the time of one.
+        operations: How many operations one call of `ours` does; the table shows the time of one, and how many a second.
         raw_operations: The same for `raw`, where it differs.
         reset: Called, unmeasured, before each side of each repeat.
     """
@@ -85,6 +87,7 @@ class Result:
         name: The benchmark's name, with the statistic where it has several limits.
         against: What `ours` is held against.
         ours: Seconds per operation, or the statistic of the samples in seconds.
+        operations: How many operations were timed at once; 0 for samples.
         raw: Seconds per operation without us; None for samples.
         ratio: Median of the repeats' ratios of speeds, raw time over our time: higher is better.
         floor: The least ratio allowed.
@@ -96,6 +99,7 @@ class Result:
     name: str
     against: str = ""
     ours: float | None = None
+    operations: int = 0
     raw: float | None = None
     ratio: float | None = None
     floor: float | None = None
@@ -153,7 +157,7 @@ def measure(benchmark: Benchmark, repeats: int = REPEATS, clock: Clock = time.pe
 
     Args:
         benchmark: What to run.
-        repeats: How often each side is measured; the median counts.
+        repeats: How often each side is measured at the most; the median counts.
         clock: Returns seconds.
 
     Returns:
@@ -162,7 +166,12 @@ def measure(benchmark: Benchmark, repeats: int = REPEATS, clock: Clock = time.pe
     with contextmanager(benchmark.start)() as yielded:
         if isinstance(yielded, Pair):
             return [_measure_pair(benchmark, yielded, repeats, clock)]
-        return _measure_samples(benchmark, yielded, repeats)
+        return _measure_samples(benchmark, yielded, repeats, clock)
+
+
+def enough(repeats: int, begin: float, now: float) -> bool:
+    """Return whether the repeats made since a moment are enough, though not all that were asked for."""
+    return repeats >= FEWEST_REPEATS and now - begin > ENOUGH_SECONDS
 
 
 def percentile(samples: Sequence[float], percent: float) -> float:
@@ -178,7 +187,10 @@ def _measure_pair(benchmark: Benchmark, pair: Pair, repeats: int, clock: Clock) 
         (pair.ours, pair.operations, ours),
         (pair.raw, pair.raw_operations or pair.operations, raw),
     ]
+    begun = clock()
     for repeat in range(repeats + 1):
+        if enough(len(ours), begun, clock()):
+            break
         # Each side goes first in turn, so that neither always finds the machine as the other left it.
         for side, operations, times in sides if repeat % 2 else reversed(sides):
             if pair.reset is not None:
@@ -193,6 +205,7 @@ def _measure_pair(benchmark: Benchmark, pair: Pair, repeats: int, clock: Clock) 
         name=benchmark.name,
         against=benchmark.against,
         ours=median(ours),
+        operations=pair.operations,
         raw=median(raw),
         ratio=median(theirs / our for our, theirs in zip(ours, raw, strict=True)),
         floor=benchmark.floor,
@@ -201,9 +214,12 @@ def _measure_pair(benchmark: Benchmark, pair: Pair, repeats: int, clock: Clock) 
     )
 
 
-def _measure_samples(benchmark: Benchmark, samples: Samples, repeats: int) -> list[Result]:
+def _measure_samples(benchmark: Benchmark, samples: Samples, repeats: int, clock: Clock) -> list[Result]:
+    begun = clock()
     samples.take()
-    taken = [samples.take() for _ in range(repeats)]
+    taken: list[Sequence[float]] = []
+    while len(taken) < repeats and not enough(len(taken), begun, clock()):
+        taken.append(samples.take())
     results = []
     for statistic, limit in benchmark.limits.items():
         percent = 100.0 if statistic == "max" else float(statistic.removeprefix("p"))

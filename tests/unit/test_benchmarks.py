@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,19 @@ from rich.console import Console
 
 from benchmarks.__main__ import run_one
 from benchmarks.harness import Benchmark, Pair, Result, Samples, measure, percentile
-from benchmarks.report import duration, show, write_json, write_plot
+from benchmarks.page import machine, ratios, times
+from benchmarks.report import (
+    change,
+    document,
+    duration,
+    previous,
+    rate,
+    read_json,
+    results_of,
+    show,
+    write_json,
+    write_plot,
+)
 
 
 class Toy:
@@ -140,17 +151,79 @@ ROWS = [
 
 def test_show_marks_rows_and_counts_those_that_are_judged() -> None:
     console = Console(width=150, record=True, file=io.StringIO())
-    show(ROWS, console)
+    show(ROWS, console, {})
     text = console.export_text()
     assert [line.split("│")[-2].strip() for line in text.splitlines() if "0.50x" in line] == ["pass", "FAIL", ""]
     assert "1 of 2" in text
 
 
 def test_write_json_rows_read_back_equal(tmp_path: Path) -> None:
-    write_json(ROWS, tmp_path / "new" / "latest.json")
-    document = json.loads((tmp_path / "new" / "latest.json").read_text())
-    assert [Result(**{k: v for k, v in row.items() if k != "passed"}) for row in document["results"]] == ROWS
-    assert [row["passed"] for row in document["results"]] == [True, False, True]
+    write_json(document(ROWS, {"toy": 1.25}, 0.24), tmp_path / "new" / "run.json")
+    content = read_json(tmp_path / "new" / "run.json")
+    assert results_of(content) == ROWS
+    assert [row["passed"] for row in content["results"]] == [True, False, True]
+    assert content["seconds"] == {"toy": 1.2}
+    assert content["python"] and content["cores"]
+    assert "load" not in machine(content)
+    assert "**Others were using the machine: the load was 9 before it began.**" in machine({**content, "load": 9.1})
+
+
+def test_results_of_another_version_are_read_as_far_as_they_are_known() -> None:
+    row = {"name": "write", "ratio": 0.5, "passed": True, "later": 1}
+    assert results_of({"results": [row]}) == [Result("write", ratio=0.5)]
+
+
+def test_previous_is_the_newest_run_or_the_reference(tmp_path: Path) -> None:
+    folder, reference = tmp_path / "results", tmp_path / "reference.json"
+    assert previous(folder, reference) == {}
+
+    def write(path: Path, moment: str, ratio: float) -> None:
+        write_json({**document([Result("write", ratio=ratio)], {}, 0.0), "measured_at": moment}, path)
+
+    write(reference, "2030-01-01", 0.1)
+    assert previous(folder, reference)["write"].ratio == 0.1
+    for moment, ratio in (("2026-02-22T10:00:00", 0.3), ("2026-02-22T09:00:00", 0.2)):
+        write_json(
+            {**document([Result("write", ratio=ratio)], {}, 0.0), "measured_at": moment}, folder / f"{ratio}.json"
+        )
+    assert previous(folder, reference)["write"].ratio == 0.3
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "shown"),
+    [
+        (Result("r", ratio=0.8), Result("r", ratio=1.0), "1.00x"),
+        (Result("r", ratio=0.79), Result("r", ratio=1.0), "1.00x !"),
+        (Result("r", ours=0.00125), Result("r", ours=0.001), "1.00 ms"),
+        (Result("r", ours=0.00126), Result("r", ours=0.001), "1.00 ms !"),
+        (Result("r", ratio=0.1), Result("other", ratio=1.0), ""),
+        (Result("r", error="gone"), Result("r", ratio=1.0), ""),
+    ],
+)
+def test_change_tells_what_a_row_was_and_marks_what_became_worse(now: Result, before: Result, shown: str) -> None:
+    assert change(now, {before.name: before}) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "operations", "shown"),
+    [(2.5e-5, 20_000, "40.0k"), (1e-9, 10, "1000M"), (0.5, 10, "2"), (0.5, 1, ""), (5e-6, 2, "200k")],
+)
+def test_rate_is_what_is_done_in_a_second(seconds: float, operations: int, shown: str) -> None:
+    assert rate(Result("r", ours=seconds, operations=operations)) == shown
+
+
+def test_measure_of_what_takes_long_stops_after_three_repeats() -> None:
+    toy = Toy(ours=[4.0] * 9, raw=[4.0] * 9)
+    (result,) = measure(toy.benchmark(), repeats=5, clock=toy.clock)
+    assert result.repeats == [4.0] * 3
+    assert (result.ratio, toy.order[-1]) == (1.0, "clean-up")
+
+
+def test_page_shows_ratios_apart_from_times() -> None:
+    rows = [*ROWS, Result("lag, p50", ours=0.001, limit=0.002), Result("broken", "raw", error="OSError: no disk")]
+    assert "| write | raw INSERT | **0.50x** | 0.40x | 2.00 ms |  | pass |" in ratios(rows).splitlines()
+    assert "| broken | OSError: no disk |  |  |  |  | error |" in ratios(rows).splitlines()
+    assert times(rows).splitlines()[2:] == ["| lag, p50 | 1.00 ms | 2.00 ms | pass |"]
 
 
 def test_write_plot_draws_a_png(tmp_path: Path) -> None:
