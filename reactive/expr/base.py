@@ -41,7 +41,7 @@ class Expr(Operators):
         "_kind": "The kind of the value, as far as constants and declared fields tell; see `reactive.expr.kinds`.",
         "_size": "The number of nodes, a shared one counted wherever it stands.",
         "children": "The operands.",
-        "eval": """eval(context): compute the value for one row.
+        "eval": """Compute the value for one row, as `expr.eval(context)`.
 
         Args:
             context: A mapping of field names to values, where a missing key is null, or an object with the fields as
