@@ -215,6 +215,21 @@ def test_key_belongs_to_its_user(module_store_db: StoreDatabase, client: StoreCl
     assert (mine.owner, theirs.owner) == ("alice", "bob")
 
 
+def test_key_that_two_users_share_gives_each_its_own_result_again(
+    module_store_db: StoreDatabase, client: StoreClient, bob: StoreClient, key: str
+) -> None:
+    mine, his = (user.write(Position(), idempotency_key=key) for user in (client, bob))
+    assert client.write(Position(), idempotency_key=key) == mine
+    assert bob.write(Position(), idempotency_key=key) == his
+    many = [user.write_many([Position(), Position()], idempotency_key=f"{key} many") for user in (client, bob)]
+    assert client.write_many([Position(), Position()], idempotency_key=f"{key} many") == many[0]
+    read = [(user, user.read(Position, entity_id)) for user, entity_id in ((client, mine), (bob, his))]
+    again = [(user, copy.copy(obj)) for user, obj in read]
+    for user, obj in (*read, *again):
+        change(user, obj, f"{key} change")
+    assert [(obj.entity_id, obj.version, obj.owner) for _, obj in again] == [(mine, 2, "alice"), (his, 2, "bob")]
+
+
 @pytest.mark.parametrize("bad", ["", "a\x00b", "\ud800", "x" * 501, 5, b"key", ["key"]], ids=range(7))
 def test_key_that_cannot_name_a_call_is_refused(client: StoreClient, bad: Any) -> None:
     obj = Position()

@@ -56,6 +56,18 @@ def test_eval_columns_keeps_whole_numbers_exact() -> None:
     assert (x * 2).eval_columns({"x": np.array([10**400, 1], dtype=object)}).tolist() == [None, 2.0]
 
 
+@pytest.mark.parametrize(
+    ("value", "dtype"), [(0, np.int64), (2**63 - 1, np.int64), (2**63, np.object_), (2**64 - 1, np.object_)]
+)
+def test_eval_columns_keeps_unsigned_numbers_exact(value: int, dtype: Any) -> None:
+    unsigned = np.array([value, 1], dtype=np.uint64)
+    result = Coalesce([x, 0]).eval_columns({"x": unsigned})
+    assert (result.tolist(), result.dtype) == ([value, 1], dtype)
+    assert (x > 1).eval_columns({"x": unsigned}).tolist() == [value > 1, False]
+    small = np.array([2**32 - 1], dtype=np.uint32)
+    assert Coalesce([x, 0]).eval_columns({"x": small}).tolist() == [2**32 - 1]
+
+
 def test_eval_columns_computes_with_decimals() -> None:
     amounts = pa.array([Decimal("0.10"), Decimal("2.50"), None])
     assert (x >= 0.1).eval_columns({"x": amounts}).to_pylist() == [True, True, None]
