@@ -327,7 +327,7 @@ class EntityDeleted(InvalidRange):
 
     Attributes:
         entity_id: The entity.
-        deleted: The deleted ranges, as PostgreSQL writes a multirange.
+        deleted: The first five of the deleted ranges that the change overlaps, as PostgreSQL writes a multirange.
         deleted_from: Where the first deleted range begins that the change overlaps.
     """
 

@@ -41,6 +41,7 @@ MIGRATIONS = (
     "snapshots",
     "fields",
     "amended",
+    "edges",
 )
 # Applied whenever their text changes.
 DEFINITIONS = (
@@ -60,6 +61,7 @@ DEFINITIONS = (
     "share",
     "groups",
     "reap",
+    "settle",
     "rebuild",
     "sweep",
     "triggers",

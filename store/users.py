@@ -102,9 +102,10 @@ def provision_user(
         )
         set_for_role(cursor, role, DEFAULTS)
         set_for_role(cursor, role, BOUNDS)
-        cursor.execute(sql.SQL("GRANT store_user TO {}").format(role))
-        for group, member in (("store_reads_all", reads_all), ("store_admin", admin)):
-            verb = sql.SQL("GRANT {} TO {}" if member else "REVOKE {} FROM {}")
+        # Whoever can act as a role can change its settings. They hold for nobody, and are nobody's to change.
+        alone = " WITH SET FALSE" if admin_conn.server_version >= 160000 else ""
+        for group, member in (("store_user", True), ("store_reads_all", reads_all), ("store_admin", admin)):
+            verb = sql.SQL(f"GRANT {{}} TO {{}}{alone}" if member else "REVOKE {} FROM {}")
             cursor.execute(verb.format(sql.Identifier(group), role))
         kind = [word for word, given in (("reads all", reads_all), ("administrator", admin)) if given]
         _record(cursor, "USER_ADDED" if row is None else "USER_CHANGED", name, ", ".join(kind) or None)

@@ -20,6 +20,7 @@ from workflow.report import LaunchReport, Waiting
 from workflow.run import Run
 from workflow.sql import script, statements
 from workflow.starting import require_seconds
+from workflow.upkeep import Upkeep
 from workflow.watch import Job, Watch
 
 __all__ = ["Duties"]
@@ -28,6 +29,7 @@ BEAT_SECONDS = 5.0
 SWEEP_SECONDS = 1.0
 OWNED_SECONDS = 0.25
 OUTBOX_SECONDS = 1.0
+UPKEEP_SECONDS = 1.0
 REPORT_SECONDS = 30.0
 BATCH = 1000
 Sql = statements("executors")
@@ -62,6 +64,7 @@ class Duties:
         self._report = LaunchReport(executor.executor_id)
         self._takeover = TakeOver(self._database, executor, run_claimed)
         self._outbox = Outbox(url, start, self._note, self._takeover.settle)
+        self._upkeep = Upkeep(url)
         self._outbox_job = Job(self._outbox.drain, OUTBOX_SECONDS)
         self._slow: Watch | None = None
         self._fast: Watch | None = None
@@ -80,7 +83,8 @@ class Duties:
         self._database.script(script("tables"))
         self._takeover.join()
         # Starting workflows and importing their modules may take long, and must not keep messages waiting.
-        self._slow = Watch([Job(lambda: self._takeover.sweep(self._report), SWEEP_SECONDS), self._outbox_job])
+        sweep = Job(lambda: self._takeover.sweep(self._report), SWEEP_SECONDS)
+        self._slow = Watch([sweep, self._outbox_job, Job(self._upkeep.tend, UPKEEP_SECONDS)])
         self._fast = Watch(
             [
                 Job(self._takeover.join, BEAT_SECONDS),
@@ -113,6 +117,7 @@ class Duties:
         with suppress(psycopg.Error, EngineError):  # without it, the others see that this process is gone
             self._takeover.leave()
         self._outbox.close()
+        self._upkeep.close()
         self._database.close()
 
     def forget(self, delete: Callable[[list[str]], None], older_than: float) -> int:

@@ -8,7 +8,7 @@ start stays, for another one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psycopg
@@ -24,9 +24,10 @@ from workflow.starting import build_start
 __all__ = ["Outbox", "workflow_id_of"]
 
 PAGE = 100
-# Past so many rows that nobody here can start, the rows behind them are looked at more often than they are.
+# So many of the rows that nobody here can start are reported one by one, and past a page of them looked at only this
+# often (seconds). Those that can be started are found without them.
 MANY = 1000
-RECHECK_SECONDS = 30.0
+LOOK_SECONDS = 30.0
 
 Sql = statements("outbox")
 
@@ -60,8 +61,7 @@ class Outbox:
         self._settle = settle
         self._present: bool | None = None
         self._unreachable = False
-        self._behind = 0
-        self._rechecked = 0.0
+        self._look_at = 0.0
         self.waiting: dict[str, str] = {}
 
     def drain(self) -> int:
@@ -83,29 +83,57 @@ class Outbox:
         self._database.close()
 
     def _pages(self) -> int:
-        started, waiting, after = 0, {}, 0
-        if len(self.waiting) > MANY and time.monotonic() - self._rechecked < RECHECK_SECONDS:
-            after, waiting = self._behind, self.waiting
-        else:
-            self._rechecked = time.monotonic()
-        while True:
-            rows = self._database.fetch(Sql["pending"], {"limit": PAGE, "after": after})
-            for entity_id, version, seq, type_name, from_state, to_state, user, _ in rows:
-                subject, after = workflow_id_of(entity_id, version), seq
-                reason = self._try(subject, entity_id, type_name, from_state, to_state, user)
-                if reason is None:
-                    self._database.fetch(Sql["done"], {"entity": entity_id, "version": version})
-                    started += 1
-                    if subject in self.waiting:
-                        self._settle(subject)
-                else:
-                    waiting[subject] = reason
-                    self._behind = max(self._behind, seq)
-                    if self.waiting.get(subject) != reason:
-                        self._note(subject, reason)
+        """Start what can be started. What cannot is looked at now and then, so that it costs nothing in between."""
+        started = 0
+        if len(self.waiting) <= PAGE or time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_SECONDS
+            started = self._look()
+        edges, after = _edges(), 0
+        while edges:
+            types, before, behind = zip(*edges, strict=True)
+            params = {"types": [*types], "before": [*before], "behind": [*behind], "limit": PAGE, "after": after}
+            rows = self._database.fetch(Sql["startable"], params)
+            for row in rows:
+                edge, after = (row[3], row[4], row[5]), row[2]
+                if edge in edges:
+                    done = self._take(row)
+                    started += done
+                    if not done:  # nor will the others of this edge, now
+                        edges.discard(edge)
             if len(rows) < PAGE:
-                self.waiting = waiting
-                return started
+                break
+        return started
+
+    def _look(self) -> int:
+        """Look at the oldest rows one by one, and report those that cannot be started."""
+        known, self.waiting = self.waiting, {}
+        started, looked, after = 0, 0, 0
+        while looked < MANY:
+            rows = self._database.fetch(Sql["pending"], {"limit": PAGE, "after": after})
+            for row in rows:
+                started += self._take(row, known)
+                after = row[2]
+            looked += len(rows)
+            if len(rows) < PAGE:
+                break
+        return started
+
+    def _take(self, row: tuple[Any, ...], known: Mapping[str, str] | None = None) -> bool:
+        """Start the workflow of a row, or report why it cannot be, unless that is known."""
+        entity_id, version, _, type_name, from_state, to_state, user, _ = row
+        subject, known = workflow_id_of(entity_id, version), self.waiting if known is None else known
+        reason = self._try(subject, entity_id, type_name, from_state, to_state, user)
+        if reason is None:
+            self._database.fetch(Sql["done"], {"entity": entity_id, "version": version})
+            if subject in known:
+                self._settle(subject)
+                self.waiting.pop(subject, None)
+            return True
+        if known.get(subject) != reason:
+            self._note(subject, reason)
+        if len(self.waiting) < MANY:
+            self.waiting[subject] = reason
+        return False
 
     def _try(
         self, subject: str, entity_id: str, type_name: str, from_state: str, to_state: str, user: str
@@ -131,3 +159,13 @@ class Outbox:
         except WorkflowError as error:
             return f"{edge}: {error}"
         return None
+
+
+def _edges() -> set[tuple[str, str, str]]:
+    """Return the edges that start a workflow in this process: type, and the states before and behind."""
+    found = set()
+    for name, cls in list(types_by_name.items()):
+        machine = getattr(cls, "_state_machine", None)
+        if machine is not None:
+            found |= {(name, *edge) for edge, taken in machine._edges.items() if taken.start_workflow is not None}
+    return found

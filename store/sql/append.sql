@@ -86,7 +86,8 @@ CREATE OR REPLACE FUNCTION store.check_appends(p_items jsonb, p_principals text[
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     v record;
-    v_until timestamptz;
+    v_met tstzmultirange;
+    v_more bigint;
 BEGIN
     SELECT i.entity_id, i.type_name, i.version AS expected, i.event_type, i.valid_from, i.valid_to, i.t,
            i.from_state, i.state, h.type_name AS actual_type, h.version AS actual, h.deleted, h.state_since,
@@ -135,12 +136,15 @@ BEGIN
                              jsonb_build_object('entity_id', v.entity_id, 'valid_from', v.valid_from,
                                                 'valid_to', v.valid_to));
     ELSIF v.deleted && tstzrange(v.valid_from, v.valid_to) THEN
-        SELECT lower(r) INTO v_until FROM unnest(v.deleted) AS r
-        WHERE r && tstzrange(v.valid_from, v.valid_to) ORDER BY r LIMIT 1;
-        PERFORM store.refuse('TS006', format('%s %s is deleted over %s', v.type_name, v.entity_id, v.deleted),
+        -- An entity may have been deleted over any number of ranges: enough of those that the change meets.
+        SELECT range_agg(m.met) FILTER (WHERE m.n <= 5), count(*) - 5 INTO v_met, v_more
+        FROM (SELECT r AS met, row_number() OVER (ORDER BY r) AS n FROM unnest(v.deleted) AS r
+              WHERE r && tstzrange(v.valid_from, v.valid_to)) m;
+        PERFORM store.refuse('TS006', format('%s %s is deleted over %s%s', v.type_name, v.entity_id, v_met,
+                                             CASE WHEN v_more > 0 THEN format(' and %s more ranges', v_more) END),
                              jsonb_build_object('entity_id', v.entity_id, 'valid_from', v.valid_from,
                                                 'valid_to', nullif(v.valid_to, 'infinity'),
-                                                'deleted_from', v_until, 'deleted', v.deleted::text));
+                                                'deleted_from', lower(v_met), 'deleted', v_met::text));
     ELSIF v.from_state IS DISTINCT FROM v.actual_state THEN
         PERFORM store.refuse('TS011', format('%s %s is in the state %s, not in %s', v.type_name, v.entity_id,
                                              v.actual_state, v.from_state),

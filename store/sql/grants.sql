@@ -61,6 +61,7 @@ GRANT EXECUTE ON FUNCTION
     store.unshare(uuid, text, text[]),
     store.grants_of(uuid),
     store.reap(),
+    store.settle(integer),
     store.administration(),
     store.publication(text),
     store.published()
@@ -74,7 +75,9 @@ GRANT EXECUTE ON FUNCTION
 TO store_admin;
 GRANT EXECUTE ON FUNCTION
     store.outbox_pending(integer, bigint),
+    store.outbox_startable(text[], text[], text[], integer, bigint),
     store.outbox_done(uuid, integer),
+    store.settle(integer),
     store.forget_workflow_keys(text[])
 TO store_engine;
 GRANT EXECUTE ON FUNCTION

@@ -66,6 +66,14 @@ BEGIN
     SELECT g.grantor INTO v_grantor FROM store.current_grants(p_entity) g
     WHERE g.principal = p_principal AND g.access = p_access;
     IF v_grantor IS NULL OR (v_grantor <> v.owner AND v.owner = session_user) THEN
+        -- Each time that an entity comes into view again, its history comes again to those who listen.
+        IF (SELECT count(*) FROM store.share_events s
+            WHERE s.entity_id = p_entity AND s.principal = p_principal AND s.action = 'SHARED'
+              AND s.tx_time > clock_timestamp() - interval '1 day') >= 32 THEN
+            PERFORM store.refuse('TS013', format('%s was shared with %L 32 times within a day: leave it shared, or share'
+                                                 ' it again tomorrow', p_entity, p_principal),
+                                 jsonb_build_object('entity_id', p_entity, 'principal', p_principal));
+        END IF;
         PERFORM store.record_share(v, 'SHARED', p_access, p_principal);
     END IF;
 END

@@ -1,8 +1,9 @@
 -- The log as each user's stream of events, in an order that no later commit can change.
 --
 -- An event that its reader might see when it was recorded stands at its own seq. What came into view later, by a grant
--- or by joining a group, stands at the place of that grant: the whole history up to it, as a backfill. Whether it may
--- be read at all is asked of the present, for every row. These functions look past row security.
+-- or by joining a group, stands at the place of that grant: the whole history up to it, as a backfill; where access was
+-- withdrawn and granted again, at the last such place. Whether it may be read at all is asked of the present, for every
+-- row. These functions look past row security.
 
 -- First half of a safe read of the log: the last sequence value handed out, and a transaction id newer than that
 -- of every transaction which may have taken a value up to it. Once no transaction older than `fence` runs, all
@@ -66,12 +67,38 @@ RETURNS bigint LANGUAGE sql STABLE AS $$
     WHERE f.place <= p_upto
 $$;
 
--- The entities that came into the caller's view at p_place, and are in it now.
+-- The last place at which something may have come into the caller's view: behind it, nothing comes again.
+CREATE OR REPLACE FUNCTION store.last_grant(p_names text[], p_since bigint[])
+RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT max(greatest(n.since, (SELECT s.place FROM store.share_events s
+                                  WHERE s.principal = n.name AND s.action = 'SHARED' AND s.place > 0
+                                  ORDER BY s.place DESC LIMIT 1)))
+    FROM unnest(p_names, p_since) AS n (name, since)
+$$;
+
+-- Whether an entity that the caller sees comes into view once more behind p_place: then its whole history comes there,
+-- and need not come before.
+CREATE OR REPLACE FUNCTION store.comes_again(p_entity uuid, p_place bigint, p_names text[], p_since bigint[])
+RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (
+        SELECT FROM (SELECT s.place FROM store.share_events s, unnest(p_names, p_since) AS n (name, since)
+                     WHERE s.entity_id = p_entity AND s.principal = n.name AND s.action = 'SHARED'
+                       AND s.place > greatest(p_place, n.since)
+                     UNION ALL
+                     SELECT g.place FROM store.group_members g
+                     WHERE g.member = session_user::text AND g.place > p_place
+                       AND EXISTS (SELECT FROM store.granted_at(p_entity, g.place, ARRAY[g.group_name], ARRAY[g.place]))
+                    ) a (place)
+        WHERE NOT EXISTS (SELECT FROM store.granted_at(p_entity, a.place - 1, p_names, p_since)))
+$$;
+
+-- The entities that came into the caller's view at p_place, and are in it now; not those that have gone and come since.
 CREATE OR REPLACE FUNCTION store.granted_by(p_place bigint, p_names text[], p_since bigint[])
 RETURNS SETOF uuid LANGUAGE plpgsql STABLE AS $$
 DECLARE
     v_entity uuid;
     v_group text;
+    v_granted bigint := store.last_grant(p_names, p_since);
 BEGIN
     SELECT s.entity_id INTO v_entity FROM store.share_events s
     WHERE s.principal = ANY (p_names) AND s.place = p_place AND s.action = 'SHARED';
@@ -79,7 +106,8 @@ BEGIN
         RETURN QUERY
         SELECT h.entity_id FROM store.object_heads h
         WHERE h.entity_id = v_entity AND h.acl && p_names AND h.owner <> session_user
-          AND NOT EXISTS (SELECT FROM store.granted_at(v_entity, p_place - 1, p_names, p_since));
+          AND NOT EXISTS (SELECT FROM store.granted_at(v_entity, p_place - 1, p_names, p_since))
+          AND NOT store.comes_again(v_entity, p_place, p_names, p_since);
         RETURN;
     END IF;
     SELECT g.group_name INTO v_group FROM store.group_members g
@@ -90,7 +118,8 @@ BEGIN
     )
     SELECT c.entity_id FROM granted c
     WHERE c.owner <> session_user
-      AND NOT EXISTS (SELECT FROM store.granted_at(c.entity_id, p_place - 1, p_names, p_since));
+      AND NOT EXISTS (SELECT FROM store.granted_at(c.entity_id, p_place - 1, p_names, p_since))
+      AND NOT (v_granted > p_place AND store.comes_again(c.entity_id, p_place, p_names, p_since));
 END
 $$;
 
@@ -157,6 +186,8 @@ DECLARE
     c_grants constant integer := 1000;
     v_upto bigint := least(p_upto, p_after + c_places);
     v_me record;
+    v_granted bigint;
+    v_joined bigint;
     v_principals text[] := store.principals();
     v_at bigint := p_after;
     v_backfilled bigint := p_backfilled;
@@ -168,6 +199,8 @@ DECLARE
     v_data jsonb;
 BEGIN
     SELECT * INTO v_me FROM store.standing();
+    v_granted := store.last_grant(v_me.names, v_me.since);
+    v_joined := (SELECT max(since) FROM unnest(v_me.since) AS since);
     FOR n IN 1..c_grants LOOP
         v_grant := CASE WHEN NOT v_me.reads_all THEN store.next_grant(v_at, v_upto, v_me.names, v_me.since) END;
         IF v_grant IS DISTINCT FROM v_at + 1 THEN
@@ -188,7 +221,13 @@ BEGIN
             WHERE e.seq > v_at AND e.seq <= coalesce(v_grant, v_upto)
               AND (p_types IS NULL OR e.type_name = ANY (p_types)) AND h.acl && v_principals
               AND (v_me.reads_all OR h.owner = session_user
-                   OR EXISTS (SELECT FROM store.granted_at(e.entity_id, e.seq, v_me.names, v_me.since)))
+                   OR EXISTS (SELECT FROM store.granted_at(e.entity_id, e.seq, v_me.names, v_me.since))
+                      -- First what is cheap to ask, and seldom so.
+                      AND NOT (v_granted > e.seq
+                               AND (v_joined > e.seq
+                                    OR EXISTS (SELECT FROM store.share_events s
+                                               WHERE s.entity_id = e.entity_id AND s.place > e.seq))
+                               AND store.comes_again(e.entity_id, e.seq, v_me.names, v_me.since)))
             ORDER BY e.seq LIMIT p_limit - v_rows
         LOOP
             v_rows := v_rows + 1;

@@ -257,3 +257,20 @@ def test_naive_datetime_is_refused_with_the_corrected_call(
         call(client, obj, entity_id)
     assert f"{argument}={NAIVE.replace(tzinfo=UTC)!r}" in str(caught.value)
     assert obj.version == 1
+
+
+def test_refusal_over_many_deleted_ranges_names_a_few_that_the_change_meets(client: StoreClient) -> None:
+    obj = Position(quantity=1)
+    client.write(obj, valid_from=datetime(2020, 1, 1, tzinfo=UTC))
+    for month in range(1, 13):
+        begin = datetime(2021, month, 1, tzinfo=UTC)
+        client.delete(obj, valid_from=begin, valid_to=begin + timedelta(days=1))
+    with pytest.raises(EntityDeleted) as caught:
+        client.update(obj, valid_from=datetime(2021, 3, 1, tzinfo=UTC))
+    assert caught.value.deleted_from == "2021-03-01T00:00:00+00:00"
+    assert caught.value.deleted is not None and caught.value.deleted.count("[") == 5
+    assert " and 5 more ranges; a change may not overlap" in str(caught.value) and len(str(caught.value)) < 600
+    with pytest.raises(EntityDeleted) as caught:
+        client.update(obj, valid_from=datetime(2021, 3, 1, tzinfo=UTC), valid_to=datetime(2021, 3, 15, tzinfo=UTC))
+    assert caught.value.deleted is not None and caught.value.deleted.count("[") == 1
+    assert "more ranges" not in str(caught.value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import psycopg2
 import pytest
 
@@ -70,6 +72,7 @@ ON_FUNCTIONS = [
     "SELECT store.drop_group('confidential desk')",
     "SELECT * FROM store.list_groups()",
     "SELECT * FROM store.outbox_pending(10)",
+    "SELECT * FROM store.outbox_startable('{{Trade}}', '{{A}}', '{{B}}', 10, 0)",
     "SELECT store.outbox_done('{secret}', 1)",
     "SELECT store.publish('Trade', '{{}}')",
     "SELECT store.retire('Trade')",
@@ -258,3 +261,17 @@ def test_statement_that_postgresql_takes_changes_nothing_of_others(bob: Attacker
     assert bob.scene.alice.count(Trade) > 0
     limit = bob.run("SELECT current_setting('temp_file_limit'), current_setting('log_min_messages')")
     assert limit == [("2GB", "fatal")]
+
+
+def test_settings_of_the_base_role_hold_for_nobody(bob: Attacker) -> None:
+    setting = "SET ROLE store_user; ALTER ROLE store_user SET statement_timeout = '1ms'"
+    if bob.conn.server_version >= 160_000:
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            bob.run(setting)
+        return
+    bob.run(setting)
+    for user in ("alice", "bob"):
+        with closing(bob.scene.db.connect(user)) as conn, conn.cursor() as cursor:
+            cursor.execute("SHOW statement_timeout")
+            assert cursor.fetchone() == ("10min",)
+    bob.run("ALTER ROLE store_user RESET statement_timeout")
