@@ -18,7 +18,7 @@ from store.errors import StoreError
 from store.protection import Shortfall, lock_setup
 from store.schema import MIGRATIONS, make_schema
 from store.sql import statements
-from store.users import BOUNDS, DEFAULTS, set_for_role
+from store.users import BOUNDS, DEFAULTS, grant_role, set_for_role
 
 __all__ = ["Restored", "open_backup", "restore"]
 
@@ -279,7 +279,7 @@ def _make_logins(cursor: Any, archive: Archive, own_engine: bool) -> tuple[list[
         own = dict(setting.split("=", 1) for setting in login["settings"])
         set_for_role(cursor, role, {n: own[n] for n in (*DEFAULTS, *BOUNDS) if n in own})
         for group in login["roles"]:
-            cursor.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(group), role))
+            grant_role(cursor, sql.Identifier(group), role)
         if login["verifier"] is None:
             without.append(name)
     return kept, without

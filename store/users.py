@@ -23,6 +23,7 @@ __all__ = [
     "check_name",
     "disable_user",
     "enable_user",
+    "grant_role",
     "list_users",
     "provision_user",
     "set_for_role",
@@ -102,11 +103,11 @@ def provision_user(
         )
         set_for_role(cursor, role, DEFAULTS)
         set_for_role(cursor, role, BOUNDS)
-        # Whoever can act as a role can change its settings. They hold for nobody, and are nobody's to change.
-        alone = " WITH SET FALSE" if admin_conn.server_version >= 160000 else ""
         for group, member in (("store_user", True), ("store_reads_all", reads_all), ("store_admin", admin)):
-            verb = sql.SQL(f"GRANT {{}} TO {{}}{alone}" if member else "REVOKE {} FROM {}")
-            cursor.execute(verb.format(sql.Identifier(group), role))
+            if member:
+                grant_role(cursor, sql.Identifier(group), role)
+            else:
+                cursor.execute(sql.SQL("REVOKE {} FROM {}").format(sql.Identifier(group), role))
         kind = [word for word, given in (("reads all", reads_all), ("administrator", admin)) if given]
         _record(cursor, "USER_ADDED" if row is None else "USER_CHANGED", name, ", ".join(kind) or None)
 
@@ -230,6 +231,15 @@ def _changing_roles(admin_conn: Connection) -> Iterator[Any]:
     with changing(admin_conn) as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('store roles'))")
         yield cursor
+
+
+def grant_role(cursor: Any, group: sql.Identifier, role: sql.Identifier) -> None:
+    """Give a login the rights of one of the store's roles, but not its place.
+
+    Whoever can act as a role can change the role's settings. They hold for nobody, and are nobody's to change.
+    """
+    alone = sql.SQL(" WITH SET FALSE" if cursor.connection.server_version >= 160_000 else "")
+    cursor.execute(sql.SQL("GRANT {} TO {}{}").format(group, role, alone))
 
 
 def set_for_role(cursor: Any, role: sql.Identifier, settings: dict[str, str]) -> None:

@@ -40,6 +40,7 @@ RELEASED = {
     "snapshots": "083b649b4c10789a",
     "fields": "e52bcec3d4973f35",
     "amended": "9aa47b8de55896a7",
+    "edges": "808f0a7452ecb9b0",
 }
 
 
