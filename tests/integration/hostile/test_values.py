@@ -9,6 +9,7 @@ import psycopg2
 import pytest
 
 from store.errors import InvalidValue
+from store.models import Trade
 from tests.fix_postgres import StoreDatabase
 from tests.integration.samples import Everything
 
@@ -127,3 +128,16 @@ def test_fields_lacking_in_another_s_entities_cannot_be_told_and_turn_no_filter_
     with alice, alice.cursor() as cursor:
         cursor.execute(lacking)
         assert cursor.fetchone() == (["symbol", "currency"],), "one of these is shared with alice"
+
+
+def test_fields_lacking_in_entities_of_one_who_reads_the_same_ones_cannot_be_told(store_db: StoreDatabase) -> None:
+    store_db.client("alice", readers=["bob", "carol"]).write(Trade(symbol="AAPL", quantity=1, price=1.0, side="BUY"))
+    with store_db.connect("carol") as conn, conn.cursor() as cursor:
+        item = json.dumps([{"type_name": "Trade", "data": {"symbol": "HERS"}}])
+        cursor.execute("SELECT FROM store.create_objects(%s, '{}', '{}', false, NULL)", (item,))
+        # Her own tell her, and nobody else.
+        cursor.execute("SELECT store.lacking_fields('Trade', '{symbol,currency}')")
+        assert cursor.fetchone() == (["currency"],)
+    with store_db.connect("bob") as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT store.lacking_fields('Trade', '{symbol,currency}')")
+        assert cursor.fetchone() == ([],)
