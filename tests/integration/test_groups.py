@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import datetime, timezone
 from uuid import uuid4
@@ -277,6 +278,29 @@ def test_members_must_be_users(store_db: StoreDatabase) -> None:
         groups.add_members(store_db.admin(), "rates", "bob")
     with closing(store_db.admin()) as admin:
         assert ("rates", []) in groups.list_groups(admin), "all or none"
+
+
+def test_group_dropped_while_something_is_shared_with_it_keeps_no_grant(store_db: StoreDatabase) -> None:
+    make_group(store_db, "rates", "bob")
+    entity_id = store_db.client().write(trade())
+    sharing, dropping, watching = store_db.connect("alice"), store_db.admin(), store_db.admin()
+    watching.autocommit = True
+    with sharing.cursor() as cursor:
+        cursor.execute("SELECT store.share(%s, 'rates', 'READ')", (entity_id,))
+    with ThreadPoolExecutor(1) as pool, watching.cursor() as cursor:
+        dropped = pool.submit(groups.drop_group, dropping, "rates")
+
+        def waits() -> bool:
+            cursor.execute(
+                "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = %s", (dropping.info.backend_pid,)
+            )
+            return bool(cursor.fetchone()[0])
+
+        wait_until(waits, message="the one who drops the group waits for the one who shares")
+        sharing.commit()
+        assert dropped.result(60) == 1
+        cursor.execute("SELECT readers FROM store.object_heads WHERE entity_id = %s", (entity_id,))
+        assert cursor.fetchone() == ([],)
 
 
 def test_dropped_group_leaves_nothing_to_a_later_one_of_its_name(store_db: StoreDatabase) -> None:
