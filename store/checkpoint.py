@@ -66,7 +66,9 @@ class Checkpoint:
                 )
                 break
             except StoreError as error:
-                logger.warning("the checkpoint of %r stays at %d: %s", self._subscriber_id, self.saved.seq, error)
+                name, place = self._subscriber_id, self.saved.seq
+                facts = {"subscriber": name, "position": place, "error": type(error).__name__}
+                logger.warning("the checkpoint of %r stays at %d: %s", name, place, error, extra=facts)
                 if self._reader.stopped:
                     return True
                 self._reader.pause(retry)

@@ -18,12 +18,13 @@ from store.connection import Database
 from store.conninfo import conninfo
 from store.errors import StoreError, VersionConflict
 from store.events import ChangeEvent, EventBus
+from store.metrics import ClientStats, Meter, measured
 from store.query import Filters, QueryResult
 from store.reading import Change, Point
 from store.transitions import Transitions
 from store.users import change_own_password
 from store.wakeup import Pinger
-from store.writing import Append, Writer, changed_fields
+from store.writing import Append, Writer, changed_fields, starts_of
 
 if TYPE_CHECKING:
     import pandas
@@ -33,6 +34,8 @@ __all__ = ["Change", "QueryResult", "StoreClient", "VersionConflict"]
 T = TypeVar("T", bound=Storable)
 
 
+@measured("write", "write_many", "write_frame", "update", "update_many", "delete", "transition")
+@measured("read", "as_of", "history", "audit", "diff", "query", "count", "list_types", "stable_time")
 class StoreClient:
     """Reads and writes objects as one user; safe to share between threads and asyncio tasks.
 
@@ -78,6 +81,7 @@ class StoreClient:
             if isinstance(names, str):
                 raise StoreError(f"{name} takes a list of names: write {name}=[{names!r}]")
         self._login = conninfo(user, password, host, port, dbname, sslmode, sslrootcert)
+        self.meter = Meter()
         self._database = Database(self._login)
         self._pinger = Pinger(self._login)
         self._bus = event_bus
@@ -86,8 +90,6 @@ class StoreClient:
         self._conn: Connection | None = None
         with self._database.connection():
             pass
-
-    # ---- writing
 
     def write(
         self,
@@ -122,7 +124,7 @@ class StoreClient:
         valid_from: datetime | Sequence[datetime | None] | None = None,
         idempotency_key: str | None = None,
     ) -> list[str]:
-        """Write new objects, all or none.
+        """Write new objects, all or none. Raises as `write`.
 
         Args:
             objs: The objects, of one class or several.
@@ -131,16 +133,9 @@ class StoreClient:
 
         Returns:
             The entities' ids, in order.
-
-        Raises:
-            RegistryError: A field's value is not allowed; nothing was written.
         """
         objects = list(objs)
-        starts = list(valid_from) if isinstance(valid_from, Sequence) else [valid_from] * len(objects)
-        if len(starts) != len(objects):
-            raise StoreError(
-                f"valid_from holds {len(starts)} times for {len(objects)} objects: pass one each, or one for all"
-            )
+        starts = starts_of(valid_from, len(objects))
         return self._writer.create(objects, starts, None, idempotency_key) if objects else []
 
     def write_frame(
@@ -363,6 +358,10 @@ class StoreClient:
         return found
 
     # ---- the connection
+
+    def stats(self) -> ClientStats:
+        """Return what the client's calls came to, and how its connections stand. Costs no query."""
+        return ClientStats(self.meter.operations(), self._database.retries, self._database.pool())
 
     @property
     def conn(self) -> Connection:

@@ -17,6 +17,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INER
 from psycopg2.extensions import connection as Connection
 
 from store import errors
+from store.metrics import PoolStats
 from store.refusals import raise_store_error
 from store.sql import statements
 
@@ -166,6 +167,9 @@ class Database:
         self._inherited: list[PooledConnection] = []
         # The classes known to fit what is published of their types. Weak: a class that is gone does not linger.
         self.agreed: WeakSet[type] = WeakSet()
+        self.retries = 0
+        self._opened = 0
+        self._waits = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -177,7 +181,14 @@ class Database:
 
     def connect(self) -> PooledConnection:
         """Open a new connection outside the pool. See `connect`."""
-        return connect(self._conninfo)
+        conn = connect(self._conninfo)
+        self._opened += 1
+        return conn
+
+    def pool(self) -> PoolStats:
+        """Return how the connections stand."""
+        in_use = self._size - self._slots._value
+        return PoolStats(self._size, in_use, len(self._idle), self._opened, self._waits)
 
     def current(self) -> Transaction | None:
         """Return the transaction open in this thread or task, if any."""
@@ -286,6 +297,7 @@ class Database:
         except errors.ConnectionLost:
             if not repeatable:
                 raise
+            self.retries += 1
         with self.connection() as conn:
             return statement(conn)
 
@@ -303,15 +315,17 @@ class Database:
             self._inherited += self._idle
             self._reset()
         patient = isinstance(_running(), int)
-        if not self._slots.acquire(timeout=LONGEST_WAIT if patient else 0):
-            if patient:
+        if not self._slots.acquire(blocking=False):
+            if not patient:
+                conn = self.connect()
+                conn.surplus = True
+                return conn
+            self._waits += 1
+            if not self._slots.acquire(timeout=LONGEST_WAIT):
                 raise errors.StoreError(
                     f"none of this client's {self._size} connections has become free in {LONGEST_WAIT:g} s: end the"
                     " transactions that keep them, or use more clients"
                 )
-            conn = self.connect()
-            conn.surplus = True
-            return conn
         try:
             while True:
                 with self._lock:

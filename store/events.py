@@ -180,6 +180,7 @@ class EventBus:
             event.entity_id,
             event.version,
             exc_info=error,
+            extra={"entity_id": event.entity_id, "type": event.type_name, "version": event.version},
         )
         if self._on_error is not None:
             try:

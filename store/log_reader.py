@@ -130,6 +130,7 @@ class LogReader:
         self._fence_since = 0.0
         self._next_report = STALL_SECONDS
         self._vain_hints = 0
+        self.reconnects = 0
         self._waiter = Waiter()
         self.stopped = False
         self._closed = False
@@ -256,7 +257,10 @@ class LogReader:
             except StoreError as error:
                 if self.stopped:
                     return
-                logger.warning("reading the log stops at position %d: %s; trying again", self.position.seq, error)
+                self.reconnects += 1
+                place = self.position.seq
+                facts = {"position": place, "error": type(error).__name__}
+                logger.warning("reading the log stops at position %d: %s; trying again", place, error, extra=facts)
                 self._drop_connection()
                 self._waiter.wait(None, retry * random.uniform(0.5, 1.0))  # not all listeners at the same moment
                 retry = min(retry * 2, LAST_RETRY)
@@ -300,9 +304,11 @@ class LogReader:
         if waited < self._next_report:
             return
         self._next_report = waited + STALL_SECONDS
-        logger.warning("no event can be read for %.0f s now: %s is open", waited, self._holder())
+        facts: dict[str, Any] = {"seconds": waited}
+        logger.warning("no event can be read for %.0f s now: %s is open", waited, self._holder(), extra=facts)
         for username, age in self.fetch("reap", changing=True):
-            logger.warning("a transaction of %r was ended: it was %s old and held up all readers", username, age)
+            told = "a transaction of %r was ended: it was %s old and held up all readers"
+            logger.warning(told, username, age, extra={"user": username, "seconds": age.total_seconds()})
 
     def _holder(self) -> str:
         rows = self.fetch("held_back_by")

@@ -18,7 +18,17 @@ from store.errors import StoreError, shown
 from store.events import Callback, ChangeEvent, ErrorCallback, EventBus, name_of
 from store.log_reader import LogReader, LogRow, Position
 
-__all__ = ["Callback", "ChangeEvent", "ErrorCallback", "EventBus", "Lag", "LogReader", "LogRow", "SubscriptionListener"]
+__all__ = [
+    "Callback",
+    "ChangeEvent",
+    "ErrorCallback",
+    "EventBus",
+    "Lag",
+    "ListenerStats",
+    "LogReader",
+    "LogRow",
+    "SubscriptionListener",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +50,24 @@ class Lag(NamedTuple):
 
     events: int
     seconds: float
+
+
+class ListenerStats(NamedTuple):
+    """What a listener has done since it was started last.
+
+    Attributes:
+        delivered: Events whose callbacks have returned.
+        backfilled: Those of them that came from the past, with a grant.
+        reconnects: How often its connection broke, or could not be opened.
+        position: The place in the log that it has read up to.
+        checkpoint: The place from which it would go on after a crash.
+    """
+
+    delivered: int
+    backfilled: int
+    reconnects: int
+    position: int
+    checkpoint: int
 
 
 class SubscriptionListener:
@@ -109,6 +137,8 @@ class SubscriptionListener:
         self._poll_seconds = poll_seconds
         self._starting = threading.Lock()
         self._reader: LogReader | None = None
+        self._last: tuple[LogReader, Checkpoint] | None = None
+        self._delivered = self._backfilled = 0
         self._thread: threading.Thread | None = None
         self._process = os.getpid()
 
@@ -142,6 +172,7 @@ class SubscriptionListener:
                 reader.close()
                 raise
             self._reader, self._process = reader, os.getpid()
+            self._last, self._delivered, self._backfilled = (reader, checkpoint), 0, 0
             name = f"store-listener-{self._subscriber_id or self._conninfo['user']}"
             self._thread = threading.Thread(target=self._run, args=(reader, checkpoint), name=name, daemon=True)
             self._thread.start()
@@ -184,6 +215,18 @@ class SubscriptionListener:
             raise StoreError("this listener does not run: call start()")
         return Lag(*reader.lag())
 
+    def stats(self) -> ListenerStats:
+        """Return what the listener has done since it was started last. Costs no query.
+
+        Raises:
+            StoreError: The listener was never started.
+        """
+        if self._last is None:
+            raise StoreError("this listener was never started: call start()")
+        reader, checkpoint = self._last
+        saved, at = checkpoint.saved.seq, reader.position.seq
+        return ListenerStats(self._delivered, self._backfilled, reader.reconnects, at, saved)
+
     def __enter__(self) -> Self:
         return self.start()
 
@@ -197,7 +240,9 @@ class SubscriptionListener:
                     if not self._deliver(reader, checkpoint):
                         return
                 except Exception:
-                    logger.exception("the listener stumbles at position %d; trying again", reader.position.seq)
+                    place = reader.position.seq
+                    told = "the listener stumbles at position %d; trying again"
+                    logger.exception(told, place, extra={"subscriber": self._subscriber_id, "position": place})
                     reader.pause(RETRY_SECONDS)
         finally:
             reader.close()
@@ -250,10 +295,13 @@ class SubscriptionListener:
         while not self._bus.await_settled(event, LOOK_SECONDS):
             if reader.stopped:
                 return False
+        self._delivered += 1
+        self._backfilled += event.backfill
         return True
 
     def _move(self, checkpoint: Checkpoint, position: Position) -> bool:
         if checkpoint.move(position):
             return True
-        logger.error("another listener has taken over subscriber %r: this one ends", self._subscriber_id)
+        facts = {"subscriber": self._subscriber_id}
+        logger.error("another listener has taken over subscriber %r: this one ends", self._subscriber_id, extra=facts)
         return False

@@ -122,4 +122,5 @@ def _run_hooks(hooks: list[Any], obj: Storable, edge: Transition) -> None:
                 obj.entity_id,
                 edge.from_state,
                 edge.to_state,
+                extra={"entity_id": obj.entity_id, "type": type(obj).__name__, "to_state": edge.to_state},
             )

@@ -15,7 +15,7 @@ from store.events import ChangeEvent
 from store.idempotency import DerivedKey, derived_key
 from store.scalars import SCALARS, ValueRefused, require_text
 
-__all__ = ["Append", "Writer", "changed_fields", "require_instant"]
+__all__ = ["Append", "Writer", "changed_fields", "require_instant", "starts_of"]
 
 # One statement carries at most this many objects; a larger batch is several of them in one transaction.
 CHUNK = 20_000
@@ -241,6 +241,14 @@ class Writer:
 def _derived(appends: Sequence[Append]) -> DerivedKey | None:
     """Return the key of these events in the present key scope, None outside one."""
     return derived_key(appends[0].event_type.lower(), lambda: (require_written(change.obj) for change in appends))
+
+
+def starts_of(valid_from: datetime | Sequence[datetime | None] | None, objects: int) -> list[datetime | None]:
+    """Return one time for each object, from one for all or one each."""
+    starts = list(valid_from) if isinstance(valid_from, Sequence) else [valid_from] * objects
+    if len(starts) != objects:
+        raise StoreError(f"valid_from holds {len(starts)} times for {objects} objects: pass one each, or one for all")
+    return starts
 
 
 def changed_fields(obj: Storable, fields: Iterable[str] | None) -> dict[str, Any]:

@@ -76,6 +76,10 @@ class Database:
                 raise EngineError(f"the engine's URL is a text, as server.dbos_url() returns it, not {self._url!r}")
             try:
                 self._conn = psycopg.connect(self._url, autocommit=True, application_name="workflow")
-            except psycopg.ProgrammingError as error:
-                raise EngineError(f"the engine's URL cannot be used: {error}") from error
+            except psycopg.ProgrammingError:
+                # What libpq says of it shows part of it, perhaps the password.
+                raise EngineError(
+                    "the engine's URL cannot be read: pass it as server.dbos_url() returns it, what is special in a"
+                    " password written as %XX"
+                ) from None
         return self._conn

@@ -123,8 +123,9 @@ def _parse_url(url: str) -> dict[str, Any]:
         raise click.UsageError("--url begins with postgresql://, as in postgresql://user@host:5432/database")
     try:
         where: dict[str, Any] = dict(parse_dsn(url))
-    except psycopg2.ProgrammingError as error:
-        raise click.UsageError(f"--url: {str(error).strip()}") from None
+    except psycopg2.ProgrammingError:
+        # What libpq says of it shows part of it, perhaps a password.
+        raise click.UsageError("--url cannot be read; it looks like postgresql://user@host:5432/database") from None
     if "password" in where:
         raise click.UsageError(f"a password in --url is there for all to see: leave it out, and set {PASSWORD}")
     if "dbname" not in where:

@@ -7,12 +7,15 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from bridge import BridgeError, Replay
 from reactive.expr import Field
 from store.client import StoreClient
 from store.errors import InvalidRange
 from store.models import Order, Trade
+from store.telemetry import observe
 from tests.fix_bridge import Bridges, order, rows, trade
 from tests.fix_postgres import StoreDatabase
 from tests.waiting import wait_until
@@ -183,3 +186,14 @@ def test_bridge_figures_say_how_far_it_is(bridges: Bridges, store_db: StoreDatab
     assert stats["Order"].events_per_second > 0
     assert 0 < stats["Order"].delay_seconds < SECONDS
     assert stats["Trade"] == (0, 0.0, 0.0, 0, 0)
+    reader = InMemoryMetricReader()
+    observe(bridge, provider=MeterProvider([reader]))
+    data = reader.get_metrics_data()
+    assert data is not None
+    metrics = {metric.name: metric.data.data_points for metric in data.resource_metrics[0].scope_metrics[0].metrics}
+    assert {(point.attributes["type"], point.value) for point in metrics["bridge.events"]} == {
+        ("Order", 51),
+        ("Trade", 0),
+    }
+    assert [point.value for point in metrics["bridge.lag.events"]] == [0]
+    reader.shutdown()

@@ -38,7 +38,11 @@ BROUGHT_BY = {
     "client": ["client"],
 }
 # Imported inside functions, for callers who have them: `to_pandas()` is of no use to a program without pandas.
-OPTIONAL = {"store": {"numpy", "pandas", "pyarrow", "pgserver"}, "reactive": {"numpy", "pyarrow"}, "server": {"jpy"}}
+OPTIONAL = {
+    "store": {"numpy", "opentelemetry", "pandas", "pyarrow", "pgserver"},
+    "reactive": {"numpy", "pyarrow"},
+    "server": {"jpy"},
+}
 # Brought, and pinned to its own version, by each of the requirements named.
 BROUGHT_ALONG = {
     "deephaven": {"deephaven-server"},
