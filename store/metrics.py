@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,6 +17,7 @@ logger = logging.getLogger("store.client")
 
 # Upper bounds in seconds; a call is counted with the first that it does not exceed.
 BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+FRESH = 1_000
 C = TypeVar("C", bound=type)
 Sink = Callable[[str, float, "str | None"], None]
 
@@ -101,6 +103,7 @@ class Meter:
         self.sinks: tuple[Sink, ...] = ()
         self._lock = threading.Lock()
         self._calls: dict[str, list[Any]] = {}
+        self._fresh: deque[tuple[str, float, str | None]] = deque()  # counted later: each call pays for little
 
     def count(self, name: str, seconds: float, error: str | None = None) -> None:
         """Count a call that has ended.
@@ -110,15 +113,9 @@ class Meter:
             seconds: How long it took.
             error: The class of what it raised.
         """
-        with self._lock:
-            found = self._calls.get(name)
-            if found is None:
-                found = self._calls[name] = [0, 0, 0.0, 0.0, [0] * (len(BOUNDS) + 1)]
-            found[0] += 1
-            found[1] += error is not None
-            found[2] += seconds
-            found[3] = max(found[3], seconds)
-            found[4][bisect_left(BOUNDS, seconds)] += 1
+        self._fresh.append((name, seconds, error))
+        if len(self._fresh) >= FRESH:
+            self.operations()
         for sink in self.sinks:
             sink(name, seconds, error)
         if logger.isEnabledFor(logging.DEBUG):
@@ -128,6 +125,14 @@ class Meter:
     def operations(self) -> dict[str, OperationStats]:
         """Return the figures by name."""
         with self._lock:
+            while self._fresh:
+                name, seconds, error = self._fresh.popleft()
+                found = self._calls.setdefault(name, [0, 0, 0.0, 0.0, [0] * (len(BOUNDS) + 1)])
+                found[0] += 1
+                found[1] += error is not None
+                found[2] += seconds
+                found[3] = max(found[3], seconds)
+                found[4][bisect_left(BOUNDS, seconds)] += 1
             return {
                 name: OperationStats(calls, errors, seconds, slowest, tuple(counts))
                 for name, (calls, errors, seconds, slowest, counts) in self._calls.items()
