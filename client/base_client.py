@@ -226,7 +226,8 @@ class DeephavenClient:
 
         opened = self.open_table(table) if isinstance(table, str) else table
         failed = on_error or (lambda error: logging.getLogger(__name__).error("a subscription ended: %s", error))
-        handle = table_listener.listen(opened, on_update, failed)
+        # pydeephaven counts parameters, and would refuse `print` or a queue's `put`.
+        handle = table_listener.listen(opened, lambda update: on_update(update), lambda error: failed(error))
         handle.start()
         with self._lock:
             self._listeners.append(handle)

@@ -6,11 +6,8 @@ import json
 import random
 import signal
 import threading
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import fields
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +19,8 @@ from server.embedded import AUTH_TYPE
 from store.client import StoreClient
 from store.models import Trade
 from store.server import ObjectStoreServer
-from tests.fix_bridge import row_of, rows, trade
+from tests.deephaven.trade_churn import LIVE, check_live, check_raw, churn, logged
+from tests.fix_bridge import rows
 from tests.fix_children import Child, Children
 from tests.integration.workers.telling import start, told
 from tests.rounds import rounds as rounds_of
@@ -31,10 +29,6 @@ from tests.waiting import wait_until
 ROUNDS = rounds_of(2, 10)
 SECONDS = 120.0
 ALICE = {"user": "alice", "password": "alice_pw"}
-# A row tells of the newest event, a query of the last one that holds now: a correction of the past is not it.
-LIVE = [*(field.name for field in fields(Trade)), "EntityId", "Version", "State", "Owner"]
-# One by one: more than these would make a round of checks slow.
-CHECKED_EVENTS = 150
 
 
 @pytest.fixture
@@ -52,46 +46,6 @@ def await_more(writers: Sequence[Child], calls: int = 20) -> None:
         return all(len(told(writer, "acked")) >= n + calls for writer, n in zip(writers, before, strict=True))
 
     wait_until(moved, SECONDS, lambda: "\n".join(writer.output[-1000:] for writer in writers))
-
-
-def churn(client: StoreClient, chance: random.Random) -> None:
-    """Correct, bound, schedule and delete: what the steady writers do not do."""
-    trades = [trade(price=float(number)) for number in range(20)]
-    client.write_many(trades)
-    now = datetime.now(timezone.utc)
-    for one in trades:
-        one.price += 100.0
-        begins = now + timedelta(seconds=chance.uniform(-60.0, 3.0))
-        if chance.random() < 0.2:
-            client.delete(one, valid_from=begins, valid_to=begins + timedelta(seconds=chance.uniform(1.0, 100.0)))
-        else:
-            client.update(one, valid_from=begins, valid_to=begins + timedelta(seconds=chance.uniform(1.0, 100.0)))
-
-
-def logged(server: ObjectStoreServer) -> list[tuple[str, int, datetime]]:
-    with closing(server.admin_conn()) as conn, conn.cursor() as cursor:
-        cursor.execute("SELECT entity_id::text, version, tx_time FROM store.object_events ORDER BY seq")
-        found: list[tuple[str, int, datetime]] = cursor.fetchall()
-        return found
-
-
-def check_raw(found: Sequence[tuple[Any, ...]], server: ObjectStoreServer, client: StoreClient) -> None:
-    """Compare rows of EntityId, Version, symbol and price with the log."""
-    events = logged(server)
-    assert [row[:2] for row in found] == [event[:2] for event in events]
-    assert set(Counter(row[:2] for row in found).values()) == {1}
-    chance = random.Random(len(events))
-    for place in chance.sample(range(len(events)), min(CHECKED_EVENTS, len(events))):
-        entity_id, _, tx_time = events[place]
-        then = client.as_of(Trade, entity_id, tx_time=tx_time)
-        assert found[place][2:] == ((None, None) if then is None else (then.symbol, then.price))
-
-
-def check_live(found: Sequence[tuple[Any, ...]], client: StoreClient) -> None:
-    """Compare the columns LIVE of the live table with what a query returns."""
-    stored = [tuple(row_of(one)[name] for name in LIVE) for one in client.query(Trade, limit=None)]
-    assert sorted(set(found) - set(stored), key=str) == sorted(set(stored) - set(found), key=str) == []
-    assert len(found) == len(stored)
 
 
 @pytest.mark.stress

@@ -20,12 +20,14 @@ from server.embedded import AUTH_TYPE
 from store.client import StoreClient
 from store.models import Order
 from store.server import ObjectStoreServer
+from tests.deephaven.console import console_messages
 from tests.fix_children import Child, Children
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from pydeephaven import Session
 
+START_SECONDS = 150.0  # even where other programs keep all cores busy
 TABLES = (
     *("orders_raw", "orders_live", "trades_raw", "trades_live"),
     *("portfolio", "risk_calcs", "risk_live", "risk_totals"),
@@ -50,7 +52,7 @@ class Demo:
         """Connect to a running demo, as another program does with the address that it prints."""
         from pydeephaven import Session
 
-        address = child.wait_for_line("http://127.0.0.1:").split()[-1]
+        address = child.wait_for_line("http://127.0.0.1:", START_SECONDS).split()[-1]
         assert address.endswith(f"/?psk={self.key}")
         port = int(address.split(":")[2].split("/")[0])
         session = Session(host="127.0.0.1", port=port, auth_type=AUTH_TYPE, auth_token=self.key)
@@ -71,16 +73,21 @@ def rows(session: Session, table: str, *columns: str) -> list[tuple[Any, ...]]:
     return [tuple(row.values()) for row in found]
 
 
+def belonging_to(store: Path) -> list[psutil.Process]:
+    """Return the processes that serve a store, those of PostgreSQL among them; its main one is no child of ours."""
+    main = [
+        process
+        for process in psutil.process_iter(["pid", "cmdline"])
+        if str(store) in " ".join(process.info["cmdline"] or ())
+    ]
+    return [*main, *(child for process in main for child in process.children(recursive=True))]
+
+
 def assert_ended_cleanly(child: Child, demo: Demo) -> None:
     assert child.wait() == 0, child.output
     assert "Stopped." in child.lines
     assert "Traceback" not in child.output
-    left = [
-        process.info["pid"]
-        for process in psutil.process_iter(["pid", "cmdline"])
-        if str(demo.store) in " ".join(process.info["cmdline"] or ())
-    ]
-    assert left == []
+    assert belonging_to(demo.store) == []
 
 
 def test_demo_interrupted_and_started_again_shows_every_event_once(demo: Demo) -> None:
@@ -109,6 +116,48 @@ def test_demo_interrupted_and_started_again_shows_every_event_once(demo: Demo) -
     assert set(again.values()) == {1}
     second.send(signal.SIGTERM)
     assert_ended_cleanly(second, demo)
+
+
+def test_demo_listens_on_loopback_only_and_leaves_its_secrets_nowhere(demo: Demo, tmp_path: Path) -> None:
+    child = demo.run("--data-dir", str(demo.store))
+    with demo.session(child) as session:
+        wait_until(lambda: session.open_table("orders_live").to_arrow().num_rows > 0)
+        console = list(console_messages(session))
+    demo_process = psutil.Process(child.pid)
+    processes = {
+        process.pid: process
+        for process in [demo_process, *demo_process.children(recursive=True), *belonging_to(demo.store)]
+    }
+    assert {"postgres"} <= {process.name() for process in processes.values()}
+    listening = [
+        found.laddr.ip
+        for process in processes.values()
+        for found in process.net_connections("tcp")
+        if found.status == psutil.CONN_LISTEN
+    ]
+    assert listening
+    assert {address.removeprefix("::ffff:") for address in listening} <= {"127.0.0.1", "::1"}
+    passwords = {path: path.read_text().strip() for path in demo.store.rglob("*.password")}
+    secrets = [demo.key, *passwords.values()]
+    assert all(secrets)
+    for process in processes.values():
+        for place in ("cmdline", "environ"):
+            told = Path(f"/proc/{process.pid}/{place}").read_bytes()
+            assert not [secret for secret in secrets if secret.encode() in told], f"{place} of {process}"
+    assert console
+    assert not [message for message in console for secret in secrets if secret in message]
+    child.interrupt()
+    assert_ended_cleanly(child, demo)
+    assert child.output.count(demo.key) == 1  # the address to open
+    assert not [password for password in passwords.values() if password in child.output]
+    written = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "deephaven.key"]
+    assert [path for path in written if path.name.endswith("log") and path.stat().st_size]
+    found = [
+        path
+        for path in written
+        if path not in passwords and any(secret.encode() in path.read_bytes() for secret in secrets)
+    ]
+    assert found == []
 
 
 def test_demo_told_to_stop_while_it_starts_ends_cleanly(demo: Demo) -> None:
