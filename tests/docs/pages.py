@@ -26,7 +26,7 @@ from sybil.parsers.markdown import CodeBlockParser
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPARISON = doctest.ELLIPSIS | doctest.REPORT_NDIFF
-NEEDS = re.compile(r"^<!-- needs: (\w+) -->$", re.MULTILINE)
+NEEDS = re.compile(r"<!-- needs: (\w+) -->")
 ALONE = "<!-- runs: alone -->"
 SHELL_BLOCK = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

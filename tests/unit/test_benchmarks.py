@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from rich.console import Console
 
 from benchmarks.__main__ import run_one
 from benchmarks.harness import Benchmark, Pair, Result, Samples, measure, percentile
-from benchmarks.page import machine, ratios, times
+from benchmarks.page import ON_THE_README, highlights, machine, ratios, times
 from benchmarks.report import (
     change,
     document,
@@ -24,6 +26,7 @@ from benchmarks.report import (
     write_json,
     write_plot,
 )
+from tools.page_blocks import ROOT
 
 
 class Toy:
@@ -229,3 +232,13 @@ def test_page_shows_ratios_apart_from_times() -> None:
 def test_write_plot_draws_a_png(tmp_path: Path) -> None:
     write_plot(ROWS, tmp_path / "latest.png")
     assert (tmp_path / "latest.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_readme_shows_rows_that_there_are() -> None:
+    command = [sys.executable, "-m", "benchmarks", "--list"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert set(ON_THE_README) <= {line.partition(": ")[2] for line in listed.splitlines()}
+    row = Result("write one", "raw INSERT", ours=0.002, raw=0.001, ratio=0.5)
+    assert highlights([row, Result("read by id", "raw SELECT", error="gone")]).splitlines()[2:] == [
+        "| write one | raw INSERT | **0.50x** | 2.00 ms |"
+    ]
