@@ -12,7 +12,7 @@ import pytest
 
 import demo_bridge
 from client import pm_client, quant_client, risk_client
-from tests.docs.pages import ROOT
+from tests.docs.pages import ROOT, shell_commands
 from workflow.cli import commands as workflow_commands
 
 CLIENTS = [quant_client.main, risk_client.main, pm_client.main]
@@ -46,3 +46,8 @@ def test_page_of_demos_lists_every_option_and_no_other(capsys: pytest.CaptureFix
         demo_bridge.arguments(["--help"])
     offered = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
     assert offered == {option for row in rows("demos.md") for option in re.findall(r"--[a-z-]+", row)}
+
+
+def test_page_of_the_server_shows_its_other_command() -> None:
+    commands = [command.partition("#")[0].strip() for command in shell_commands(ROOT / "docs" / "server.md")]
+    assert "python -m server doctor" in commands
