@@ -42,6 +42,7 @@ MIGRATIONS = (
     "fields",
     "amended",
     "edges",
+    "shares",
 )
 # Applied whenever their text changes.
 DEFINITIONS = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
@@ -379,3 +380,24 @@ def test_grants_of_one_entity_to_one_user_are_bounded(store_db: StoreDatabase) -
         cursor.execute("ALTER TABLE store.share_events ENABLE TRIGGER append_only")
     share_read(alice.conn, entity, "bob")
     assert stream(store_db)[1:] == [(entity, 1, True)]
+
+
+def test_grants_to_others_do_not_slow_a_reader_down(store_db: StoreDatabase) -> None:
+    alice, obj = store_db.client("alice"), trade()
+    entity = alice.write(obj)
+    share_read(alice.conn, entity, "bob")
+    amend(alice, obj, 200)
+    taken = []
+    for _ in range(2):
+        began = time.perf_counter()
+        assert len(stream(store_db)) == 201
+        taken.append(time.perf_counter() - began)
+        with closing(store_db.admin()) as conn, conn, conn.cursor() as cursor:  # as years of sharing would
+            cursor.execute(
+                "INSERT INTO store.share_events (seq, entity_id, version, tx_time, action, access, principal, grantor,"
+                " place) SELECT nextval('store.share_seq'), %s, 1, now(), CASE n %% 2 WHEN 0 THEN 'SHARED' ELSE"
+                " 'UNSHARED' END, 'READ', 'carol', 'alice', nextval('store.event_seq')"
+                " FROM generate_series(1, 40000) n",
+                (entity,),
+            )
+    assert taken[1] < 10 * taken[0] + 1.0

@@ -41,6 +41,7 @@ RELEASED = {
     "fields": "e52bcec3d4973f35",
     "amended": "9aa47b8de55896a7",
     "edges": "808f0a7452ecb9b0",
+    "shares": "5b86493b45cd0248",
 }
 
 
