@@ -12,7 +12,7 @@ PYTEST  := $(DEVELOP) --jdk -- python -m pytest
 LONG    := --long -o timeout=7200 -o faulthandler_timeout=7500
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt docs-test site fuzz stress soak coverage bench build clean distclean
+.PHONY: help demo test check fmt docs-test site fuzz stress soak coverage bench build package-test clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ bench: ## Measure speed and print one table of ratios
 
 build: ## Build the wheel and the sdist into dist/
 	@$(DEVELOP) -- python -m build --no-isolation $(ARGS)
+
+package-test: ## Install wheel and sdist in clean environments, one an extra and Python, and use them there
+	@$(DEVELOP) -- python -m tools.package_test $(ARGS)
 
 clean: ## Remove caches, reports and builds
 	@rm -rf build dist site htmlcov .coverage .coverage.* *.egg-info .hypothesis .import_linter_cache

@@ -127,11 +127,15 @@ class Meter:
         with self._lock:
             while self._fresh:
                 name, seconds, error = self._fresh.popleft()
-                found = self._calls.setdefault(name, [0, 0, 0.0, 0.0, [0] * (len(BOUNDS) + 1)])
+                found = self._calls.get(name)
+                if found is None:
+                    found = self._calls[name] = [0, 0, 0.0, 0.0, [0] * (len(BOUNDS) + 1)]
                 found[0] += 1
-                found[1] += error is not None
                 found[2] += seconds
-                found[3] = max(found[3], seconds)
+                if error is not None:
+                    found[1] += 1
+                if seconds > found[3]:
+                    found[3] = seconds
                 found[4][bisect_left(BOUNDS, seconds)] += 1
             return {
                 name: OperationStats(calls, errors, seconds, slowest, tuple(counts))

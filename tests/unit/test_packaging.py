@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
 from collections.abc import Iterator
 from email.message import Message
@@ -146,6 +149,37 @@ def test_wheel_holds_the_six_packages_with_their_sql_and_types_and_nothing_else(
     assert shipped == sources
     assert {f"{package}/py.typed" for package in PACKAGES} <= shipped
     assert any(name.endswith(".sql") for name in shipped)
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment that holds the wheel's files, and of this one only what others made."""
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder / "environment", with_pip=False)
+    [packages] = (folder / "environment").glob("lib/python*/site-packages")
+    wheel.extractall(packages)
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
+    return folder / "environment" / "bin" / "python"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["-m", "store", "--help"], "backup"),
+        (["-m", "store", "catalog", "ticker"], "symbol"),
+        (["-m", "workflow", "--help"], "cancel"),
+        (["-m", "server", "--help"], "--port"),
+        (["-m", "client", "pm", "--help"], "--snapshot"),
+        (["-c", "from store.sql import script; print(script('tables'))"], "CREATE TABLE store.object_events"),
+        (["-c", "from workflow import sql; print(sql.__file__)"], "site-packages"),
+    ],
+)
+def test_installed_wheel_runs_from_anywhere(installed: Path, tmp_path: Path, arguments: list[str], told: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    command = [str(installed), *arguments]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert told in done.stdout
 
 
 def imported_names(path: Path) -> set[str]:
