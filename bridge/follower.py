@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from bridge.errors import BridgeError
-from bridge.feed import Feed
-from bridge.schedule import ScheduleWatcher
+from bridge.schedule import LogFeed, ScheduleWatcher
 from store.connection import PooledConnection, run_named
 from store.errors import StoreError
 from store.log_reader import LogReader, LogRow, Position
 from store.subscriptions import Lag
 
-__all__ = ["Follower"]
+__all__ = ["Follower", "log_end"]
 
 logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
+_NO_POSITION = 2**62  # beyond any position: asks for the log's end, not for a safe read
 
 
 class Follower:
     """One reader of the log and the feeds that it serves."""
 
     def __init__(
-        self, conninfo: dict[str, Any], feeds: list[Feed], subscriber_id: str | None, poll_seconds: float
+        self, conninfo: dict[str, Any], feeds: Sequence[LogFeed], subscriber_id: str | None, poll_seconds: float
     ) -> None:
         self._feeds = {feed.type_name: feed for feed in feeds}
         self._subscriber_id = subscriber_id
@@ -64,6 +66,15 @@ class Follower:
             self._thread.join()
             self._reader.close()
         self.schedule.stop()
+
+    def is_current(self, end: int, moment: datetime) -> bool:
+        """Say whether everything up to a place in the log, and all that fell due by a moment, is delivered.
+
+        Raises:
+            BridgeError: It has ended.
+        """
+        self.check()
+        return self.position.seq >= end and not self.schedule.overdue(moment)
 
     def check(self) -> None:
         """Raise what ended it, if anything did."""
@@ -106,3 +117,8 @@ class Follower:
             self._reader.fetch("save_checkpoint", self._subscriber_id, position, changing=True)
         except StoreError as error:
             logger.warning("bridge %r keeps its old checkpoint: %s", self._subscriber_id, error)
+
+
+def log_end(conn: PooledConnection) -> int:
+    """Return the place of the newest event that has begun to be written."""
+    return int(run_named(conn, "watermark", [_NO_POSITION])[0][0])

@@ -12,17 +12,14 @@ import logging
 import threading
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from store.base import Metadata
 from store.connection import PooledConnection, connect, run_named
 from store.errors import ConnectionLost
-from store.log_reader import LogRow
+from store.log_reader import LogRow, Position
 
-if TYPE_CHECKING:
-    from bridge.feed import Feed
-
-__all__ = ["DueChanges", "ScheduleWatcher"]
+__all__ = ["DueChanges", "LogFeed", "ScheduleWatcher"]
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +78,28 @@ class DueChanges:
             heapq.heappop(self._heap)
 
 
+class LogFeed(Protocol):
+    """Where one type's events go.
+
+    Attributes:
+        type_name: The type.
+        position: The place in the log of the last event delivered.
+        due_changes: What will change without an event.
+        lock: Held while events or due changes are delivered, so that the newest comes last.
+    """
+
+    type_name: str
+    position: Position
+    due_changes: DueChanges
+    lock: threading.Lock
+
+    def deliver(self, rows: Sequence[LogRow]) -> bool:
+        """Take events, each once however often it is given; return whether the first of the changes ahead is new."""
+
+    def deliver_due(self, rows: Sequence[LogRow]) -> None:
+        """Take what entities have become without an event."""
+
+
 class ScheduleWatcher:
     """Shows, in a thread of its own, what falls due in the live tables of some types.
 
@@ -89,7 +108,7 @@ class ScheduleWatcher:
         feeds: The types.
     """
 
-    def __init__(self, conninfo: dict[str, Any], feeds: Sequence[Feed]) -> None:
+    def __init__(self, conninfo: dict[str, Any], feeds: Sequence[LogFeed]) -> None:
         self._conninfo = conninfo
         self._feeds = list(feeds)
         self._conn: PooledConnection | None = None
@@ -146,7 +165,7 @@ class ScheduleWatcher:
             return _LONGEST_WAIT
         return min(max((min(ahead) - datetime.now(timezone.utc)).total_seconds(), 0.0), _LONGEST_WAIT)
 
-    def _show(self, feed: Feed, entities: list[str]) -> None:
+    def _show(self, feed: LogFeed, entities: list[str]) -> None:
         # No event may come between the reading and the showing: it would be newer, and be overwritten.
         with feed.lock:
             rows = self._read(feed.type_name, entities)

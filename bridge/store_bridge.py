@@ -15,12 +15,12 @@ from typing_extensions import Self
 
 from bridge.errors import BridgeError
 from bridge.feed import Feed, RowWriter
-from bridge.follower import Follower
+from bridge.follower import Follower, log_end
 from bridge.java_columns import require_jvm
 from bridge.metrics import FeedStats
 from bridge.replay import Replay
 from store.base import Storable, record_schema
-from store.connection import PooledConnection, connect, run_named
+from store.connection import PooledConnection, connect
 from store.conninfo import conninfo
 from store.subscriptions import Lag
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["StoreBridge"]
 
 _LOOK_SECONDS = 0.002
-_NO_POSITION = 2**62  # beyond any position: asks for the log's end, not for a safe read
 
 
 class StoreBridge:
@@ -198,10 +197,8 @@ class StoreBridge:
         with self._lock:
             feeds = list(self._feeds.values())
         with self._probe() as conn:
-            end = run_named(conn, "watermark", [_NO_POSITION])[0][0]
-        while any(follower.position.seq < end or follower.schedule.overdue(moment) for follower in followers):
-            for follower in followers:
-                follower.check()
+            end = log_end(conn)
+        while not all([follower.is_current(end, moment) for follower in followers]):
             if deadline is not None and time.monotonic() >= deadline:
                 return False
             time.sleep(_LOOK_SECONDS)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bridge.java_columns import java_table
 from server.market_columns import MARKET_COLUMNS
+from server.store_columns import STORE_COLUMNS
 from store.annotations import type_label
 from store.columns import REGISTRY
 
@@ -30,8 +31,12 @@ CATALOG_TYPES = {
 }
 
 
-def catalog_rows() -> list[tuple[str | list[str] | None, ...]]:
-    """Return the rows: each registry column with no table name, then each column of each market table."""
+def catalog_rows(*, store: bool = False) -> list[tuple[str | list[str] | None, ...]]:
+    """Return the rows: each registry column with no table name, then each column of each published table.
+
+    Args:
+        store: Whether the store's tables are among them.
+    """
     rows: list[tuple[str | list[str] | None, ...]] = [
         (
             None,
@@ -59,17 +64,17 @@ def catalog_rows() -> list[tuple[str | list[str] | None, ...]]:
             column.unit or None,
             column.role,
             column.aggregation or None,
-            "market data",
+            "store" if table in STORE_COLUMNS else "market data",
             "internal",
             column.description,
             [],
         )
-        for table, columns in MARKET_COLUMNS.items()
+        for table, columns in (MARKET_COLUMNS | (dict(STORE_COLUMNS) if store else {})).items()
         for column in columns
     ]
     return rows
 
 
-def column_catalog() -> Table:
+def column_catalog(*, store: bool = False) -> Table:
     """Return the catalog as a static table; needs a running Deephaven."""
-    return java_table(CATALOG_TYPES, catalog_rows())
+    return java_table(CATALOG_TYPES, catalog_rows(store=store))

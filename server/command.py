@@ -15,11 +15,12 @@ from rich.console import Console
 from server.access_key import default_key_file
 from server.dashboards import PAGE_NOTES
 from server.embedded import DeephavenServer, is_loopback
-from server.errors import PriceFileError, ServerError, TlsFileError
+from server.errors import PriceFileError, ServerError, StorePlaceError, TlsFileError
 from server.market_columns import TABLE_NOTES
 from server.market_server import MarketServer
-from server.options import MarketOptions, read_options
+from server.options import MarketOptions, read_options, usual_store
 from server.shutdown import stop_requested
+from server.store_columns import STORE_NOTES
 from server.terminal import open_console
 
 __all__ = ["main"]
@@ -37,7 +38,7 @@ def main(given: Sequence[str] | None = None, program: str = "app.py") -> int:
     Returns:
         The exit status: 0, 1 for a server that does not start or stay up, 2 for an option or a file that cannot be.
     """
-    options = read_options(given, program)
+    options, without_store = usual_store(read_options(given, program))
     # Deephaven shows what goes through sys.stdout to every browser; the key must not, so this console is older than it.
     console = open_console(sys.stdout)
     try:
@@ -47,10 +48,12 @@ def main(given: Sequence[str] | None = None, program: str = "app.py") -> int:
     with stop_requested() as stop:
         try:
             begin = time.monotonic()
-            with console.status("Starting Deephaven"):
+            with console.status("Starting Deephaven" if options.store is None else "Starting the store and Deephaven"):
                 market.start()
             console.print(f"Deephaven is up after {time.monotonic() - begin:.1f} s", highlight=False)
-        except (TlsFileError, PriceFileError) as error:
+            if without_store:
+                console.print(without_store, markup=False)
+        except (TlsFileError, PriceFileError, StorePlaceError) as error:
             return _refused(program, error, 2)
         except ServerError as error:
             return _refused(program, error, 1)
@@ -96,8 +99,10 @@ def _refused(program: str, error: ServerError, status: int) -> int:
 def _guide(market: MarketServer) -> str:
     """Return what a person should know: where to look, what is there, and who else could."""
     server = market.deephaven
-    names = "\n".join(f"    {name:<18} {TABLE_NOTES[name]}" for name in market.tables)
+    notes = TABLE_NOTES | STORE_NOTES
+    names = "\n".join(f"    {name:<18} {notes[name]}" for name in market.tables)
     pages = "\n".join(f"    {name:<18} {PAGE_NOTES[name]}" for name in market.pages)
+    store = "" if market.store is None else market.store.place.guide() + "\n"
     kept = (
         ""
         if server.anonymous
@@ -107,7 +112,7 @@ def _guide(market: MarketServer) -> str:
     )
     return f"""
   Open   {server.login_url}{kept}
-{_warnings(server)}
+{_warnings(server)}{store}
   "Panels" at the top right of the page lists the dashboards, each also alone
   at {server.url}iframe/widget/?name=quant and so on:
 {pages}

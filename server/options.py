@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from server.embedded import DEFAULT_PORT
+from server.store_place import default_store_directory, missing_packages
 
-__all__ = ["DEFAULT_RATE", "DEFAULT_SYMBOLS", "MarketOptions", "read_options"]
+__all__ = ["DEFAULT_RATE", "DEFAULT_SYMBOLS", "MarketOptions", "read_options", "usual_store"]
 
 DEFAULT_SYMBOLS, DEFAULT_RATE, DEFAULT_SPEED, DEFAULT_KEPT = 16, 100.0, 60.0, 1_000_000
-MOST_SYMBOLS, MOST_KEPT = 10_000, 100_000_000
+DEFAULT_TRADES = 12.0  # a minute: what a store keeps for ever
+MOST_SYMBOLS, MOST_KEPT, MOST_TRADES = 10_000, 100_000_000, 6_000.0
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,15 @@ class MarketOptions:
         speed: Seconds of market time in a second; None for the usual.
         seed: The same seed gives the same ticks.
         replay: A price history to play instead of a simulation.
+        trades: How many trades a minute the simulated desk makes; 0 for none.
         keep: How many rows the raw tables keep; None keeps all.
         key_file: Where the key is kept; None for the user's own file.
         anonymous: Whether there is no key.
         tls_cert: The server's certificate.
         tls_key: Its private key.
         heap: The JVM's largest heap.
+        store: The directory or the URL of the store that the desk trades in; None for a server without a store.
+        no_store: Whether `usual_store` leaves it at that.
         seconds: When to end; None for never.
     """
 
@@ -45,12 +50,15 @@ class MarketOptions:
     speed: float | None = None
     seed: int | None = None
     replay: Path | None = None
+    trades: float = DEFAULT_TRADES
     keep: int | None = DEFAULT_KEPT
     key_file: Path | None = None
     anonymous: bool = False
     tls_cert: Path | None = None
     tls_key: Path | None = None
     heap: str | None = None
+    store: str | None = None
+    no_store: bool = False
     seconds: float | None = None
 
 
@@ -84,6 +92,20 @@ def read_options(given: Sequence[str] | None = None, program: str = "python -m s
         help=f"market seconds in a second (default: {DEFAULT_SPEED:g}; of a replay, a typical step a second)",
     )
     add(
+        "--trades",
+        type=_trades,
+        default=DEFAULT_TRADES,
+        metavar="N",
+        help=f"trades a minute of the simulated desk, 0 for none (default: {DEFAULT_TRADES:g})",
+    )
+    add(
+        "--store",
+        metavar="DIR|URL",
+        help="keep trades and limits in this directory, or in a PostgreSQL at postgresql://user@host:port/database "
+        f"(default, but for a replay: {default_store_directory()})",
+    )
+    add("--no-store", action="store_true", help="keep trades in memory only, and have no limits")
+    add(
         "--keep",
         type=_kept,
         default=DEFAULT_KEPT,
@@ -101,11 +123,35 @@ def read_options(given: Sequence[str] | None = None, program: str = "python -m s
         for name in ("symbols", "rate"):
             if options[name] is not None:
                 parser.error(f"--{name} is for the simulation; a replay has the symbols and ticks of its file")
+    if options["store"] is not None and options["no_store"]:
+        parser.error("--store and --no-store exclude each other")
     defaults: dict[str, Any] = {"symbols": DEFAULT_SYMBOLS, "rate": DEFAULT_RATE}
     given_or_usual: dict[str, Any] = {
         name: defaults.get(name) if value is None else value for name, value in options.items()
     }
     return MarketOptions(**given_or_usual)
+
+
+def usual_store(options: MarketOptions) -> tuple[MarketOptions, str]:
+    """Give a simulation that names no store the one in this user's own directory.
+
+    A replay has none unless one is named: each time it is played it would trade the same past again.
+
+    Returns:
+        The options, and a line that says why there is no store; empty where there is one, or none is wanted.
+
+    Example:
+        >>> usual_store(MarketOptions(no_store=True))[1]
+        ''
+    """
+    if options.store is not None or options.no_store:
+        return options, ""
+    if options.replay is not None:
+        return options, "No store: a replay has one where --store names it."
+    missing = missing_packages()
+    if missing:
+        return options, f"No store: {', '.join(missing)} not installed (pip install -r requirements-store.txt)."
+    return replace(options, store=str(default_store_directory())), ""
 
 
 def _positive(text: str) -> float:
@@ -119,6 +165,13 @@ def _whole(text: str, least: int, most: int) -> int:
     number = int(text)
     if not least <= number <= most:
         raise argparse.ArgumentTypeError(f"{text} is not between {least} and {most}")
+    return number
+
+
+def _trades(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= MOST_TRADES:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {MOST_TRADES:g}")
     return number
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from store.base import Storable
-from store.client import QueryResult, StoreClient
 from store.columns import REGISTRY
 from store.errors import RegistryError, StoreError, VersionConflict
 from store.events import ChangeEvent, EventBus
 from store.state_machine import StateMachine, Transition
-from store.subscriptions import SubscriptionListener
 
 if TYPE_CHECKING:
+    from store.client import QueryResult, StoreClient
     from store.server import ObjectStoreServer
+    from store.subscriptions import SubscriptionListener
 
 __all__ = [
     "REGISTRY",
@@ -32,10 +33,17 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import the server where it is used: a client needs none, and starts faster without."""
-    if name == "ObjectStoreServer":
-        from store.server import ObjectStoreServer
+# A client needs no server, and whoever only reads the catalog of columns needs no driver of PostgreSQL.
+_ON_DEMAND = {
+    "ObjectStoreServer": "store.server",
+    "QueryResult": "store.client",
+    "StoreClient": "store.client",
+    "SubscriptionListener": "store.subscriptions",
+}
 
-        return ObjectStoreServer
+
+def __getattr__(name: str) -> Any:
+    """Import what connects to a database where it is used."""
+    if name in _ON_DEMAND:
+        return getattr(import_module(_ON_DEMAND[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from psycopg2.extensions import libpq_version
+import psycopg2
+from psycopg2.extensions import libpq_version, parse_dsn
 
-__all__ = ["advice", "conninfo"]
+from store.errors import StoreError
+
+__all__ = ["PASSWORD", "advice", "conninfo", "parse_url"]
+
+PASSWORD = "STORE_PASSWORD"  # the environment variable that may hold a login's password
 
 LIBPQ_WITH_REQUIRE_AUTH = 160000
 # What a server, a database or a role may have set otherwise, and our statements rely on.
@@ -74,6 +79,34 @@ def conninfo(
         # Whoever poses as the server could ask for the password itself, or for a hash of it, and libpq would tell.
         settings["require_auth"] = "scram-sha-256" if password else "!password,!md5"
     return {**settings, **extra}
+
+
+def parse_url(url: str, name: str = "the URL") -> dict[str, Any]:
+    """Return the parts of a URL as keyword arguments of `psycopg2.connect`.
+
+    Args:
+        url: As in `postgresql://user@host:5432/database`, without a password.
+        name: What errors call it.
+
+    Raises:
+        StoreError: It is none, names no database, or holds a password.
+
+    Example:
+        >>> parse_url("postgresql://alice@db.example.org/store")
+        {'user': 'alice', 'dbname': 'store', 'host': 'db.example.org'}
+    """
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise StoreError(f"{name} begins with postgresql://, as in postgresql://user@host:5432/database")
+    try:
+        where: dict[str, Any] = dict(parse_dsn(url))
+    except psycopg2.ProgrammingError:
+        # What libpq says of it shows part of it, perhaps a password.
+        raise StoreError(f"{name} cannot be read; it looks like postgresql://user@host:5432/database") from None
+    if "password" in where:
+        raise StoreError(f"a password in {name} is there for all to see: leave it out, and set {PASSWORD}")
+    if "dbname" not in where:
+        raise StoreError(f"{name} names no database: postgresql://user@host:5432/database")
+    return where
 
 
 def advice(message: str) -> str:

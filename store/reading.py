@@ -103,9 +103,17 @@ def diff(database: Database, cls: type[T], entity_id: str, a: Point, b: Point) -
 
 def build(cls: type[T], schema: RecordSchema[T], columns: Sequence[Any]) -> T:
     """Make an object of a row: the nine columns of its metadata, then its data as JSON text."""
-    stored = json.loads(columns[9])
-    obj: T = schema.decode(stored)
-    obj._bind(Metadata(*columns[:9]), stored)
+    return object_of(cls, Metadata(*columns[:9]), json.loads(columns[9]), schema)
+
+
+def object_of(cls: type[T], metadata: Metadata, data: dict[str, Any], schema: RecordSchema[T] | None = None) -> T:
+    """Make an object of its metadata and its fields in JSON form, as an event of the log has them.
+
+    Raises:
+        RegistryError: A field's value does not fit its declared type.
+    """
+    obj: T = (schema or record_schema(cls)).decode(data)
+    obj._bind(metadata, data)
     return obj
 
 

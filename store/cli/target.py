@@ -11,18 +11,16 @@ from typing import Any
 
 import click
 import psycopg2
-from psycopg2.extensions import parse_dsn
 
 from store.cli.rendering import Printer
 from store.cluster import SUPERUSER
 from store.connection import PooledConnection, connect
-from store.conninfo import conninfo
+from store.conninfo import PASSWORD, conninfo, parse_url
 from store.errors import AccessDenied, StoreError
 from store.server import ObjectStoreServer
 
 __all__ = ["NEW_PASSWORD", "PASSWORD", "Target", "ask_password"]
 
-PASSWORD = "STORE_PASSWORD"
 NEW_PASSWORD = "STORE_NEW_PASSWORD"
 NOTHING_THERE = ("3F000", "42P01", "42883")  # PostgreSQL: no such schema, table, function
 
@@ -42,7 +40,10 @@ class Target:
             raise click.UsageError("name the store with either --data-dir or --url")
         self.data_dir = data_dir
         self.out = Printer(as_json)
-        self._where = {} if url is None else _parse_url(url)
+        try:
+            self._where = {} if url is None else parse_url(url, "--url")
+        except StoreError as error:
+            raise click.UsageError(str(error)) from None
         named = self._where.pop("user", None)
         self.user = str(user or named or (SUPERUSER if data_dir is not None else ""))
 
@@ -115,19 +116,3 @@ def ask_password(variable: str, prompt: str, *, confirm: bool = False) -> str | 
         how: dict[str, Any] = {"default": "", "show_default": False, "hide_input": True, "err": True}
         found = str(click.prompt(prompt, confirmation_prompt=confirm, **how))
     return found
-
-
-def _parse_url(url: str) -> dict[str, Any]:
-    """Return the parts of a URL as keyword arguments of `psycopg2.connect`."""
-    if not url.startswith(("postgresql://", "postgres://")):
-        raise click.UsageError("--url begins with postgresql://, as in postgresql://user@host:5432/database")
-    try:
-        where: dict[str, Any] = dict(parse_dsn(url))
-    except psycopg2.ProgrammingError:
-        # What libpq says of it shows part of it, perhaps a password.
-        raise click.UsageError("--url cannot be read; it looks like postgresql://user@host:5432/database") from None
-    if "password" in where:
-        raise click.UsageError(f"a password in --url is there for all to see: leave it out, and set {PASSWORD}")
-    if "dbname" not in where:
-        raise click.UsageError("--url names no database: postgresql://user@host:5432/database")
-    return where

@@ -47,7 +47,7 @@ class Market:
 
     def start(self) -> None:
         place = ["--port", self.port, "--key-file", str(self.key_file)]
-        size = ["--heap", "512m", "--keep", "10000", "--symbols", "6", "--seed", "1"]
+        size = ["--heap", "512m", "--keep", "10000", "--symbols", "6", "--seed", "1", "--no-store"]
         self.child = self._children.run("-m", "server", *place, *size)
         found = re.search(r"http://127\.0\.0\.1:(\d+)/", self.child.wait_for_line("Open ", SECONDS))
         assert found is not None

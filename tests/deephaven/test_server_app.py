@@ -57,7 +57,9 @@ def listening(pid: int) -> set[str]:
 
 def test_app_run_from_its_folder_serves_ticking_tables_and_keeps_its_key(children: Children, tmp_path: Path) -> None:
     key_file = tmp_path / "key"
-    app = children.run("app.py", "--port", "0", "--seed", "1", "--key-file", str(key_file), cwd=ROOT / "server")
+    app = children.run(
+        "app.py", "--port", "0", "--seed", "1", "--no-store", "--key-file", str(key_file), cwd=ROOT / "server"
+    )
     url = address(app)
     key = key_file.read_text(encoding="ascii").strip()
     assert url.startswith("http://127.0.0.1:")
@@ -173,7 +175,7 @@ class Terminal:
 
 def test_app_with_a_prompt_has_the_tables_by_name_and_ends_at_sigterm() -> None:
     """`python3 -i app.py --anonymous` in its folder: the path is the program's own affair."""
-    terminal = Terminal(sys.executable, "-i", "app.py", "--port", "0", "--anonymous", cwd=ROOT / "server")
+    terminal = Terminal(sys.executable, "-i", "app.py", "--port", "0", "--anonymous", "--no-store", cwd=ROOT / "server")
     try:
         url = terminal.wait_for(r"http://127\.0\.0\.1:\d+/\S*", START_SECONDS)
         assert url.endswith("/")
@@ -219,6 +221,6 @@ def test_app_port_that_is_taken_ends_with_status_one(children: Children, tmp_pat
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        app = children.run("server/app.py", "--port", port, "--key-file", str(tmp_path / "key"))
+        app = children.run("server/app.py", "--port", port, "--no-store", "--key-file", str(tmp_path / "key"))
         assert app.wait() == 1
     assert f"127.0.0.1:{port} is taken by another program" in app.output

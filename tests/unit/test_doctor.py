@@ -113,6 +113,7 @@ def test_doctor_without_any_package_installed_says_so() -> None:
     assert bare.returncode == 1, bare.stderr
     assert "missing  deephaven-server: not installed" in bare.stdout
     assert "pip install -r requirements-server.txt" in bare.stdout
+    assert "warning  psycopg2-binary: not installed" in bare.stdout
 
 
 @pytest.mark.parametrize("program", [["-m", "server"], ["server/app.py"]])

@@ -9,6 +9,7 @@ import pytest
 
 from server.market_columns import MARKET_COLUMNS, TABLE_NOTES
 from server.options import read_options
+from server.store_columns import STORE_NOTES
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "server.md").read_text(encoding="utf-8")
 
@@ -21,7 +22,9 @@ def test_page_lists_the_options_of_the_command_line(capsys: pytest.CaptureFixtur
 
 
 def test_page_lists_every_table() -> None:
-    assert set(re.findall(r"^\| ([a-z_]+) \|", PAGE, re.MULTILINE)) - {"table", "option", "column"} == set(TABLE_NOTES)
+    assert set(re.findall(r"^\| ([a-z_]+) \|", PAGE, re.MULTILINE)) - {"table", "option", "column"} == set(
+        TABLE_NOTES | STORE_NOTES
+    )
 
 
 @pytest.mark.parametrize("table", MARKET_COLUMNS)

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from server.embedded import DeephavenServer, is_loopback
-from server.errors import ServerError, TlsFileError
-from server.options import MarketOptions, read_options
+from server.errors import ServerError, StorePlaceError, TlsFileError
+from server.options import MarketOptions, read_options, usual_store
+from server.store_place import default_store_directory, store_place
 from server.tls import check_tls_files
 
 
@@ -17,7 +18,7 @@ def test_options_usual_ones_are_those_of_the_class() -> None:
 
 def test_options_all_of_them_arrive() -> None:
     line = "--host ::1 --port 0 --symbols 40 --rate 2.5e3 --seed 7 --speed 10 --keep all --heap 2g --seconds 3"
-    line += " --key-file k --anonymous --tls-cert c --tls-key p"
+    line += " --trades 0 --store d --key-file k --anonymous --tls-cert c --tls-key p"
     assert read_options(line.split()) == MarketOptions(
         host="::1",
         port=0,
@@ -26,6 +27,8 @@ def test_options_all_of_them_arrive() -> None:
         seed=7,
         speed=10.0,
         keep=None,
+        trades=0.0,
+        store="d",
         heap="2g",
         seconds=3.0,
         key_file=Path("k"),
@@ -46,6 +49,9 @@ def test_options_all_of_them_arrive() -> None:
         ("--rate inf", "argument --rate: inf is not a positive number"),
         ("--speed nan", "argument --speed: nan is not a positive number"),
         ("--seed -1", "argument --seed: -1 is not between 0"),
+        ("--trades -1", "argument --trades: -1 is not between 0 and 6000"),
+        ("--trades nan", "argument --trades: nan is not between"),
+        ("--store d --no-store", "--store and --no-store exclude each other"),
         ("--keep 0", "argument --keep: 0 is not between 1"),
         ("--keep some", "argument --keep: invalid"),
         ("--seconds -1", "argument --seconds: -1 is not a positive number"),
@@ -59,6 +65,27 @@ def test_options_impossible_one_is_refused(line: str, message: str, capsys: pyte
         read_options(line.split())
     assert caught.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_usual_store_is_the_users_own_for_a_simulation_that_names_none() -> None:
+    usual, note = usual_store(MarketOptions())
+    assert (usual.store, note) == (str(default_store_directory()), "")
+    assert usual_store(MarketOptions(store="mine")) == (MarketOptions(store="mine"), "")
+    assert usual_store(MarketOptions(no_store=True)) == (MarketOptions(no_store=True), "")
+    replay = MarketOptions(replay=Path("f.csv"))
+    assert usual_store(replay) == (replay, "No store: a replay has one where --store names it.")
+
+
+def test_store_without_its_packages_is_refused_where_named_and_done_without_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    without, note = usual_store(MarketOptions())
+    assert without.store is None
+    assert "psycopg2-binary" in note
+    assert "pip install -r requirements-store.txt" in note
+    with pytest.raises(StorePlaceError, match="mine: a store needs psycopg2-binary"):
+        store_place("mine")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])

