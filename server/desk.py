@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.instruments import Instrument
-from server.positions import CONTRACT_SHARES, Contract, Execution, PositionBook, PositionKey
+from server.positions import CONTRACT_SHARES, LARGEST_QUANTITY, Contract, Execution, PositionBook, PositionKey
 from server.ticks import Ticks
 from server.valuation import PositionMarks, RiskMarks, Valuation, midnight
 
@@ -195,7 +195,8 @@ class Desk:
         """
         self._follow()
         settled = [
-            Fill(time, key, -int(quantity), price, "expiry")
+            # Of more than one trade can hold the rest follows when this part is there.
+            Fill(time, key, -int(max(min(quantity, LARGEST_QUANTITY), -LARGEST_QUANTITY)), price, "expiry")
             for key, quantity, price in self.values.expired(time)
             if not self._sink.is_awaited(key)
         ]

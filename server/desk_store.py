@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import ExitStack, closing
 from datetime import datetime, timezone
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
 
 __all__ = ["DeskStore", "first_limits"]
 
+_log = logging.getLogger(__name__)
+
 _LOOK_SECONDS = 0.002
 _POLL_SECONDS = 0.5  # how long a lost hint can delay a trade of somebody else
-_SHOW_SECONDS = 60.0
+_WAIT_SECONDS = 60.0  # for what is there already, before the server goes on without
 # Of the exposure that a limit is first made from: the warning and the stop.
 _WARN, _STOP = 1.1, 1.25
 _NET_WARN, _NET_STOP = 1.2, 1.5
@@ -93,7 +96,7 @@ class DeskStore:
         self.trades.start()
         opened.callback(self.trades.stop)
         self._bridge = StoreBridge(**logins.bridge, poll_seconds=_POLL_SECONDS)
-        self.wait_current()
+        self._wait_for_trades()
 
     def wait_current(self, timeout: float | None = None) -> bool:
         """Wait until the positions count everything that was committed before the call.
@@ -124,7 +127,7 @@ class DeskStore:
             known = set(self.reader.list_types())
             if Trade.type_name() not in known:
                 self.trades.write(desk.opening())
-                self.wait_current()
+                self._wait_for_trades()
             if Limit.type_name() not in known:
                 self._limits.write_many(first_limits(desk), idempotency_key="first limits of the books")
         except UnknownPrincipal as error:
@@ -134,6 +137,11 @@ class DeskStore:
             ) from error
         except StoreError as error:
             raise ServerError(f"the store cannot be used: {error}") from error
+
+    def _wait_for_trades(self) -> None:
+        # A transaction that somebody leaves open holds all readers of the log up: the server starts all the same.
+        if not self.wait_current(_WAIT_SECONDS):
+            _log.warning("not all trades are read after %.0f s; the positions follow as they come", _WAIT_SECONDS)
 
     def tables(self) -> dict[str, Table]:
         """Return the store's published tables by name; where `StoreBridge.register` may be called.
@@ -145,7 +153,7 @@ class DeskStore:
         self._bridge.register(Limit)
         try:
             self._opened.enter_context(self._bridge)
-            self._bridge.wait_current(_SHOW_SECONDS)
+            self._bridge.wait_current(_WAIT_SECONDS)
         except (StoreError, BridgeError) as error:
             raise ServerError(f"the store cannot be used: {error}") from error
         return {

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONTRACT_SHARES",
     "FLAT",
+    "LARGEST_QUANTITY",
     "Contract",
     "Execution",
     "Holding",
@@ -38,7 +39,7 @@ __all__ = [
 ]
 
 CONTRACT_SHARES = 100  # shares that one option stands for
-_LARGEST_QUANTITY = 2**53  # up to there a float counts every unit
+LARGEST_QUANTITY = 2**53  # up to there a float counts every unit
 _LARGEST_PRICE = 10**15
 
 
@@ -183,11 +184,9 @@ def execution_of(trade: Trade) -> Execution:
         raise TradeLeftOut(entity_id, f"its time is {time!r}, not one with a time zone")
     if trade.side not in ("BUY", "SELL"):
         raise TradeLeftOut(entity_id, f"its side is {trade.side!r}, neither BUY nor SELL")
-    quantity = _number(trade.quantity, _LARGEST_QUANTITY)
+    quantity = _number(trade.quantity, LARGEST_QUANTITY)
     if quantity is None:
-        raise TradeLeftOut(
-            entity_id, f"its quantity is {trade.quantity!r}, not up to {_LARGEST_QUANTITY:,d} either way"
-        )
+        raise TradeLeftOut(entity_id, f"its quantity is {trade.quantity!r}, not up to {LARGEST_QUANTITY:,d} either way")
     price = _number(trade.price, _LARGEST_PRICE)
     if price is None:
         raise TradeLeftOut(entity_id, f"its price is {trade.price!r}, not up to {_LARGEST_PRICE:,d} either way")

@@ -181,7 +181,11 @@ class EmbeddedStore:
                 )
             lock = os.open(self.directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise StorePlaceError(str(self.directory), f"no store can be kept there: {error.strerror}") from error
+            raise StorePlaceError(
+                str(self.directory),
+                f"no store can be kept there: {error.strerror}; name another place with --store, or go without "
+                "with --no-store",
+            ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 _GATHER_SECONDS = 0.25  # how long trades are gathered into one batch
 _MOST_WAITING = 10_000
+_MOST_REFUSED = 20  # trades in a row: then the desk gives up
+_MOST_TOLD = 100  # trades left out that are named: anybody may write such
 _FIRST_RETRY, _LAST_RETRY = 0.1, 5.0  # seconds
 
 
@@ -69,17 +71,20 @@ class TradeFeed:
         self._positions.put(entity_id, execution)
 
     def _tell(self, entity_id: str, error: Exception) -> None:
-        if entity_id not in self._left_out:
-            self._left_out.add(entity_id)
-            told = str(error) if isinstance(error, TradeLeftOut) else str(TradeLeftOut(entity_id, str(error)))
-            _log.warning("%s", told)
+        if entity_id in self._left_out or len(self._left_out) >= _MOST_TOLD:
+            return
+        self._left_out.add(entity_id)
+        _log.warning("%s", error if isinstance(error, TradeLeftOut) else TradeLeftOut(entity_id, str(error)))
+        if len(self._left_out) == _MOST_TOLD:
+            _log.warning("%d trades are left out of the positions; further ones are not named", _MOST_TOLD)
 
 
 class TradeWriter:
     """Writes the desk's trades in batches, in a thread of its own, so that no tick waits for the database.
 
     A batch whose connection broke is written again under the same key, so that it is there once. While the store is
-    away trades wait; when too many do, the desk stops trading.
+    away trades wait; when too many do, the desk stops trading. A trade that the store refuses is told and dropped, and
+    its position goes on awaiting it: nothing tries the same again and again.
 
     Args:
         client: The desk's client.
@@ -100,6 +105,7 @@ class TradeWriter:
         self._stopping = threading.Event()
         self._run_key = secrets.token_hex(8)
         self._batches = 0
+        self._refused = 0  # in a row
         self._thread = threading.Thread(target=self._run, name="desk-trades", daemon=True)
 
     def start(self) -> None:
@@ -157,15 +163,33 @@ class TradeWriter:
                 batch = list(self._waiting)
             try:
                 self._write_surely(batch)
-            except StoreError as error:
-                _log.error("the desk stops trading: the store does not take its trades: %s", error)
-                self.failure = error
-                return
-            with self._changed:
+                self._done(batch)
+            except StoreError:
                 for fill in batch:
-                    self._waiting.popleft()
-                    self._unwritten[fill.key] -= 1
-                self._unwritten += Counter()  # drops what has come to nothing
+                    self._write_alone(fill)
+            if self.failure is not None:
+                return
+
+    def _write_alone(self, fill: Fill) -> None:
+        try:
+            self._write_surely([fill])
+            self._done([fill])
+        except StoreError as error:
+            _log.error("the store does not take a trade of the desk in %s: %s", fill.key.contract.name, error)
+            self._refused += 1
+            with self._changed:
+                self._waiting.popleft()
+            if self._refused == _MOST_REFUSED:
+                _log.error("the desk stops trading: the store does not take its trades")
+                self.failure = error
+
+    def _done(self, fills: Sequence[Fill]) -> None:
+        self._refused = 0
+        with self._changed:
+            for fill in fills:
+                self._waiting.popleft()
+                self._unwritten[fill.key] -= 1
+            self._unwritten += Counter()  # drops what has come to nothing
 
     def _write_surely(self, batch: Sequence[Fill]) -> None:
         pause, batches = _FIRST_RETRY, self._batches

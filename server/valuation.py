@@ -349,7 +349,7 @@ class Valuation:
 
 
 def midnight(day: date | None) -> int:
-    """Return when a day begins, UTC, in nanoseconds since 1970; None, and what is too far off, is as far as can be.
+    """Return when a day begins, UTC, in nanoseconds from 1970 on; None, and what is too far off, is as far as can be.
 
     Example:
         >>> midnight(date(1970, 1, 2))
@@ -357,7 +357,7 @@ def midnight(day: date | None) -> int:
     """
     if day is None:
         return int(_NEVER)
-    return int(min(max(day.toordinal() - _EPOCH, -_LAST_DAY), _LAST_DAY) * DAY)
+    return int(min(max(day.toordinal() - _EPOCH, 0), _LAST_DAY) * DAY)
 
 
 def _joined(one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:

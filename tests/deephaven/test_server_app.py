@@ -216,6 +216,15 @@ def test_app_impossible_option_is_refused_before_anything_starts(
     assert "Traceback" not in app.output
 
 
+def test_app_heap_too_small_for_its_rows_says_what_to_do(children: Children, tmp_path: Path) -> None:
+    place = ("--port", "0", "--no-store", "--key-file", str(tmp_path / "key"))
+    app = children.run("server/app.py", *place, "--heap", "160m", "--keep", "1000000")
+    assert app.wait(START_SECONDS) == 1, app.output
+    assert "a heap of 160 MB is too small to keep 1,000,000 rows of the raw tables" in app.output
+    assert "--heap 2g" in app.output
+    assert "Traceback" not in app.output
+
+
 def test_app_port_that_is_taken_ends_with_status_one(children: Children, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

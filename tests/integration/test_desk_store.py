@@ -213,14 +213,21 @@ def test_trades_wait_for_a_store_that_is_away_and_are_there_once(
     assert desk_store.reader.count(Trade) == 2
 
 
-def test_trade_that_the_store_refuses_ends_the_desks_trading_and_not_the_positions(
+def test_trade_that_the_store_refuses_is_dropped_and_many_of_them_end_the_desks_trading(
     store_db: StoreDatabase, desk_store: DeskStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk_store.trades.take([Fill(START, AAPL._replace(contract=Contract("no such")), 10, 5.0, "test")])
+    refused = Fill(START, AAPL._replace(contract=Contract("no such")), 10, 5.0, "test")
+    desk_store.trades.take([Fill(START, AAPL, 1, 5.0, "test"), refused, Fill(START, AAPL, 2, 5.0, "test")])
+    wait_until(lambda: held(desk_store).quantity == 3.0)
+    assert "the store does not take a trade of the desk in no such" in caplog.text
+    assert desk_store.trades.is_awaited(refused.key)
+    assert not desk_store.trades.is_awaited(AAPL)
+    assert not desk_store.trades.is_full
+    desk_store.trades.take([refused] * 20)
     wait_until(lambda: desk_store.trades.is_full)
     assert "the desk stops trading: the store does not take its trades" in caplog.text
     store_db.client("bob").write(trade(book="A"))
-    wait_until(lambda: held(desk_store).quantity == 100.0)
+    wait_until(lambda: held(desk_store).quantity == 103.0)
 
 
 def test_store_without_the_groups_says_what_an_administrator_does(store_db: StoreDatabase) -> None:

@@ -141,3 +141,26 @@ def test_desk_does_not_trade_while_its_sink_is_full(book: PositionBook) -> None:
     sink.is_full = False
     desk.see(tick(200.0))
     assert (desk.trades, len(sink.fills)) == (1, 1)
+
+
+def test_options_of_any_strike_and_day_have_finite_values_and_are_settled_in_parts(book: PositionBook) -> None:
+    """Whoever has a login may write them: the market goes on."""
+    sink = Held()
+    desk = Desk(["AAPL"], np.array([200.0]), START, positions=book, sink=sink, ticks_per_trade=0)
+    days = [date(1, 1, 1), date(1969, 7, 20), date(2030, 1, 1), date(9999, 12, 31)]
+    strikes = [0.0, 1e-300, 1e15]
+    keys = [
+        PositionKey("A", Contract("AAPL", right, strike, day), "USD")
+        for right in ("CALL", "PUT")
+        for strike in strikes
+        for day in days
+    ]
+    for number, key in enumerate(keys):
+        for part in range(3):
+            put(book, f"{number}-{part}", key, 2.0**53, 1e15)
+    positions, risk = desk.mark(START, everything=True)
+    assert np.isfinite(positions.market_value).all()
+    assert np.isfinite(np.concatenate(risk[2:])).all()
+    assert {(fill.key, fill.quantity) for fill in sink.fills} == {
+        (key, -(2**53)) for key in keys if str(key.contract.expiry_date) < "1970"
+    }
