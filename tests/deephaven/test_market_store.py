@@ -159,6 +159,7 @@ def server(children: Children, folder: Path, *arguments: str) -> Child:
     return child
 
 
+@pytest.mark.timeout(900)  # two servers, one after the other
 def test_server_killed_and_started_again_goes_on_from_the_positions_in_its_store(
     children: Children, tmp_path: Path
 ) -> None:
@@ -182,11 +183,11 @@ def test_server_killed_and_started_again_goes_on_from_the_positions_in_its_store
                 assert (row["Quantity"], row["Multiplier"]) == (quantity, multiplier)
                 assert (row["AvgCost"], row["RealizedPnL"]) == pytest.approx((cost, realized))
         risk = children.run("client/risk_client.py", "--once", "--port", port, env={"DEEPHAVEN_PSK": key})
-        assert risk.wait() == 0, risk.output
+        assert risk.wait(START_SECONDS) == 0, risk.output
         assert risk.output.index("Limits") < risk.output.index("Exposures")
         quant.close()
         child.send(signal.SIGTERM)
-        assert child.wait() == 0, child.output
+        assert child.wait(START_SECONDS) == 0, child.output
     assert "Traceback" not in child.output
     assert "quant_pw" not in child.output
 
