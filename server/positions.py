@@ -256,8 +256,11 @@ class PositionBook:
                 self._positions[before.key].remove(before)
                 self._changed[before.key] = None
             if execution is not None:
-                self._positions.setdefault(execution.key, _Position()).add(execution)
-                self._changed[execution.key] = None
+                # One key for all trades of a position: those read from the store come with one each.
+                position = self._positions.setdefault(execution.key, _Position(execution.key))
+                execution = self._executions[entity_id] = execution._replace(key=position.key)
+                position.add(execution)
+                self._changed[position.key] = None
 
     def knows(self, entity_id: str) -> bool:
         """Say whether a trade has been put, whatever became of it since."""
@@ -279,7 +282,8 @@ class PositionBook:
 class _Position:
     """The trades of one position in order, and what they come to."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: PositionKey) -> None:
+        self.key = key
         self._executions: list[Execution] = []
         self._holding: Holding | None = FLAT  # None: to be folded again
 
