@@ -9,6 +9,7 @@ from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from store.client import StoreClient
 from store.groups import create_group
 from store.models import Limit, Trade
 from tests.fix_bridge import trade
-from tests.fix_postgres import StoreDatabase
+from tests.fix_postgres import StoreDatabase, password_of
 from tests.waiting import wait_until
 
 START = 1_760_000_000 * 10**9
@@ -319,6 +320,25 @@ def test_attached_store_takes_its_password_out_of_the_environment(monkeypatch: p
         }
     )
     assert "STORE_PASSWORD" not in os.environ
+
+
+@pytest.mark.both_servers
+def test_attached_store_is_used_with_one_login(store_db: StoreDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    for group in (TRADERS, RISK_MANAGERS):
+        create_group(store_db.admin(), group, ["bob"])
+    user = store_db.provision("desk_login", reads_all=True)
+    monkeypatch.setenv("STORE_PASSWORD", password_of(user))
+    options = {name: str(value) for name, value in store_db.where.items() if name != "dbname"}
+    url = f"postgresql://{user}@/{store_db.dbname}?{urlencode(options)}"
+    with closing(DeskStore(store_place(url)).open()) as store:
+        store.begin(desk_of(store))
+        assert len(figures(store)) == 24
+        bob = store_db.client("bob")
+        own = bob.query(Trade, {"symbol": "AAPL", "book": "QUANT"})[0]
+        own.quantity += 1000
+        bob.update(own, valid_from=own.valid_from)
+        wait_until(lambda: figures(store) == as_stored(store))
+        assert f"{store_db.dbname} on" in store.place.guide()
 
 
 def test_usual_directory_is_the_users_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
