@@ -65,7 +65,7 @@ def test_wrong_calls_end_with_status_2_and_one_line_that_says_what_is_right(argu
         (["--url", "postgresql://h/d"], "name the login with --user, or in --url"),
         (["--url", "postgresql://alice@h"], "--url names no database"),
         (["--url", "host=h dbname=d user=alice"], "--url begins with postgresql://"),
-        (["--url", "postgresql://alice@h/d?colour=red"], "invalid URI query parameter"),
+        (["--url", "postgresql://alice@h/d?colour=red"], "--url cannot be read; it looks like postgresql://"),
     ],
 )
 def test_wrong_options_end_with_status_2(options: list[str], told: str) -> None:
