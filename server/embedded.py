@@ -135,6 +135,20 @@ class DeephavenServer:
         """The address that opens the web IDE for whoever has it, since it carries the key, if there is one."""
         return self.url if self.anonymous else f"{self.url}?psk={self.key}"
 
+    def check(self) -> None:
+        """Find out what keeps the server from starting, as far as that shows without Java, and read or make the key.
+
+        Raises:
+            ServerError: As `start`.
+        """
+        if DeephavenServer._running is not None:
+            raise ServerError(f"this process runs a Deephaven server already, at {DeephavenServer._running.url}")
+        if not self.anonymous:
+            self.key = load_or_create_key(self._key_file)
+        if self._tls_files is not None:
+            check_tls_files(*self._tls_files)
+        _check_port(self.host, self.port)
+
     def start(self) -> DeephavenServer:
         """Start the JVM and the server; call it in the main thread.
 
@@ -150,13 +164,7 @@ class DeephavenServer:
         Example:
             >>> server = DeephavenServer(port=0).start()
         """
-        if DeephavenServer._running is not None:
-            raise ServerError(f"this process runs a Deephaven server already, at {DeephavenServer._running.url}")
-        if not self.anonymous:
-            self.key = load_or_create_key(self._key_file)
-        if self._tls_files is not None:
-            check_tls_files(*self._tls_files)
-        _check_port(self.host, self.port)
+        self.check()
         self._start_jvm()
         self._start_server()
         DeephavenServer._running = self

@@ -81,6 +81,7 @@ class MarketServer:
             ServerError: The store or Deephaven does not start.
         """
         try:
+            self.deephaven.check()
             # PostgreSQL starts before the JVM, in whose process no other should be forked.
             self.open_store()
             self.deephaven.start()

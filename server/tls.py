@@ -25,8 +25,9 @@ def check_tls_files(certificate: Path, key: Path) -> None:
         (key, "PRIVATE KEY-----", "private key"),
     ):
         try:
-            content = path.read_text(encoding="ascii")
-        except (OSError, UnicodeDecodeError) as error:
+            # Comments around the blocks may be of any encoding.
+            content = path.read_bytes().decode("ascii", "replace")
+        except OSError as error:
             raise TlsFileError(path, f"the {what} cannot be read: {error}") from error
         if begin not in content:
             raise TlsFileError(path, f"holds no {what} in PEM form: a line -----BEGIN ... {begin} is missing")

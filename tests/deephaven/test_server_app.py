@@ -210,9 +210,11 @@ def test_app_with_a_prompt_has_the_tables_by_name_and_ends_at_sigterm() -> None:
 def test_app_impossible_option_is_refused_before_anything_starts(
     children: Children, tmp_path: Path, arguments: list[str], status: int, message: str
 ) -> None:
-    app = children.run("server/app.py", "--port", "0", "--key-file", str(tmp_path / "key"), *arguments)
+    data = {"XDG_DATA_HOME": str(tmp_path / "data")}
+    app = children.run("server/app.py", "--port", "0", "--key-file", str(tmp_path / "key"), *arguments, env=data)
     assert app.wait() == status
     assert message in app.output
+    assert not (tmp_path / "data").exists()
     assert "Traceback" not in app.output
 
 
