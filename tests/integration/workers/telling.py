@@ -21,7 +21,8 @@ def job() -> dict[str, Any]:
 
 def tell(**facts: Any) -> None:
     """Tell the test something; it arrives even if this process is killed right after."""
-    print(json.dumps(facts), flush=True)
+    # The line in one piece: other threads tell something at the same time.
+    print(json.dumps(facts) + "\n", end="", flush=True)
 
 
 def await_signal(path: str) -> None:
