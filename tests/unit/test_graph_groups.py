@@ -14,6 +14,7 @@ from reactive.errors import (
     UnknownNodeError,
 )
 from reactive.graph import ReactiveGraph
+from reactive.graph.reductions import Extreme, reduction_of
 from tests.unit.positions import VALUE, Calls, Position, book
 
 
@@ -197,3 +198,22 @@ def test_remove_group_ends_its_effects_and_what_reads_it() -> None:
     graph.remove_group("half")
     with pytest.raises(UnknownNodeError):
         graph.get("half")
+
+
+@pytest.mark.parametrize(("function", "sign"), [(min, 1.0), (max, -1.0)])
+def test_extreme_beside_a_member_that_changes_without_end_stays_right_and_takes_no_more_room(
+    function: Any, sign: float
+) -> None:
+    reduction = reduction_of(function, skip_none=False)
+    assert isinstance(reduction, Extreme)
+    reduction.set("still", 0.0)
+    reduction.set("other", sign * 0.5)
+    for step in range(1, 1_001):
+        # Behind the others, so that its old values never come to the top, where they would be dropped.
+        reduction.set("moving", sign * step)
+        assert reduction.result() == 0.0
+    assert len(reduction._heap) < 100
+    reduction.discard("still")
+    assert reduction.result() == sign * 0.5
+    reduction.discard("other")
+    assert reduction.result() == sign * 1_000

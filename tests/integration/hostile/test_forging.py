@@ -267,6 +267,9 @@ ODD_ARGUMENTS = [
     "SELECT store.lacking_fields('Trade', ARRAY(SELECT 'f' || n FROM generate_series(1, 10000) n))",
     "SELECT store.watermark(NULL)",
     "SELECT store.unshare(NULL, NULL, NULL)",
+    "SELECT store.settle(NULL)",
+    "SELECT store.settle(-1)",
+    "SELECT store.settle(2147483647)",
 ]
 
 
