@@ -18,7 +18,7 @@ STARTS = 3
 IMPORT = """
 import time
 begin = time.perf_counter()
-import store
+import {module}
 print(time.perf_counter() - begin)
 """
 # Ready means that a user is logged in and has been answered.
@@ -37,7 +37,13 @@ with ObjectStoreServer(sys.argv[1]) as server:
 @bounded("import store", p50=0.150)
 def import_store() -> Iterator[Samples]:
     with tempfile.TemporaryDirectory() as cache:
-        yield Samples(lambda: [_seconds(cache, IMPORT) for _ in range(STARTS)])
+        yield Samples(lambda: [_seconds(cache, IMPORT.format(module="store")) for _ in range(STARTS)])
+
+
+@bounded("import store.client, with PostgreSQL's driver", p50=0.150)
+def import_client() -> Iterator[Samples]:
+    with tempfile.TemporaryDirectory() as cache:
+        yield Samples(lambda: [_seconds(cache, IMPORT.format(module="store.client")) for _ in range(STARTS)])
 
 
 @bounded("embedded PostgreSQL ready, existing directory", p50=1.5)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from store.base import Storable
 from store.columns import REGISTRY
 from store.errors import RegistryError, StoreError, VersionConflict
-from store.events import ChangeEvent, EventBus
 from store.state_machine import StateMachine, Transition
 
 if TYPE_CHECKING:
     from store.client import QueryResult, StoreClient
+    from store.events import ChangeEvent, EventBus
     from store.server import ObjectStoreServer
     from store.subscriptions import SubscriptionListener
 
@@ -32,9 +32,10 @@ __all__ = [
     "VersionConflict",
 ]
 
-
-# A client needs no server, and whoever only reads the catalog of columns needs no driver of PostgreSQL.
-_ON_DEMAND = {
+# Imported where they are used: whoever only defines records needs neither PostgreSQL's driver nor a server.
+_LATER = {
+    "ChangeEvent": "store.events",
+    "EventBus": "store.events",
     "ObjectStoreServer": "store.server",
     "QueryResult": "store.client",
     "StoreClient": "store.client",
@@ -43,7 +44,14 @@ _ON_DEMAND = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what connects to a database where it is used."""
-    if name in _ON_DEMAND:
-        return getattr(import_module(_ON_DEMAND[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import a name on its first use."""
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(module), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    """List what can be imported, used already or not."""
+    return sorted({*globals(), *__all__})

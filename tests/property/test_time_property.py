@@ -272,13 +272,16 @@ def test_store_random_changes_answers_as_the_rules_say(
 
 @pytest.mark.parametrize("own", [True, False], ids=["at its valid_from", "at its tx_time"])
 def test_states_along_random_changes_equal_a_fold_for_each_event(module_store_db: StoreDatabase, own: bool) -> None:
-    """Runs after the property test of this module, on all that it left behind, from each entity's every event on."""
+    """Runs after the property test of this module, on what it left behind, from each entity's every event on.
+
+    That is a fold of every event from every earlier one: of the long form's entities, it takes as many as stay bearable.
+    """
     with module_store_db.admin() as conn, conn.cursor() as cursor:
         cursor.execute(
             """
             SELECT count(*), count(*) FILTER (WHERE (s.event_type, s.state, s.data, s.before) IS DISTINCT FROM
                                                     (a.event_type, a.state, a.data, b.data))
-            FROM store.object_heads h
+            FROM (SELECT * FROM store.object_heads ORDER BY md5(entity_id::text) LIMIT 3000) h
             CROSS JOIN generate_series(1, h.version) AS first
             CROSS JOIN LATERAL store.states_along(h.entity_id, first, h.version, %(own)s) s
             JOIN store.object_events e ON e.entity_id = h.entity_id AND e.version = s.version
