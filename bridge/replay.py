@@ -21,8 +21,8 @@ from bridge.feed import Feed
 from store.base import Metadata, Storable
 from store.connection import PooledConnection, connect, run_named
 from store.errors import ConnectionLost
+from store.items import require_instant
 from store.log_reader import LogRow, read_between
-from store.writing import require_instant
 
 if TYPE_CHECKING:
     from deephaven.table import Table

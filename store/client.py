@@ -18,13 +18,14 @@ from store.connection import Database
 from store.conninfo import conninfo
 from store.errors import StoreError, VersionConflict
 from store.events import ChangeEvent, EventBus
+from store.items import Append, changed_fields, starts_of
 from store.metrics import ClientStats, Meter, measured
 from store.query import Filters, QueryResult
 from store.reading import Change, Point
 from store.transitions import Transitions
 from store.users import change_own_password
 from store.wakeup import Pinger
-from store.writing import Append, Writer, changed_fields, starts_of
+from store.writing import Writer
 
 if TYPE_CHECKING:
     import pandas
@@ -85,7 +86,7 @@ class StoreClient:
         self._database = Database(self._login)
         self._pinger = Pinger(self._login)
         self._bus = event_bus
-        self._writer = Writer(self._database, readers, writers, self._announce)
+        self._writer = Writer(self._database, readers, writers, self._announce, event_bus is not None)
         self._transitions = Transitions(self._database, self._writer)
         self._conn: Connection | None = None
         with self._database.connection():
@@ -189,8 +190,7 @@ class StoreClient:
         idempotency_key: str | None = None,
     ) -> None:
         """Update several objects, all or none. See `update`."""
-        changes = [Append(obj, "UPDATED", changed_fields(obj, None), None, valid_from, valid_to) for obj in objs]
-        if changes:
+        if changes := [Append(obj, "UPDATED", None, None, valid_from, valid_to) for obj in objs]:
             self._writer.append(changes, idempotency_key)
 
     def delete(

@@ -16,8 +16,8 @@ from uuid import UUID
 from store.base import FieldSpec, RecordSchema, require_entity_id
 from store.connection import Database
 from store.errors import InvalidFilter, RegistryError, StoreError, nearest_names, shown
+from store.items import require_instant
 from store.scalars import ValueRefused, require_text
-from store.writing import require_instant
 
 if TYPE_CHECKING:
     from reactive.expr import Expr

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from store.base import FieldSpec, Storable, record_schema
 from store.errors import InvalidRange, StoreError, nearest_names, shown
+from store.items import require_instant
 from store.reading import require_class
-from store.writing import require_instant
 
 if TYPE_CHECKING:
     import pandas

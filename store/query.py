@@ -14,8 +14,8 @@ from store.base import RecordSchema, Storable
 from store.connection import Database
 from store.errors import InvalidFilter, shown
 from store.filters import Condition, Filters, column_sql, compile_filters, named_expression_sql
+from store.items import require_instant
 from store.reading import build, require_class
-from store.writing import require_instant
 
 if TYPE_CHECKING:
     import pandas

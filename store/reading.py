@@ -11,7 +11,7 @@ from store.base import Metadata, RecordSchema, Storable, record_schema, require_
 from store.connection import Database
 from store.drift import require_agreement
 from store.errors import EntityNotFound, RegistryError, StoreError, TypeMismatch, shown
-from store.writing import require_instant
+from store.items import require_instant
 
 __all__ = ["Change", "Point", "as_of", "audit", "build", "diff", "history", "read", "require_class"]
 

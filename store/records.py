@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, fields, is_dataclass
+from operator import attrgetter
 from threading import Lock
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar, cast
@@ -65,8 +66,15 @@ class RecordSchema(Generic[T]):
             field.name: _field_spec(cls, field, binding.fields[field.name]) for field in declared
         }
         self._binding = binding
-        self._encoders = tuple((spec.name, spec.encode) for spec in self.fields.values())
-        self._decoders = tuple((s.name, s.decode, s.former_names, s.default) for s in self.fields.values())
+        self._names = tuple(self.fields)
+        self._values = _getter(self._names)
+        self._encoders = tuple(spec.encode for spec in self.fields.values())
+        self._rules = tuple((name, bound.broken) for name, bound in binding.fields.items() if bound.broken is not None)
+        self._decoders = tuple(
+            (spec.name, _plain_type(spec.schema), spec.decode, spec.former_names, spec.default)
+            for spec in self.fields.values()
+        )
+        self._remembered = attrgetter("_metadata", "_stored", *self._names)
 
     def encode(self, instance: T) -> dict[str, Json]:
         """Return the object's data as JSON-ready values, every field.
@@ -77,7 +85,8 @@ class RecordSchema(Generic[T]):
             InvalidValue: A value does not fit its declared type; all such fields are listed.
         """
         try:
-            return {name: encode(getattr(instance, name)) for name, encode in self._encoders}
+            values = zip(self._names, self._encoders, self._values(instance), strict=True)
+            return {name: encode(value) for name, encode, value in values}
         except (ValueRefused, AttributeError):
             raise self._invalid(instance) from None
 
@@ -88,9 +97,9 @@ class RecordSchema(Generic[T]):
             InvalidValue: A type or a constraint is broken; all such fields are listed.
         """
         data = self.encode(instance)
-        for name, bound in self._binding.fields.items():
-            broken, encoded = bound.broken, data[name]
-            if broken is not None and encoded is not None and broken(encoded) is not None:
+        for name, broken in self._rules:
+            encoded = data[name]
+            if encoded is not None and broken(encoded) is not None:
                 raise self._invalid(instance)
         return data
 
@@ -109,11 +118,25 @@ class RecordSchema(Generic[T]):
         """
         made: T = object.__new__(self.cls)
         put = object.__setattr__
+        for name, value in zip(self._names, self._decoded(data), strict=True):
+            put(made, name, value)
+        return made
+
+    def refresh(self, instance: T, data: Mapping[str, Any]) -> None:
+        """Give an object the stored data, in place of its own; all of it or, where `decode` would raise, nothing."""
+        put = object.__setattr__
+        for name, value in zip(self._names, self._decoded(data), strict=True):
+            put(instance, name, value)
+
+    def _decoded(self, data: Mapping[str, Any]) -> list[Any]:
+        values = []
         name = ""
         try:
-            for name, decode, former_names, default in self._decoders:
+            for name, plain, decode, former_names, default in self._decoders:
                 if name in data:
-                    value = decode(data[name])
+                    value = data[name]
+                    if type(value) is not plain:
+                        value = decode(value)
                 else:
                     former = next((old for old in former_names if old in data), None)
                     if former is not None:
@@ -122,10 +145,22 @@ class RecordSchema(Generic[T]):
                         value = default()
                     else:
                         raise self._missing(name)
-                put(made, name, value)
+                values.append(value)
         except ValueRefused as error:
             raise self._unreadable(name, error) from None
-        return made
+        return values
+
+    def remember(self, instances: Sequence[T]) -> Callable[[], None]:
+        """Return what puts objects back as they are now, with what the store knows of them."""
+        remembered = list(map(self._remembered, instances))
+
+        def put_back() -> None:
+            put = object.__setattr__
+            for instance, values in zip(instances, remembered, strict=True):
+                for name, value in zip(("_metadata", "_stored", *self._names), values, strict=True):
+                    put(instance, name, value)
+
+        return put_back
 
     def _missing(self, name: str) -> InvalidValue:
         message = f"{name}: expected a value, found none in the stored data; give the field a default or former_names"
@@ -197,6 +232,22 @@ def _field_spec(cls: type, field: Field[Any], bound: BoundField) -> FieldSpec:
         decode,
         schema,
     )
+
+
+_PLAIN = {"boolean": bool, "integer": int, "number": float, "string": str}
+
+
+def _plain_type(schema: Mapping[str, Any]) -> type | None:
+    """Return the type whose values are their own encoded form, by the JSON Schema that `store.values` made of it."""
+    inner = schema["anyOf"][0] if "anyOf" in schema else schema
+    return _PLAIN.get(inner["type"]) if set(inner) == {"type"} else None
+
+
+def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what takes all these attributes of an object, in one call."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda instance: tuple(getattr(instance, name) for name in names)
 
 
 _lock = Lock()

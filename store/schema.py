@@ -43,6 +43,7 @@ MIGRATIONS = (
     "amended",
     "edges",
     "shares",
+    "batches",
 )
 # Applied whenever their text changes.
 DEFINITIONS = (
@@ -54,6 +55,7 @@ DEFINITIONS = (
     "mutate",
     "create",
     "append",
+    "append_batch",
     "workflows",
     "publish",
     "log",

@@ -15,9 +15,10 @@ from store.base import Storable
 from store.connection import Database
 from store.engine import WorkflowStarter
 from store.errors import EngineMissing, InvalidTransition, StateMachineError, shown
+from store.items import Append, changed_fields, require_written
 from store.state_machine import Transition
 from store.transition import Hook
-from store.writing import Append, Writer, changed_fields, require_written
+from store.writing import Writer
 
 __all__ = ["Transitions"]
 

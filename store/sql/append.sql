@@ -262,74 +262,7 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION store.log_appends(p_items jsonb, p_clock timestamptz)
-RETURNS SETOF store.change LANGUAGE plpgsql AS $$
-DECLARE
-    v record;
-BEGIN
-    FOR v IN
-        WITH item AS MATERIALIZED (
-            SELECT nextval('store.event_seq') AS seq, i.n, i.entity_id, i.type_name, h.version + 1 AS version,
-                   t.at, r.valid_from AS starts, r.valid_to AS ends, l.event, h.state AS old_state,
-                   s.state AS new_state, i.workflow, i.changes, a.*
-            FROM ROWS FROM (jsonb_to_recordset(p_items) AS (entity_id uuid, type_name text, event_type text,
-                                                            changes jsonb, state text, workflow boolean,
-                                                            valid_from timestamptz, valid_to timestamptz))
-                 WITH ORDINALITY AS i (entity_id, type_name, event_type, changes, state, workflow, valid_from,
-                                       valid_to, n)
-            JOIN store.object_heads h ON h.entity_id = i.entity_id
-            CROSS JOIN LATERAL (SELECT greatest(p_clock, h.last_tx_time + interval '1 microsecond') AS at) t
-            CROSS JOIN LATERAL (SELECT coalesce(i.valid_from, t.at) AS valid_from,
-                                       coalesce(i.valid_to, 'infinity') AS valid_to) r
-            CROSS JOIN LATERAL (SELECT store.logged_as(i.event_type, r.valid_from, t.at) AS event) l
-            CROSS JOIN LATERAL (SELECT CASE WHEN i.event_type = 'STATE_CHANGE' THEN i.state END AS state) s
-            CROSS JOIN LATERAL store.advanced(h, l.event, i.changes, s.state, r.valid_from, r.valid_to, t.at,
-                                              session_user::text) a
-        ), logged AS (
-            INSERT INTO store.object_events (seq, entity_id, version, type_name, event_type, tx_time, valid_from,
-                                             valid_to, state, updated_by, changes)
-            SELECT i.seq, i.entity_id, i.version, i.type_name, i.event, i.at, i.starts, i.ends, i.new_state,
-                   session_user, i.changes
-            FROM item i
-        ), to_start AS (
-            INSERT INTO store.workflow_outbox (entity_id, version, type_name, from_state, to_state, username,
-                                               created_at)
-            SELECT i.entity_id, i.version, i.type_name, i.old_state, i.new_state, session_user, i.at
-            FROM item i
-            WHERE i.event = 'STATE_CHANGE' AND store.starts_workflow(i.type_name, i.old_state, i.new_state, i.workflow)
-        ), projected AS (
-            UPDATE store.object_heads x
-            SET version = i.version, last_tx_time = i.at, folded_at = i.at, state_since = i.state_since,
-                deleted = i.deleted, due = i.due, present = i.present, event_type = i.event_type, tx_time = i.tx_time,
-                valid_from = i.valid_from, valid_to = i.valid_to, updated_by = i.updated_by, state = i.state,
-                data = i.data, fields_size = i.fields_size
-            FROM item i
-            WHERE x.entity_id = i.entity_id
-            RETURNING i.n, i.refold, i.apart, i.fields_size, x.present, x.entity_id, x.version, x.owner, x.updated_by, x.tx_time, x.valid_from,
-                      nullif(x.valid_to, 'infinity') AS valid_to, x.state, x.event_type, x.data, i.event, i.at, i.starts
-        )
-        SELECT * FROM projected ORDER BY n
-    LOOP
-        IF v.apart AND v.fields_size > 4194304 THEN
-            PERFORM store.check_fields(v.entity_id);
-        END IF;
-        IF v.refold THEN
-            PERFORM store.refold_head(v.entity_id, v.at);
-        END IF;
-        IF store.leaves_snapshot(v.version) THEN
-            PERFORM store.keep_snapshot(v.entity_id);
-        END IF;
-        IF v.refold OR NOT v.present OR v.event = 'DELETED' THEN
-            RETURN QUERY SELECT * FROM store.after_append(v.entity_id, v.version);
-        ELSE
-            RETURN NEXT (v.entity_id, v.version, v.owner, v.updated_by, v.tx_time, v.valid_from, v.valid_to, v.state,
-                         v.event_type, v.data, v.event, v.at, v.starts, false)::store.change;
-        END IF;
-    END LOOP;
-END
-$$;
-
--- Locks the heads, in entity order, checks every item and appends.
+-- Locks the heads, checks every item and appends.
 CREATE OR REPLACE FUNCTION store.make_events(p_items jsonb, p_shared_clock boolean)
 RETURNS SETOF store.change LANGUAGE plpgsql AS $$
 DECLARE
@@ -343,21 +276,16 @@ BEGIN
         WHERE h.entity_id = (p_items->0->>'entity_id')::uuid
           AND (h.owner = session_user OR h.writers && v_principals OR v_admin)
         FOR UPDATE;
-        v_clock := store.transaction_clock(p_shared_clock);
         IF FOUND THEN
+            v_clock := store.transaction_clock(p_shared_clock);
             RETURN QUERY SELECT * FROM store.log_append(v_head, p_items->0, p_items, v_principals, v_admin, v_clock);
             RETURN;
         END IF;
-    ELSE
-        PERFORM 1 FROM store.object_heads h
-        WHERE h.entity_id IN (SELECT (i->>'entity_id')::uuid FROM jsonb_array_elements(p_items) i)
-          AND (h.owner = session_user OR h.writers && v_principals OR v_admin)
-        ORDER BY h.entity_id FOR UPDATE;
-        v_clock := store.transaction_clock(p_shared_clock);
     END IF;
-    PERFORM store.check_appends(p_items, v_principals, v_admin, v_clock);
-    PERFORM store.check_events(p_items, v_principals);
-    RETURN QUERY SELECT * FROM store.log_appends(p_items, v_clock);
+    RETURN QUERY
+    SELECT b.entity_id, b.version, b.owner, b.updated_by, b.tx_time, b.valid_from, b.valid_to, b.state, b.event_type,
+           b.data::jsonb, b.logged_type, b.logged_tx_time, b.logged_valid_from, false
+    FROM store.make_event_batch(p_items, p_shared_clock, false) b;
 END
 $$;
 

@@ -37,14 +37,24 @@ BEGIN
 END
 $$;
 
+-- The ids of a batch have its first id's time and random high part, and low parts that grow by random steps (RFC 9562,
+-- section 6.2, method 2): half of what it takes to log an entity would else go into random numbers.
 CREATE OR REPLACE FUNCTION store.log_creations(
     p_items jsonb, p_readers text[], p_writers text[], p_clock timestamptz)
-RETURNS SETOF store.change LANGUAGE plpgsql AS $$
+RETURNS uuid[] LANGUAGE plpgsql AS $$
+DECLARE
+    c_low constant bigint := 4611686018427387903;  -- 62 bits, and before them the two that say what kind of id it is
+    c_variant constant bigint := '-9223372036854775808';
+    v_first text := replace(store.new_entity_id()::text, '-', '');
+    v_high text := left(v_first, 16);
+    v_low bigint := ('x' || right(v_first, 16))::bit(64)::bigint & c_low;
+    v_made uuid[];
 BEGIN
-    RETURN QUERY
     WITH item AS MATERIALIZED (
-        SELECT store.new_entity_id() AS entity_id, nextval('store.event_seq') AS seq, i.n, i.type_name, i.data,
-               i.state, coalesce(i.valid_from, p_clock) AS valid_from, coalesce(i.valid_to, 'infinity') AS valid_to
+        SELECT (v_high || to_hex((v_low + i.n * 4294967296 + (random() * 4294967295)::bigint) & c_low | c_variant))::uuid
+                   AS entity_id,
+               nextval('store.event_seq') AS seq, i.n, i.type_name, i.data, i.state,
+               coalesce(i.valid_from, p_clock) AS valid_from, coalesce(i.valid_to, 'infinity') AS valid_to
         FROM ROWS FROM (jsonb_to_recordset(p_items) AS (type_name text, data jsonb, state text,
                                                         valid_from timestamptz, valid_to timestamptz))
              WITH ORDINALITY AS i (type_name, data, state, valid_from, valid_to, n)
@@ -63,19 +73,16 @@ BEGIN
                'CREATED', p_clock, i.valid_from, i.valid_to, session_user, i.state, i.data
         FROM item i
     )
-    SELECT i.entity_id, 1, session_user::text, session_user::text, p_clock, i.valid_from,
-           nullif(i.valid_to, 'infinity'), i.state, 'CREATED', NULL::jsonb, 'CREATED', p_clock, i.valid_from,
-           false
-    FROM item i ORDER BY i.n;
+    SELECT coalesce(array_agg(i.entity_id ORDER BY i.n), '{}') INTO v_made FROM item i;
+    RETURN v_made;
 END
 $$;
 
 -- Writes new entities with the client's default grants.
-CREATE OR REPLACE FUNCTION store.make_objects(p_items jsonb, p_readers text[], p_writers text[], p_shared_clock boolean)
-RETURNS SETOF store.change LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION store.make_objects(p_items jsonb, p_readers text[], p_writers text[], p_clock timestamptz)
+RETURNS uuid[] LANGUAGE plpgsql AS $$
 DECLARE
-    v_clock timestamptz := store.transaction_clock(p_shared_clock);
-    v store.change;
+    v_made uuid[];
 BEGIN
     IF cardinality(p_readers) + cardinality(p_writers) > 0 THEN
         -- Each name once, of plain lists: everybody's scans go through these.
@@ -86,17 +93,44 @@ BEGIN
     END IF;
     PERFORM store.check_creations(p_items);
     -- The objects of one call and type come from one class, with the same fields.
-    PERFORM store.note_shape(f.type_name, f.data)
-    FROM (SELECT DISTINCT ON (i.type_name) i.type_name, i.data
-          FROM jsonb_to_recordset(p_items) AS i (type_name text, data jsonb)) f;
-    FOR v IN SELECT * FROM store.log_creations(p_items, p_readers, p_writers, v_clock) LOOP
-        IF cardinality(p_readers) + cardinality(p_writers) > 0 THEN
-            INSERT INTO store.share_events (seq, entity_id, version, tx_time, action, access, principal, grantor)
-            SELECT nextval('store.share_seq'), v.entity_id, 1, v_clock, 'SHARED', g.access, g.principal, session_user
-            FROM (SELECT 'READ', unnest(p_readers) UNION SELECT 'WRITE', unnest(p_writers)) AS g (access, principal);
-        END IF;
-        RETURN NEXT v;
-    END LOOP;
+    PERFORM store.note_shape(f.type_name, p_items->(f.n - 1)::integer->'data')
+    FROM (SELECT i.type_name, min(i.n) AS n
+          FROM ROWS FROM (jsonb_to_recordset(p_items) AS (type_name text)) WITH ORDINALITY AS i (type_name, n)
+          GROUP BY i.type_name) f;
+    v_made := store.log_creations(p_items, p_readers, p_writers, p_clock);
+    IF cardinality(p_readers) + cardinality(p_writers) > 0 THEN
+        INSERT INTO store.share_events (seq, entity_id, version, tx_time, action, access, principal, grantor)
+        SELECT nextval('store.share_seq'), s.entity_id, 1, p_clock, 'SHARED', s.access, s.principal, session_user
+        FROM (SELECT m.entity_id, g.access, g.principal
+              FROM unnest(v_made) WITH ORDINALITY AS m (entity_id, n),
+                   (SELECT 'READ', unnest(p_readers) UNION SELECT 'WRITE', unnest(p_writers)) AS g (access, principal)
+              ORDER BY m.n) AS s;
+    END IF;
+    RETURN v_made;
+END
+$$;
+
+-- Writes many new entities, and returns what their writer does not know. p_items as for store.create_objects.
+-- No ids where an earlier run of the same key made them: store.replay has those.
+CREATE OR REPLACE FUNCTION store.create_batch(
+    p_items jsonb, p_readers text[], p_writers text[], p_shared_clock boolean, p_key text,
+    OUT entity_ids uuid[], OUT owner text, OUT tx_time timestamptz)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp
+SET plan_cache_mode = force_generic_plan SET extra_float_digits = 1 AS $$
+BEGIN
+    PERFORM pg_current_xact_id();
+    PERFORM store.require_present();
+    IF p_key IS NOT NULL AND NOT store.claim_key(p_key, p_items) THEN
+        RETURN;
+    END IF;
+    owner := session_user;
+    tx_time := store.transaction_clock(p_shared_clock);
+    entity_ids := store.make_objects(p_items, p_readers, p_writers, tx_time);
+    IF p_key IS NOT NULL THEN
+        UPDATE store.idempotency_keys k
+        SET entity_ids = create_batch.entity_ids, versions = array_fill(1, ARRAY[cardinality(create_batch.entity_ids)])
+        WHERE k.username = session_user AND k.key = p_key;
+    END IF;
 END
 $$;
 
@@ -107,27 +141,27 @@ CREATE OR REPLACE FUNCTION store.create_objects(
 RETURNS SETOF store.change
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp
 SET plan_cache_mode = force_generic_plan SET extra_float_digits = 1 AS $$
+DECLARE
+    v_made record;
 BEGIN
     PERFORM pg_current_xact_id();
     PERFORM store.require_present();
     IF p_key IS NULL AND jsonb_array_length(p_items) = 1 AND cardinality(p_readers) + cardinality(p_writers) = 0 THEN
         PERFORM store.check_creations(p_items);
         RETURN NEXT store.log_creation(p_items->0, p_readers, p_writers, store.transaction_clock(p_shared_clock));
-    ELSIF p_key IS NULL THEN
-        RETURN QUERY SELECT * FROM store.make_objects(p_items, p_readers, p_writers, p_shared_clock);
-    ELSIF store.claim_key(p_key, p_items) THEN
-        RETURN QUERY
-        WITH made AS MATERIALIZED (
-            SELECT * FROM store.make_objects(p_items, p_readers, p_writers, p_shared_clock)
-        ), kept AS (
-            UPDATE store.idempotency_keys k
-            SET entity_ids = m.entity_ids, versions = m.versions
-            FROM (SELECT array_agg(entity_id) AS entity_ids, array_agg(version) AS versions FROM made) m
-            WHERE k.username = session_user AND k.key = p_key
-        )
-        SELECT * FROM made;
-    ELSE
+        RETURN;
+    END IF;
+    SELECT * INTO v_made FROM store.create_batch(p_items, p_readers, p_writers, p_shared_clock, p_key);
+    IF v_made.entity_ids IS NULL THEN
         RETURN QUERY SELECT * FROM store.replayed(p_key);
+    ELSE
+        RETURN QUERY
+        SELECT i.entity_id, 1, v_made.owner, v_made.owner, v_made.tx_time, coalesce(i.valid_from, v_made.tx_time),
+               nullif(i.valid_to, 'infinity'), i.state, 'CREATED', NULL::jsonb, 'CREATED', v_made.tx_time,
+               coalesce(i.valid_from, v_made.tx_time), false
+        FROM ROWS FROM (unnest(v_made.entity_ids),
+                        jsonb_to_recordset(p_items) AS (state text, valid_from timestamptz, valid_to timestamptz))
+             AS i (entity_id, state, valid_from, valid_to);
     END IF;
 END
 $$;

@@ -35,7 +35,10 @@ GRANT SELECT ON store.object_heads, store.object_events, store.share_events, sto
 GRANT EXECUTE ON FUNCTION
     store.principals(),
     store.create_objects(jsonb, text[], text[], boolean, text),
+    store.create_batch(jsonb, text[], text[], boolean, text),
     store.append_events(jsonb, boolean, text),
+    store.append_batch(jsonb, boolean, text),
+    store.lock_batch(uuid[]),
     store.replay(text),
     store.object_as_of(uuid, timestamptz, timestamptz),
     store.objects_as_of(text, timestamptz, timestamptz),

@@ -5,10 +5,22 @@ SELECT entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_t
        logged_type, logged_tx_time, logged_valid_from, replayed
 FROM store.create_objects($1::jsonb, $2::text[], $3::text[], $4::boolean, $5::text)
 
+-- name: create_batch
+SELECT array_to_string(entity_ids, ','), owner, tx_time
+FROM store.create_batch($1::jsonb, $2::text[], $3::text[], $4::boolean, $5::text)
+
 -- name: append_events
 SELECT entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, data::text,
        logged_type, logged_tx_time, logged_valid_from, replayed
 FROM store.append_events($1::jsonb, $2::boolean, $3::text)
+
+-- name: append_batch
+SELECT place, entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, data,
+       logged_type, logged_tx_time, logged_valid_from
+FROM store.append_batch($1::jsonb, $2::boolean, $3::text)
+
+-- name: lock_batch
+SELECT store.lock_batch($1::text[]::uuid[])
 
 -- name: replay
 SELECT entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, data::text,

@@ -16,7 +16,7 @@ from tests.waiting import wait_until
 ROUNDS = rounds(2, 10)
 # Where a writer stands, as PostgreSQL sees it: inside its statement, or between two statements of a large batch.
 MOMENTS = {
-    "in_a_statement": "state = 'active' AND position('EXECUTE create_objects' in query) = 1",
+    "in_a_statement": "state = 'active' AND position('EXECUTE create_batch' in query) = 1",
     "between_two_statements": "state = 'idle in transaction'",
 }
 SIZE = 5_000

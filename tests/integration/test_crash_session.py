@@ -8,11 +8,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from store import connection
 from store.client import StoreClient
+from store.connection import PooledConnection
 from store.errors import ConnectionLost
 from store.models import Trade
 from store.permissions import share_read
@@ -128,15 +131,15 @@ def test_write_many_of_several_statements_whose_session_ends_between_them_is_sur
     client = store_db.client()
     trades = [trade() for _ in range(4)]
     ended: list[list[int]] = []
-    fetch = client._database.fetch
+    run_named = connection.run_named
 
-    def fetch_and_end(name: str, *params: object, changing: bool = False) -> list[tuple[object, ...]]:
-        rows = fetch(name, *params, changing=changing)
-        if name == "create_objects":
+    def run_and_end(conn: PooledConnection, name: str, *args: Any, **options: Any) -> list[tuple[object, ...]]:
+        rows = run_named(conn, name, *args, **options)
+        if name == "create_batch":
             ended.append(end_sessions(store_db, "state = 'idle in transaction'"))
         return rows
 
-    monkeypatch.setattr(client._database, "fetch", fetch_and_end)
+    monkeypatch.setattr(connection, "run_named", run_and_end)
     with pytest.raises(ConnectionLost) as caught:
         client.write_many(trades)
     assert [len(pids) for pids in ended] == [1]

@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection
 
-from store import log_reader, writing
+from store import items, log_reader
 from store.errors import ConnectionLost, InvalidValue, StoreError
 from store.events import EventBus
 from store.log_reader import LogReader
@@ -248,7 +248,7 @@ def test_call_that_carries_too_much_is_refused_before_it_is_sent(
     store_db: StoreDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alice = store_db.client()
-    monkeypatch.setattr(writing, "LARGEST_CALL", 1_000_000)
+    monkeypatch.setattr(items, "LARGEST_CALL", 1_000_000)
     with pytest.raises(StoreError, match=r"3 objects with 3 MB of JSON are too much .* takes 1 MB: write fewer"):
         alice.write_many([Everything(notes="x" * 1_000_000) for _ in range(3)])
     assert alice.count(Everything) == 0

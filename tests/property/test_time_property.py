@@ -274,7 +274,7 @@ def test_store_random_changes_answers_as_the_rules_say(
 def test_states_along_random_changes_equal_a_fold_for_each_event(module_store_db: StoreDatabase, own: bool) -> None:
     """Runs after the property test of this module, on what it left behind, from each entity's every event on.
 
-    That is a fold of every event from every earlier one: of the long form's entities, it takes as many as stay bearable.
+    That is a fold of every event from every earlier one: it takes no more entities than stay bearable.
     """
     with module_store_db.admin() as conn, conn.cursor() as cursor:
         cursor.execute(

@@ -203,7 +203,7 @@ PROTECTIONS_OF_ACCESS = [
     ),
     Protection(
         "changes of a published type, in a batch, keep to it",
-        APPEND,
+        "store/sql/append_batch.sql",
         "PERFORM store.check_events(p_items, v_principals);",
         "NULL;",
         PUBLISHED,

@@ -7,6 +7,7 @@ from tests.integration.hostile.protection import Protection
 __all__ = ["PROTECTIONS_OF_OBJECTS"]
 
 ACL = "h.acl && (SELECT store.principals())"
+APPEND_BATCH = "store/sql/append_batch.sql"
 GRANTS, LOG, APPEND, CREATE = (f"store/sql/{name}.sql" for name in ("grants", "log", "append", "create"))
 SHARE, GROUPS, MUTATE = (f"store/sql/{name}.sql" for name in ("share", "groups", "mutate"))
 STREAM = "store/sql/stream.sql"
@@ -167,9 +168,10 @@ PROTECTIONS_OF_OBJECTS = [
     ),
     Protection(
         "only owner and writers change, several entities",
-        APPEND,
-        "       OR NOT (h.owner = session_user OR h.writers && p_principals OR p_admin)\n",
-        "",
+        APPEND_BATCH,
+        "WHERE (h.owner = session_user OR h.writers && p_principals OR p_admin)\n"
+        "              AND store.append_allowed(",
+        "WHERE store.append_allowed(",
         FORGING,
     ),
     Protection("a change names the newest version", APPEND, "(h).version IS DISTINCT FROM p_version", "false", FORGING),
@@ -261,8 +263,8 @@ PROTECTIONS_OF_OBJECTS = [
     ),
     Protection(
         "changes of other times do not pile up, several entities",
-        APPEND,
-        "IF v.apart AND v.fields_size > 4194304 THEN",
+        APPEND_BATCH,
+        "IF v.large THEN",
         "IF false THEN",
         VALUES,
     ),

@@ -1,0 +1,239 @@
+"""What a write sends to the store for each object: its checks, and its JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any, NamedTuple
+
+from store.base import RecordSchema, Storable, record_schema
+from store.errors import InvalidRange, InvalidValue, StoreError, nearest_names, shown
+from store.scalars import SCALARS, ValueRefused
+
+__all__ = [
+    "Append",
+    "appended",
+    "as_text",
+    "changed_fields",
+    "created",
+    "require_instant",
+    "require_written",
+    "schema_of",
+    "starts_of",
+]
+
+LARGEST_CALL = 200_000_000  # characters of JSON; PostgreSQL takes about 256 MB of objects in one statement
+
+
+class Append(NamedTuple):
+    """One event to append to an entity that an object holds.
+
+    Attributes:
+        obj: The object.
+        event_type: UPDATED, DELETED or STATE_CHANGE.
+        changes: The JSON form of the fields to store; None for those that differ from what was read or written.
+        state: The state to move to.
+        valid_from: From when on it holds.
+        valid_to: Until when.
+        starts_workflow: Whether the change of state starts a workflow.
+    """
+
+    obj: Storable
+    event_type: str
+    changes: Mapping[str, Any] | None
+    state: str | None = None
+    valid_from: datetime | None = None
+    valid_to: datetime | None = None
+    starts_workflow: bool = False
+
+
+def created(
+    objects: Sequence[Storable], starts: Sequence[datetime | None], valid_to: datetime | None, *, lean: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield what makes a new entity of each object.
+
+    Args:
+        objects: The objects.
+        starts: From when on each holds.
+        valid_to: Until when all of them do.
+        lean: Leave out what is null. Not under an idempotency key: the same request has the same items for ever.
+    """
+    end = require_instant("valid_to", valid_to)
+    cls: type | None = None
+    seen: set[object] = set()
+    for number, (obj, start) in enumerate(zip(objects, starts, strict=True)):
+        if type(obj) is not cls:
+            cls, schema = type(obj), schema_of(obj)
+            machine = getattr(cls, "_state_machine", None)
+            state = None if machine is None else machine.initial
+        if obj.entity_id is not None:
+            raise StoreError(f"this {schema.type_name} is written already, as {obj.entity_id}: update() changes it")
+        _require_distinct(obj, seen)
+        try:
+            data = schema.encode_valid(obj)
+        except InvalidValue as error:
+            if len(objects) == 1:
+                raise
+            message = f"object {number} of {len(objects)}, counted from 0: {error}"
+            raise InvalidValue(message, type_name=error.type_name, violations=error.violations) from None
+        start = require_instant("valid_from", start)
+        _require_order(start, end)
+        item: dict[str, Any] = {"type_name": schema.type_name, "data": data}
+        for name, value in (("state", state), ("valid_from", _text(start)), ("valid_to", _text(end))):
+            if value is not None or not lean:
+                item[name] = value
+        yield item
+
+
+def appended(appends: Iterable[Append], *, lean: bool) -> Iterator[dict[str, Any]]:
+    """Yield what appends each event; `lean` as for `created`."""
+    seen: set[object] = set()
+    for obj, event_type, changes, state, valid_from, valid_to, starts_workflow in appends:
+        entity_id = require_written(obj)
+        _require_distinct(obj, seen)
+        start, end = require_instant("valid_from", valid_from), require_instant("valid_to", valid_to)
+        _require_order(start, end)
+        item = {
+            "entity_id": entity_id,
+            "type_name": schema_of(obj).type_name,
+            "version": obj.version,
+            "event_type": event_type,
+            "changes": changed_fields(obj, None) if changes is None else changes,
+        }
+        if not lean or state is not None:
+            from_state = None if state is None else obj.state
+            item |= {"from_state": from_state, "state": state, "workflow": starts_workflow}
+        for name, value in (("valid_from", start), ("valid_to", end)):
+            if value is not None or not lean:
+                item[name] = _text(value)
+        yield item
+
+
+def as_text(items: Sequence[Mapping[str, Any]]) -> str:
+    """Return what one call sends, as JSON."""
+    text = json.dumps(items, ensure_ascii=False, separators=(",", ":"))
+    if len(text) > LARGEST_CALL:
+        raise StoreError(
+            f"{len(items)} objects with {len(text) / 1e6:.0f} MB of JSON are too much for one call, which takes"
+            f" {LARGEST_CALL / 1e6:.0f} MB: write fewer at a time, in one transaction()"
+        )
+    return text
+
+
+def changed_fields(obj: Storable, fields: Iterable[str] | None) -> dict[str, Any]:
+    """Return the JSON form of the fields to store: those named, or those that differ from what was read or written.
+
+    Raises:
+        StoreError: A name is not a field of the class.
+    """
+    schema = schema_of(obj)
+    encoded = schema.encode_valid(obj)
+    if fields is not None:
+        if not isinstance(fields, Iterable):
+            raise StoreError(f"update() takes fields as names of {schema.type_name}'s fields, not {shown(fields)}")
+        names = [fields] if isinstance(fields, str) else list(fields)
+        for name in names:
+            if not isinstance(name, str) or name not in encoded:
+                raise StoreError(
+                    f"{schema.type_name} has no field {name!r}{_did_you_mean(name, encoded)}; update() takes names"
+                    f" out of {', '.join(encoded)}"
+                )
+        return {name: encoded[name] for name in names}
+    stored = obj._stored or {}
+    before = stored if stored.keys() >= encoded.keys() else schema.encode(schema.decode(stored))
+    return {name: value for name, value in encoded.items() if not _same(before[name], value)}
+
+
+def require_written(obj: Storable) -> str:
+    """Return the id of an object that was written or read.
+
+    Raises:
+        StoreError: It was neither.
+    """
+    if not isinstance(obj, Storable):
+        raise StoreError(f"the store holds instances of Storable classes, not {shown(obj)}")
+    if obj.entity_id is None:
+        raise StoreError(f"this {type(obj).__name__} is not in the store yet: write() it first")
+    return obj.entity_id
+
+
+def require_instant(name: str, value: datetime | None) -> datetime | None:
+    """Return a time in UTC; refuse what is not one point on the time axis.
+
+    Raises:
+        InvalidRange: The value is not a datetime, has no offset from UTC, is finer than a microsecond, or lies outside
+            the years 1 to 9999 of UTC.
+    """
+    if value is None or (type(value) is datetime and value.tzinfo is timezone.utc):
+        return value
+    if type(value) is datetime and value.utcoffset() is None:
+        raise InvalidRange(
+            f"{name}={value!r} has no time zone: write {name}={value.replace(tzinfo=timezone.utc)!r} if it is UTC"
+        )
+    try:
+        found: datetime = SCALARS[datetime].decode(SCALARS[datetime].encode(value))
+    except ValueRefused as error:
+        raise InvalidRange(f"{name}: {error}") from None
+    return found
+
+
+def schema_of(obj: object) -> RecordSchema[Any]:
+    """Return the schema of an object's class.
+
+    Raises:
+        StoreError: The store cannot hold it.
+    """
+    if not isinstance(obj, Storable):
+        raise StoreError(f"the store holds instances of Storable classes, not {shown(obj)}")
+    return record_schema(type(obj))
+
+
+def starts_of(valid_from: datetime | Sequence[datetime | None] | None, objects: int) -> list[datetime | None]:
+    """Return one time for each object, from one for all or one each."""
+    starts = list(valid_from) if isinstance(valid_from, Sequence) else [valid_from] * objects
+    if len(starts) != objects:
+        raise StoreError(f"valid_from holds {len(starts)} times for {objects} objects: pass one each, or one for all")
+    return starts
+
+
+def _require_order(valid_from: datetime | None, valid_to: datetime | None) -> None:
+    if valid_from is not None and valid_to is not None and valid_from >= valid_to:
+        raise InvalidRange(f"the valid range from {valid_from} to {valid_to} is empty: valid_from must come first")
+
+
+def _require_distinct(obj: Storable, seen: set[object]) -> None:
+    """Refuse an object, or an entity, that a batch names twice: which version would come first?
+
+    Args:
+        obj: The next of the batch.
+        seen: Those before it.
+    """
+    identity = obj.entity_id or id(obj)
+    if identity in seen:
+        raise StoreError(
+            f"{type(obj).__name__} {obj.entity_id or ''} stands twice in one batch: send its changes in turn"
+        )
+    seen.add(identity)
+
+
+def _text(value: datetime | None) -> str | None:
+    return None if value is None else value.isoformat()
+
+
+def _same(before: Any, after: Any) -> bool:
+    """Compare JSON values as JSON does: true is not 1."""
+    if isinstance(after, (list, dict)):
+        return json.dumps(before, sort_keys=True) == json.dumps(after, sort_keys=True)
+    return (type(before) is type(after) and before == after) or (
+        _is_number(before) and _is_number(after) and before == after
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _did_you_mean(name: object, known: Iterable[str]) -> str:
+    names = nearest_names(name, known) if isinstance(name, str) else ()
+    return f" (did you mean {names[0]!r}?)" if names else ""
