@@ -17,6 +17,7 @@ pytestmark = pytest.mark.both_servers
 
 CREATE = "SELECT * FROM store.create_objects(%s, '{}', '{}', false, NULL)"
 APPEND = "SELECT * FROM store.append_events(%s, false, NULL)"
+APPEND_BATCH = "SELECT * FROM store.append_batch(%s, false, NULL)"
 FORGERIES = {
     "owner": "alice",
     "updated_by": "alice",
@@ -118,25 +119,46 @@ def test_change_over_a_time_at_which_the_entity_is_deleted_is_refused(bob: Attac
 @pytest.mark.parametrize("target", ["secret", "readable"])
 @pytest.mark.parametrize("kind", ["UPDATED", "DELETED", "STATE_CHANGE", "CREATED", "CORRECTED"])
 @pytest.mark.parametrize("others", [0, 1], ids=["alone", "among one's own"])
-def test_event_on_another_s_entity_is_refused(bob: Attacker, target: str, kind: str, others: int) -> None:
+@pytest.mark.parametrize("statement", [APPEND, APPEND_BATCH], ids=["append_events", "append_batch"])
+def test_event_on_another_s_entity_is_refused(
+    bob: Attacker, statement: str, target: str, kind: str, others: int
+) -> None:
     own = [json.loads(event(own_entity(bob)[0]))[0]] * others
     items = own + json.loads(event(getattr(bob.scene, target), version=2, event_type=kind, state="X"))
     with pytest.raises(psycopg2.Error) as caught:
-        bob.run(APPEND, json.dumps(items))
+        bob.run(statement, json.dumps(items))
     assert caught.value.pgcode == ("TS001" if target == "secret" else "TS002")
 
 
 @pytest.mark.parametrize("version", [0, 1, 3, -1, 2147483647, None])
-def test_event_at_another_version_than_the_newest_is_refused(bob: Attacker, version: int | None) -> None:
+@pytest.mark.parametrize("statement", [APPEND, APPEND_BATCH], ids=["append_events", "append_batch"])
+def test_event_at_another_version_than_the_newest_is_refused(
+    bob: Attacker, statement: str, version: int | None
+) -> None:
     with pytest.raises(psycopg2.Error) as caught:
-        bob.run(APPEND, event(bob.scene.writable, version=version))
+        bob.run(statement, event(bob.scene.writable, version=version))
     assert caught.value.pgcode == "TS003"
 
 
-def test_same_version_sent_twice_in_one_call_is_refused(bob: Attacker) -> None:
+@pytest.mark.parametrize("statement", [APPEND, APPEND_BATCH], ids=["append_events", "append_batch"])
+def test_same_version_sent_twice_in_one_call_is_refused(bob: Attacker, statement: str) -> None:
     item = json.loads(event(own_entity(bob)[0]))
     with pytest.raises(psycopg2.errors.UniqueViolation):
-        bob.run(APPEND, json.dumps(item * 2))
+        bob.run(statement, json.dumps(item * 2))
+
+
+def test_lock_of_a_batch_takes_what_its_caller_may_change_only(bob: Attacker) -> None:
+    scene = bob.scene
+    bob.run("BEGIN")
+    bob.run("SELECT store.lock_batch(%s::uuid[])", [scene.secret, scene.readable, scene.writable])
+    with scene.db.admin() as admin, admin.cursor() as cursor:
+        lock = "SELECT FROM store.object_heads WHERE entity_id = ANY (%s::uuid[]) FOR UPDATE NOWAIT"
+        cursor.execute(lock, ([scene.secret, scene.readable],))
+        assert cursor.rowcount == 2
+        with pytest.raises(psycopg2.errors.LockNotAvailable):
+            cursor.execute(lock, ([scene.writable],))
+        admin.rollback()
+    bob.run("ROLLBACK")
 
 
 def test_state_is_not_changed_by_what_is_no_change_of_state(bob: Attacker) -> None:
@@ -253,6 +275,17 @@ ODD_ARGUMENTS = [
     "SELECT * FROM store.append_events('[{}]', false, NULL)",
     'SELECT * FROM store.append_events(\'[{"entity_id": "x"}]\', false, NULL)',
     "SELECT * FROM store.append_events('[1, \"a\"]', true, 'key')",
+    "SELECT * FROM store.append_batch(NULL, NULL, NULL)",
+    "SELECT * FROM store.append_batch('[]', NULL, NULL)",
+    "SELECT * FROM store.append_batch('[{}]', false, NULL)",
+    "SELECT * FROM store.append_batch('[1, \"a\"]', true, 'key')",
+    "SELECT * FROM store.create_batch(NULL, NULL, NULL, NULL, NULL)",
+    "SELECT * FROM store.create_batch('{}', '{}', '{}', false, NULL)",
+    "SELECT * FROM store.create_batch('[null, 1, [], {}]', '{}', '{}', false, NULL)",
+    "SELECT * FROM store.create_batch('[{\"type_name\": null, \"data\": null}]', '{}', '{}', false, NULL)",
+    'SELECT * FROM store.create_batch(\'[{"type_name": "T", "data": {}}]\', NULL, NULL, false, NULL)',
+    "SELECT store.lock_batch(NULL)",
+    "SELECT store.lock_batch('{NULL}')",
     "SELECT * FROM store.read_log(NULL, NULL, NULL, NULL, NULL)",
     "SELECT * FROM store.read_log(0, 9, NULL, -1, true)",
     "SELECT * FROM store.first_matches(NULL, NULL, NULL, NULL, NULL)",

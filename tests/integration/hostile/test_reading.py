@@ -172,6 +172,8 @@ CALLS += [
         ("Trade", 2, "UPDATED", "null", '"no time"', "NULL"),
     ]
 ]
+CALLS += [call.replace("append_events", "append_batch") for call in CALLS if "append_events" in call]
+CALLS += ["SELECT store.lock_batch('{%(raw)s}')"]
 
 
 @pytest.mark.parametrize("text", CALLS)
