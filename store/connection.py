@@ -6,7 +6,6 @@ import os
 import select
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -19,6 +18,7 @@ from psycopg2.extensions import connection as Connection
 
 from store import errors
 from store.metrics import PoolStats
+from store.pipeline import answers
 from store.refusals import raise_store_error
 from store.sql import statements
 
@@ -284,26 +284,11 @@ class Database:
         return self._call(lambda conn: run_named(conn, name, params, changing=alone), changing)
 
     def fetch_each(self, name: str, calls: Iterable[Sequence[Any]]) -> Iterator[list[tuple[Any, ...]]]:
-        """Run a statement of `queries.sql` once for each set of parameters, inside the open transaction.
-
-        While the server works on one, the next parameters are made and the rows before are used.
-        """
-        from concurrent.futures import Future, ThreadPoolExecutor  # here, since few programs need it
-
+        """Run a statement of `queries.sql` once for each set of parameters, inside the open transaction."""
         transaction = self.current()
         if transaction is None:
             raise errors.StoreError("statements that follow each other blindly need a transaction around them")
-        sender = ThreadPoolExecutor(1)
-        under_way: deque[Future[list[tuple[Any, ...]]]] = deque()
-        try:
-            for params in calls:
-                under_way.append(sender.submit(run_named, transaction.conn, name, params))
-                if len(under_way) > 1:
-                    yield under_way.popleft().result()
-            while under_way:
-                yield under_way.popleft().result()
-        finally:
-            sender.shutdown(cancel_futures=True)
+        return answers(lambda params: run_named(transaction.conn, name, params), calls)
 
     def fetch_text(self, text: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run a query built for one call, with bound parameters, and return its rows."""
