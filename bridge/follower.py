@@ -31,7 +31,7 @@ class Follower:
     ) -> None:
         self._feeds = {feed.type_name: feed for feed in feeds}
         self._subscriber_id = subscriber_id
-        self._reader = LogReader(conninfo, types=list(self._feeds), data=True, poll_seconds=poll_seconds)
+        self._reader = LogReader(conninfo, types=list(self._feeds), data=True, poll_seconds=poll_seconds, ahead=True)
         self._reader.position = min(feed.position for feed in feeds)
         self.schedule = ScheduleWatcher(conninfo, feeds)
         self._failure: BridgeError | None = None

@@ -15,12 +15,15 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from store.base import Metadata
 from store.connection import PooledConnection, connect, run, run_named
 from store.errors import StoreError
 from store.wakeup import CHANNEL, Waiter
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = ["BEGINNING", "LogReader", "LogRow", "Position", "read_between"]
 
@@ -107,6 +110,8 @@ class LogReader:
         types: Type names to read; None reads all.
         data: Whether rows carry `changes` and `data`.
         poll_seconds: How long to wait for a hint before looking anyway.
+        ahead: Whether `follow` has the server read the next batch while the consumer works on one. What was withdrawn
+            from the user meanwhile still comes.
     """
 
     def __init__(
@@ -116,6 +121,7 @@ class LogReader:
         types: Sequence[str] | None = None,
         data: bool = False,
         poll_seconds: float = 1.0,
+        ahead: bool = False,
     ) -> None:
         """Read nothing yet; the position is the log's beginning."""
         self.position = BEGINNING
@@ -132,6 +138,8 @@ class LogReader:
         self._vain_hints = 0
         self.reconnects = 0
         self._waiter = Waiter()
+        self._worker = _one_thread() if ahead else None
+        self._ahead: tuple[Position, Future[list[tuple[Any, ...]]]] | None = None
         self.stopped = False
         self._closed = False
 
@@ -197,6 +205,9 @@ class LogReader:
         Raises:
             ConnectionLost: The connection broke; call again to open a new one.
         """
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] == self.position:
+            return _rows(ahead[1].result())
         self.connect()
         if self._fence is None and self._target <= self.position.seq:
             self._target, self._fence = self.fetch("watermark", self.position.seq)[0]
@@ -210,20 +221,21 @@ class LogReader:
                 self._report_stall()
                 return None
             self._fence = None
-        *found, end = self.fetch("read_stream", *self.position, self._target, self._types, limit, self._data)
-        rows = [
-            LogRow(
-                row[0],
-                row[11],
-                Metadata(*row[2:11]),
-                {} if row[12] is None else json.loads(row[12]),
-                None if row[13] is None else json.loads(row[13]),
-                row[14],
-                row[1],
-            )
-            for row in found
-        ]
-        return rows, Position(*end[:2])
+        return _rows(self.fetch("read_stream", *self.position, self._target, self._types, limit, self._data))
+
+    def _look_ahead(self, position: Position) -> None:
+        """Have the server read on from a position, if what lies behind it is known to be safe to read."""
+        conn = self._conn
+        if self._worker is None or conn is None or self._fence is not None or self._target <= position.seq:
+            return
+        params = [*position, self._target, self._types, BATCH, self._data]
+
+        def fetch() -> list[tuple[Any, ...]]:
+            # Not on another connection: what is safe to read would have to be asked anew there.
+            with self._lock:
+                return run_named(conn, "read_stream", params)
+
+        self._ahead = position, self._worker.submit(fetch)
 
     def lag(self) -> tuple[int, float]:
         """Return how many events lie behind the position, and the age of the oldest in seconds; from any thread."""
@@ -267,6 +279,7 @@ class LogReader:
                 continue
             fence_wait, self._vain_hints = FIRST_FENCE_WAIT, 0
             rows, position = found
+            self._look_ahead(position)
             if rows or empty:
                 yield rows
             self.position = position
@@ -283,6 +296,8 @@ class LogReader:
     def close(self) -> None:
         """Close the connection; not while another thread follows."""
         self.stop()
+        if self._worker is not None:
+            self._worker.shutdown()
         with self._lock:
             self._closed = True
             self._drop_connection()
@@ -319,6 +334,7 @@ class LogReader:
         return f"a transaction of {username!r} ({where}, {seconds:.0f} s old)"
 
     def _drop_connection(self) -> None:
+        self._ahead = None
         with self._lock:
             if self._conn is not None:
                 self._conn.close()
@@ -328,3 +344,27 @@ class LogReader:
     def _forget_fence(self) -> None:
         self._fence = None
         self._target = self.position.seq
+
+
+def _one_thread() -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor
+
+    return ThreadPoolExecutor(1, "log-reader")
+
+
+def _rows(answer: list[tuple[Any, ...]]) -> tuple[list[LogRow], Position]:
+    """Return what `read_stream` told: rows, and the position after them."""
+    *found, end = answer
+    rows = [
+        LogRow(
+            row[0],
+            row[11],
+            Metadata(*row[2:11]),
+            {} if row[12] is None else json.loads(row[12]),
+            None if row[13] is None else json.loads(row[13]),
+            row[14],
+            row[1],
+        )
+        for row in found
+    ]
+    return rows, Position(*end[:2])
