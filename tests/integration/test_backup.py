@@ -25,7 +25,7 @@ from store.server import ObjectStoreServer
 from store.subscriptions import SubscriptionListener
 from tests.external_postgres import ExternalPostgres
 from tests.fix_children import Children
-from tests.fix_postgres import StoreDatabase
+from tests.fix_postgres import StoreDatabase, fresh_database
 from tests.integration.archives import (
     Parcel,
     answers_of,
@@ -38,6 +38,7 @@ from tests.integration.archives import (
 from tests.integration.workers.command_line import CommandLine, by_url
 from tests.integration.workers.steady_writer import EVENTS
 from tests.integration.workers.telling import start, told
+from tests.managed_postgres import ManagedServer
 from tests.waiting import wait_until
 from workflow.dbos_engine import DBOSEngine
 
@@ -182,6 +183,38 @@ def test_a_store_moves_between_an_embedded_server_and_another_one(
         with empty_database(store_db.server) as again:
             restored(back, again)
             assert answers_of(again.client("alice")) == before
+
+
+@pytest.mark.external
+def test_an_administrator_who_is_no_superuser_backs_up_all_but_passwords(
+    external_server: ExternalPostgres, tmp_path: Path
+) -> None:
+    managed = ManagedServer(external_server, alone=False)
+    try:
+        for user in USERS:
+            managed.provision_user(user, f"{user}_pw")
+        with fresh_database(managed, complete=False) as source, fresh_database(managed, complete=False) as target:
+            fill_with_everything(source)
+            before = answers_of(source.client("alice"))
+            options = "&".join(f"{name}={value}" for name, value in source.where.items() if name != "dbname")
+            command = CommandLine(password="dba_pw")
+            place = "postgresql://dba@/{}?" + options
+            path = str(tmp_path / "desk.backup")
+            done = command.run("backup", place.format(source.dbname), path)
+            assert done.returncode == 0, done.stderr
+            assert "holds no passwords, which only a superuser may read" in done.stderr
+            with open_backup(Path(path)) as archive:
+                assert {login["verifier"] for login in archive.json("logins.json")} == {None}
+            with closing(target.admin()) as conn, conn, conn.cursor() as cursor:
+                cursor.execute("DROP SCHEMA store CASCADE; DROP SCHEMA workflow CASCADE")
+            done = command.run("restore", path, place.format(target.dbname))
+            assert done.returncode == 0, done.stderr
+            assert "not done: containment_uses_the_index" in done.stderr
+            assert answers_of(target.client("alice")) == before
+            again = command.run("restore", path, place.format(target.dbname))
+            assert (again.returncode, "restore into an empty one" in again.stderr) == (1, True)
+    finally:
+        managed.close()
 
 
 @pytest.mark.stress
