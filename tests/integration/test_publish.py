@@ -80,6 +80,27 @@ def test_database_refuses_an_object_without_a_field_that_has_no_default(store_db
     sent(store_db, "alice", "create_objects", [new(symbol="AAPL")])
 
 
+def test_change_of_a_published_type_need_not_give_the_fields_that_have_no_default(store_db: StoreDatabase) -> None:
+    @dataclass
+    class Ticket(Storable):
+        symbol: str
+        quantity: int = 0
+
+    published(store_db, Ticket)
+    client = store_db.client()
+    objects = [Ticket("AAPL"), Ticket("MSFT"), Ticket("TSLA")]
+    client.write_many(objects)
+    for obj in objects:
+        obj.quantity = 5
+    client.update(objects[0])
+    client.update_many(objects[1:])
+    assert [(obj.symbol, obj.quantity) for obj in client.query(Ticket, {"quantity": 5}, order_by="symbol")] == [
+        ("AAPL", 5),
+        ("MSFT", 5),
+        ("TSLA", 5),
+    ]
+
+
 def test_client_with_laxer_rules_is_told_what_the_database_refused(store_db: StoreDatabase) -> None:
     cls = ticket()
     document = publication_of(cls)
