@@ -12,7 +12,7 @@ PYTEST  := $(DEVELOP) --jdk -- python -m pytest
 LONG    := --long -o timeout=7200 -o faulthandler_timeout=7500
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt docs-test site fuzz stress soak coverage bench build package-test clean distclean
+.PHONY: help demo test check fmt docs-test site fuzz stress soak coverage mutation bench build package-test clean distclean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ soak: ## Run the tests under load at full length
 coverage: ## Run the tests and show line and branch coverage
 	@$(PYTEST) --cov --cov-report=term --cov-report=html $(ARGS)
 
+mutation: ## Seed faults and see whether the tests tell; write docs/testing.md
+	@$(DEVELOP) --jdk -- python -m tools.mutation $(ARGS)
+
 bench: ## Measure speed and print one table of ratios
 	@$(PREPARE) -r requirements-bench.txt --venv .venv-bench --jdk -- python -m benchmarks $(ARGS)
 
@@ -59,7 +62,7 @@ package-test: ## Install wheel and sdist in clean environments, one an extra and
 
 clean: ## Remove caches, reports and builds
 	@rm -rf build dist site htmlcov .coverage .coverage.* *.egg-info .hypothesis .import_linter_cache
-	@rm -rf .mypy_cache .pytest_cache .ruff_cache benchmarks/results
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean ## Remove the environments as well

@@ -1,0 +1,48 @@
+"""Faults that no test can tell, and why: by the file and the change as `tools/mutation.py` shows it."""
+
+from __future__ import annotations
+
+__all__ = ["EQUIVALENT"]
+
+_ONE_A_MOMENT = "no two events of an entity have the same tx_time: there is one such event"
+
+EQUIVALENT: dict[tuple[str, str], str] = {
+    (
+        "store/sql/fold.sql",
+        "`…_time ORDER BY e.version DESC LIMIT 1),` → `…_time ORDER BY e.version DESC LIMIT 2),`",
+    ): _ONE_A_MOMENT,
+    (
+        "store/sql/fold.sql",
+        "`…_time = h.tx_time ORDER BY e.version DESC LIMIT 1),` → `…_time = h.tx_time ORDER BY e.version LIMIT 1),`",
+    ): _ONE_A_MOMENT,
+    (
+        "reactive/expr/python_source.py",
+        '`…ame}) is str" for name in names) or "True"` → `…ame}) is str" for name in names) or False`',
+    ): "two constants are compared the long way, with the same outcome",
+    (
+        "reactive/expr/python_source.py",
+        "`is_name: bool = False` → `is_name: bool = True`",
+    ): "what stands twice is computed twice, with the same outcome",
+    (
+        "reactive/expr/python_source.py",
+        '`if null_is_false and node.op != "!=":` → `if False:`',
+    ): "a NaN is looked for where the comparison would tell as well",
+    (
+        "store/sql/append.sql",
+        "`…(h).due <= p_at OR (NOT (h).present AND a.applies AND p_event <> 'DELETED')…` →"
+        " `…(h).due <= p_at OR (NOT (h).present OR a.applies AND p_event <> 'DELETED')…`",
+    ): "the head is folded from the log where it could be carried on, with the same outcome",
+    (
+        "store/sql/log.sql",
+        "`WHERE s.owner = session_user` → `WHERE s.owner = current_user`",
+    ): "a short way for one's own entities, which are found the long way as well",
+    (
+        "store/sql/database.sql",
+        "`WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname IN ('pg_logical_emit_m…` →"
+        " `WHERE true AND p.proname IN ('pg_logical_emit_m…`",
+    ): "no other schema has functions of these names",
+    (
+        "reactive/expr/pure.py",
+        "`…ue, 'int')})->toFloat()\", operands[:1]` → `…ue, 'int')})->toFloat()\", operands[:2]`",
+    ): "the second operand is a number, which has no place in the form",
+}
