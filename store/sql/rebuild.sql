@@ -72,14 +72,26 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_tem
 $$;
 
 -- Makes every head anew from the logs, folded at the present moment, and every snapshot. Returns how many heads there
--- are.
+-- are. Whoever comes while this waits for a lock waits behind it: it does not do so for long.
 CREATE OR REPLACE FUNCTION store.rebuild()
 RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp SET lock_timeout = '10s' AS $$
 DECLARE
     v_rows bigint;
+    v_holders text;
     e record;
 BEGIN
+    BEGIN
+        LOCK TABLE store.object_heads, store.snapshots IN ACCESS EXCLUSIVE MODE;
+    EXCEPTION WHEN lock_not_available THEN
+        SELECT string_agg(DISTINCT quote_ident(a.usename), ', ') INTO v_holders
+        FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+        WHERE l.relation IN ('store.object_heads'::regclass, 'store.snapshots'::regclass) AND l.granted
+          AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+          AND a.pid <> pg_backend_pid();
+        PERFORM store.refuse('TS014', format('the projection is read by open transactions, of %s: let them end, or end'
+                                             ' them, and repeat this', coalesce(v_holders, 'users who have gone')), '{}');
+    END;
     TRUNCATE store.object_heads, store.snapshots;
     FOR e IN
         SELECT x.entity_id, x.version, x.tx_time FROM store.object_events x

@@ -150,6 +150,17 @@ def test_signal_ends_a_statement_under_way_here_and_in_the_server(
     assert administrator.lines("verify") == ["the projection is what the log says: 1 entity, 1 event"]
 
 
+def test_rebuild_does_not_make_everybody_wait_behind_a_transaction_that_stays_open(store_db: StoreDatabase) -> None:
+    client = store_db.client()
+    client.write(Trade(symbol="AAPL", quantity=1, price=1.0, side="BUY"))
+    with store_db.connect("bob") as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM store.object_heads")  # and goes to lunch
+        error = by_url(store_db, "postgres").fails("rebuild")
+        assert error.startswith("Error: the projection is read by open transactions, of bob: let them end, or end them")
+        assert client.count(Trade) == 1
+    assert by_url(store_db, "postgres").lines("rebuild") == ["1 entity derived anew from the log"]
+
+
 def following(data_dir: Path) -> bool:
     """Say whether a command reads the log of a directory's server; asked as its owner, without joining it."""
     try:
