@@ -72,7 +72,7 @@ BROKEN = {
 
 def test_site_with_broken_references_or_a_page_outside_the_navigation_is_not_built(tmp_path: Path) -> None:
     docs = tmp_path / "source" / "docs"
-    (docs / "site").mkdir(parents=True)
+    docs.mkdir(parents=True)
     text = "\n\n".join(["# Front", *BROKEN, "```{toctree}\n../README\n```\n"])
     (docs / "index.md").write_text(text, encoding="utf-8")
     (docs / "forgotten.md").write_text("# Another\n", encoding="utf-8")
