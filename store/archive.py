@@ -119,11 +119,15 @@ class Archive:
         if _digest(self._file, size - DIGEST, progress) != digest:
             raise StoreError(f"{path} was altered or damaged since it was written: its digest differs")
 
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._file.close()
+        self.close()
 
     def json(self, name: str) -> Any:
         """Return the value of a member."""

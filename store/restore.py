@@ -54,7 +54,7 @@ def open_backup(path: Path, progress: Progress | None = None) -> Archive:
     archive = Archive(path, progress)
     version = archive.manifest["schema_version"]
     if version > len(MIGRATIONS):
-        archive.__exit__(None, None, None)
+        archive.close()
         raise StoreError(
             f"{path} is of a store with schema version {version}, newer than the {len(MIGRATIONS)} that this package"
             " knows: upgrade it"

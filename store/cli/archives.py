@@ -31,7 +31,7 @@ def backup(target: Target, places: tuple[str, ...]) -> None:
     target = target.at(*named)
     with target.administer() as conn, _bar("writing") as progress:
         made = back_up(conn, Path(file), progress=progress)
-    target.out.line(f"{_told(made)} in {file}", file=file, **_facts(made))
+    target.out.line(f"{_told(made)} in {file}", file=file, **made._asdict())
     if not made.passwords:
         note("the file holds no passwords, which only a superuser may read: users will need new ones after a restore")
 
@@ -58,7 +58,7 @@ def restore(target: Target, places: tuple[str, ...], replace: bool) -> None:
         f"{_told(done.backup)} restored to database {dbname}{place}",
         database=dbname,
         data_dir=target.data_dir,
-        **_facts(done.backup),
+        **done.backup._asdict(),
         kept=done.kept,
         without_password=done.without_password,
         not_done=[shortfall._asdict() for shortfall in done.shortfalls],
@@ -87,10 +87,6 @@ def _told(made: Backup) -> str:
         counted(made.groups, "group", "groups"),
     ]
     return ", ".join(holds)
-
-
-def _facts(made: Backup) -> dict[str, object]:
-    return {**made._asdict(), "made_at": made.made_at}
 
 
 @contextmanager
