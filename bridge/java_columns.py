@@ -162,7 +162,7 @@ def java_table(types: dict[str, str], rows: Sequence[Sequence[Cell]]) -> Table:
 
     Args:
         types: Column name to column type, in the order of the cells.
-        rows: At least one row.
+        rows: The rows; none give an empty table.
 
     Example:
         >>> java_table({"Symbol": "string"}, [("AAPL",)])
@@ -170,8 +170,9 @@ def java_table(types: dict[str, str], rows: Sequence[Sequence[Cell]]) -> Table:
     import jpy
     from deephaven.table import Table
 
+    columns_of_cells = zip(*rows, strict=True) if rows else [()] * len(types)
     columns = [
         _column_maker(name, dh_type)(_java_array(dh_type, cells))
-        for (name, dh_type), cells in zip(types.items(), zip(*rows, strict=True), strict=True)
+        for (name, dh_type), cells in zip(types.items(), columns_of_cells, strict=True)
     ]
     return Table(jpy.get_type("io.deephaven.engine.table.TableFactory").newTable(*columns))

@@ -26,7 +26,8 @@ PAGE_NOTES = {
     "as_of": "positions at any past moment, against now, and audit trails",
 }
 _STORE_ADVICE = (
-    "Trades and limits are objects in the store, and this server runs without one: start it without --no-store."
+    "Trades and limits are kept in a store, and this server runs without one: start it with --store DIR, "
+    "or without --no-store."
 )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["as_of_page"]
 
 _NOTHING = Look([], [], [])
+_FIELD = "size-3000"
 _OF_MARKET = dict.fromkeys(("Quantity", "AvgCost", "RealizedPnL", "Price"), "positions_live")
 
 
@@ -82,29 +83,41 @@ def as_of_page(figures: DeskFigures, catalog: Catalog, reader: StoreClient | Non
             lambda: _table(catalog, AUDIT, trail, on_row_press=show_event, always_fetch_columns=["TxTime"]),
             [trail, held],
         )
-        controls = ui.flex(
-            ui.text_field(label="Known at (transaction time)", value=known, on_change=set_known, width="size-3000"),
-            ui.text_field(label="As it held at (valid time)", value=held, on_change=set_held, width="size-3000"),
-            ui.button("Look", variant="accent", on_press=lambda _: show(known, held)),
-            ui.button("Now", variant="secondary", on_press=lambda _: show_now()),
-            ui.text(
-                "Looking…" if looking else "UTC, as 2026-11-25 19:00:00.123456; empty is now.",
-                UNSAFE_style={"opacity": 0.75},
+        # Forms hand over what stands in their fields; what a field reports of itself comes a moment later.
+        controls = ui.form(
+            ui.flex(
+                ui.text_field(
+                    label="Known at (transaction time)", name="known", value=known, on_change=set_known, width=_FIELD
+                ),
+                ui.text_field(
+                    label="As it held at (valid time)", name="held", value=held, on_change=set_held, width=_FIELD
+                ),
+                ui.button("Look", variant="accent", type="submit"),
+                ui.button("Now", variant="secondary", on_press=lambda _: show_now()),
+                ui.text(
+                    "Looking…" if looking else "UTC, as 2026-11-25 19:00:00.123456; empty is now.",
+                    UNSAFE_style={"opacity": 0.75},
+                ),
+                align_items="end",
+                gap="size-200",
+                wrap="wrap",
             ),
-            align_items="end",
-            gap="size-200",
-            wrap="wrap",
+            on_submit=lambda typed: show(typed["known"], typed["held"]),
         )
-        search = ui.flex(
-            ui.text_field(
-                label="Entity id: press a trade, or paste one",
-                value=entity,
-                on_change=set_entity,
-                width="size-4600",
+        search = ui.form(
+            ui.flex(
+                ui.text_field(
+                    label="Entity id: press a trade, or paste one",
+                    name="entity",
+                    value=entity,
+                    on_change=set_entity,
+                    width="size-4600",
+                ),
+                ui.button("Show", variant="secondary", type="submit"),
+                align_items="end",
+                gap="size-200",
             ),
-            ui.button("Show", variant="secondary", on_press=lambda _: show_trail(entity)),
-            align_items="end",
-            gap="size-200",
+            on_submit=lambda typed: show_trail(typed["entity"]),
         )
         return ui.column(
             header,

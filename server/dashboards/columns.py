@@ -62,6 +62,7 @@ DASHBOARD_COLUMNS = (
     MarketColumn("Breaches", "long", "measure", "Limits at or beyond their stop", "", ",d"),
     MarketColumn("Warnings", "long", "measure", "Limits between warn and stop", "", ",d"),
     MarketColumn("Trades", "long", "measure", "Trades that a position comes from", "", ",d"),
+    MarketColumn("TradeQuantity", "long", "measure", "Units of a trade, whichever its side", "", ",d", "Quantity"),
     MarketColumn("Version", "long", "measure", "The entity's version after the event", "", "d"),
     MarketColumn("QuantityThen", "long", "measure", "Quantity at the moment picked", "", "+,d", "Quantity then"),
     MarketColumn("QuantityNow", "long", "measure", "Quantity now", "", "+,d", "Quantity now"),

@@ -13,44 +13,41 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from deephaven.table import Table
 
-__all__ = ["DeskFigures", "attribution", "desk_figures", "since"]
+__all__ = ["DeskFigures", "attribution", "desk_figures", "headline", "limit_usage", "riskiest", "since"]
 
 _LOOK = "PT0.5s"
 _CURVE_STEP = "PT1s"
 _KEYS = ["Book", "Symbol", "Currency"]
 _DAY = "Day = lowerBin(Timestamp, 86_400_000_000_000L)"
-_ALARMED = "`STOP`", "`WARN`"
 
 
 @dataclass(frozen=True)
 class DeskFigures:
-    """What the pages show.
+    """What all pages share, and what has to be followed from the start.
 
     Attributes:
         symbols: Everything that can have a price.
         tables: The published tables by name.
         positions: Each position with ValueUSD, PnLUSD, PnLToday and AgainstClose.
         exposures: Gross, Net, PnLToday and AgainstClose by Book, and the number of Positions.
-        limits: Each limit with its Value, Usage and Status, breaches first; None without limits.
-        riskiest: The symbols by their Score.
-        headline: One row: PnLToday, AgainstClose, Gross, Net, Breaches, Warnings and Age.
-        curve: PnLToday and AgainstClose over time, a row a second since the start.
+        totals: The sums of exposures, in one row.
+        curve: The totals over time, a row a second since the start.
+        clock_of_arrival: Whether a price is as old as its arrival rather than its time.
     """
 
     symbols: tuple[str, ...]
     tables: Mapping[str, Table]
     positions: Table
     exposures: Table
-    limits: Table | None
-    riskiest: Table
-    headline: Table
+    totals: Table
     curve: Table
+    clock_of_arrival: bool
 
 
 def desk_figures(
     tables: Mapping[str, Table], marks: Table, symbols: Sequence[str], *, clock_of_arrival: bool = False
 ) -> DeskFigures:
-    """Derive what the pages show; inside Deephaven's execution context.
+    """Derive what the pages share; inside Deephaven's execution context.
 
     Args:
         tables: The published tables by name: those of the market, and `limits_live` where there is a store.
@@ -68,59 +65,68 @@ def desk_figures(
         .agg_by([agg.sum_(["Gross", "Net", "PnLToday", "AgainstClose", "PnLUSD"]), agg.count_("Positions")], ["Book"])
         .sort_descending("Gross")
     )
-    limits = _limits(tables["limits_live"], exposures) if "limits_live" in tables else None
     totals = exposures.agg_by(agg.sum_(["Gross", "Net", "PnLToday", "AgainstClose"]))
     return DeskFigures(
         symbols=tuple(symbols),
         tables=tables,
         positions=positions,
         exposures=exposures,
-        limits=limits,
-        riskiest=_riskiest(tables["risk_live"]),
-        headline=_headline(totals, limits, tables["prices_live"], clock_of_arrival),
+        totals=totals,
         curve=totals.snapshot_when(time_table(_CURVE_STEP), "Timestamp", history=True),
+        clock_of_arrival=clock_of_arrival,
     )
 
 
 def _positions(tables: Mapping[str, Table], marks: Table) -> Table:
     """Return the positions in USD, against the last mark of an earlier day and against the last close.
 
-    The close of a share is what prices_live changes against; that of an option, and of a share that has none, is its
-    last mark of an earlier day, or else its first mark.
+    Without a mark of an earlier day, a position that was there at the start is against its first mark, and one that
+    came later against nothing. The close of a share is what prices_live changes against; that of an option, and of a
+    share that has none, is its last mark of an earlier day, or else its first mark.
     """
     from deephaven import agg, time_table
 
-    by_day = marks.view(
-        [*_KEYS, _DAY, "MarkPnL = (RealizedPnL + UnrealizedPnL) * FxRate", "MarkPrice = Price"]
-    ).last_by([*_KEYS, "Day"])
+    pnl = "(RealizedPnL + UnrealizedPnL) * FxRate"
+    by_day = marks.view([*_KEYS, _DAY, f"MarkPnL = {pnl}", "MarkPrice = Price"]).last_by([*_KEYS, "Day"])
     today = tables["positions_live"].view(_DAY).agg_by(agg.max_("Today = Day"))
     earlier = by_day.natural_join(today, []).where("Day < Today").drop_columns(["Day", "Today"]).last_by(_KEYS)
-    first = marks.view([*_KEYS, "FirstPrice = Price"]).first_by(_KEYS)
+    first = marks.view([*_KEYS, "FirstTime = Timestamp", f"FirstPnL = {pnl}", "FirstPrice = Price"]).first_by(_KEYS)
+    first = first.natural_join(first.agg_by(agg.min_("Start = FirstTime")), []).view(
+        [*_KEYS, "FirstPrice", "FirstPnL = isNull(FirstPnL) || FirstTime != Start ? 0.0 : FirstPnL"]
+    )
     closes = tables["prices_live"].view(["Symbol", "Close = Price - Change"])
     return (
         tables["positions_live"]
         .snapshot_when(time_table(_LOOK), "Seen = Timestamp", initial=True)
         .natural_join(earlier, _KEYS, ["MarkPnL", "MarkPrice"])
-        .natural_join(first, _KEYS, "FirstPrice")
+        .natural_join(first, _KEYS, ["FirstPrice", "FirstPnL"])
         .natural_join(closes, "Symbol", "Close")
         .update_view(
             [
                 "Close = !isNull(Close) ? Close : !isNull(MarkPrice) ? MarkPrice : FirstPrice",
                 "ValueUSD = MarketValue * FxRate",
-                "PnLUSD = (RealizedPnL + UnrealizedPnL) * FxRate",
-                "PnLToday = PnLUSD - (isNull(MarkPnL) ? 0.0 : MarkPnL)",
+                f"PnLUSD = {pnl}",
+                "PnLToday = PnLUSD - (!isNull(MarkPnL) ? MarkPnL : isNull(FirstPnL) ? 0.0 : FirstPnL)",
                 "AgainstClose = Quantity * Multiplier * (Price - Close) * FxRate",
             ]
         )
-        .drop_columns(["MarkPnL", "MarkPrice", "FirstPrice", "Seen"])
+        .drop_columns(["MarkPnL", "MarkPrice", "FirstPnL", "FirstPrice", "Seen"])
     )
 
 
-def _limits(limits: Table, exposures: Table) -> Table:
-    """Return each limit with the value that it bounds: breaches first, then warnings, then by usage."""
+def limit_usage(figures: DeskFigures) -> Table | None:
+    """Return each limit with Value, Usage and Status: breaches first, then warnings, then by usage.
+
+    Returns:
+        Book, Metric, Value, Warn, Stop, Usage (of the stop) and Status: STOP, WARN, OK, or ? for a metric that nobody
+        knows; None where no limits are published.
+    """
+    limits = figures.tables.get("limits_live")
+    if limits is None:
+        return None
     return (
         limits.view(["Book = book", "Metric = metric", "Warn = warn", "Stop = stop"])
-        .natural_join(exposures, "Book", ["Gross", "Net", "PnLUSD"])
+        .natural_join(figures.exposures, "Book", ["Gross", "Net", "PnLUSD"])
         .update(
             [
                 # A book without positions has used nothing of its limit.
@@ -139,10 +145,11 @@ def _limits(limits: Table, exposures: Table) -> Table:
     )
 
 
-def _riskiest(risk: Table) -> Table:
-    """Return the symbols by their share of the desk's delta, gamma and vega, weighted 60, 20 and 20."""
+def riskiest(figures: DeskFigures) -> Table:
+    """Return the symbols by their Score: their share of the desk's delta, gamma and vega, weighted 60, 20 and 20."""
     from deephaven import agg
 
+    risk = figures.tables["risk_live"]
     absolute = risk.update_view(["AbsDelta = abs(Delta)", "AbsGamma = abs(Gamma)", "AbsVega = abs(Vega)"])
     totals = absolute.agg_by(agg.sum_(["SumDelta = AbsDelta", "SumGamma = AbsGamma", "SumVega = AbsVega"]))
     share = "(isNull(Abs{0}) || isNull(Sum{0}) || Sum{0} == 0 ? 0.0 : Abs{0} / Sum{0})"
@@ -150,22 +157,26 @@ def _riskiest(risk: Table) -> Table:
     return absolute.natural_join(totals, []).update(f"Score = {score}").sort_descending("Score")
 
 
-def _headline(totals: Table, limits: Table | None, prices: Table, clock_of_arrival: bool) -> Table:
+def headline(figures: DeskFigures) -> Table:
+    """Return one row: PnLToday, AgainstClose, Gross, Net, Breaches, Warnings (null without limits) and Age."""
     from deephaven import agg, time_table
 
     # Recomputed for a row when its Timestamp changes, and only then.
-    moment = "Moment = isNull(Timestamp) ? NULL_INSTANT : now()" if clock_of_arrival else "Moment = Timestamp"
-    oldest = prices.update(moment).agg_by(agg.min_("Oldest = Moment"))
-    figures = totals.natural_join(oldest, [])
+    moment = "isNull(Timestamp) ? null : now()" if figures.clock_of_arrival else "Timestamp"
+    oldest = figures.tables["prices_live"].update(f"Moment = {moment}").agg_by(agg.min_("Oldest = Moment"))
+    row = figures.totals.natural_join(oldest, [])
+    limits = limit_usage(figures)
     if limits is None:
-        figures = figures.update_view(["Breaches = NULL_LONG", "Warnings = NULL_LONG"])
+        row = row.update_view(["Breaches = NULL_LONG", "Warnings = NULL_LONG"])
     else:
-        stop, warn = _ALARMED
-        counts = [agg.count_where("Breaches", f"Status == {stop}"), agg.count_where("Warnings", f"Status == {warn}")]
-        figures = figures.natural_join(limits.agg_by(counts), []).update_view(
+        counts = [
+            agg.count_where("Breaches", "Status == `STOP`"),
+            agg.count_where("Warnings", "Status == `WARN`"),
+        ]
+        row = row.natural_join(limits.agg_by(counts), []).update_view(
             [f"{name} = isNull({name}) ? 0L : {name}" for name in ("Breaches", "Warnings")]
         )
-    return figures.snapshot_when(time_table(_LOOK), "Now = Timestamp").update_view(
+    return row.snapshot_when(time_table(_LOOK), "Now = Timestamp").update_view(
         "Age = isNull(Oldest) ? NULL_DOUBLE : max(0.0, (epochNanos(Now) - epochNanos(Oldest)) / 1e9)"
     )
 

@@ -103,18 +103,18 @@ def _rules(name: str, style: ColumnStyle) -> list[Any]:
 
     if style.kind == "text":
         return []
-    # Without a colour of its own, the web IDE shows every number above zero as if it were a gain.
     alignment = "right" if style.kind == "number" else None
-    rules = [ui.TableFormat(cols=name, value=web_pattern(style.format), alignment=alignment, color=_PLAIN)]
-    if style.format.startswith("+"):
-        known, least = f"!isNull({name})", least_shown(style.format)
-        unsigned = web_pattern(style.format.removeprefix("+"))
-        rules += [
-            ui.TableFormat(cols=name, if_=f"{known} && abs({name}) < {least!r}", value=unsigned),
-            ui.TableFormat(cols=name, if_=f"{known} && {name} >= {least!r}", color="positive"),
-            ui.TableFormat(cols=name, if_=f"{known} && {name} <= {-least!r}", color="negative"),
-        ]
-    return rules
+    if not style.format.startswith("+"):
+        # Without a colour of its own, the web IDE shows every number above zero as if it were a gain.
+        return [ui.TableFormat(cols=name, value=web_pattern(style.format), alignment=alignment, color=_PLAIN)]
+    # Gains and losses have the web IDE's own colours. A condition costs a formula for each table: only what rounds to
+    # zero has one.
+    zero = f"!isNull({name}) && abs({name}) < {least_shown(style.format)!r}"
+    unsigned = web_pattern(style.format.removeprefix("+"))
+    return [
+        ui.TableFormat(cols=name, value=web_pattern(style.format), alignment=alignment),
+        ui.TableFormat(cols=name, if_=zero, value=unsigned, color=_PLAIN),
+    ]
 
 
 def _is_number(value: Any) -> bool:

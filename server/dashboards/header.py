@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from server.dashboards.columns import Catalog
-from server.dashboards.figures import DeskFigures
+from server.dashboards.figures import DeskFigures, headline
 from server.dashboards.formats import MISSING, number_text, sign_of
 
 __all__ = ["header_panel"]
@@ -24,7 +24,8 @@ def header_panel(figures: DeskFigures, catalog: Catalog) -> Any:
 
     @ui.component
     def header() -> Any:
-        row: Mapping[str, Any] = ui.use_row_data(figures.headline) or {}
+        table = ui.use_memo(lambda: headline(figures), [])
+        row: Mapping[str, Any] = ui.use_row_data(table) or {}
         return ui.flex(
             *(_figure(name, row, catalog) for name in _FIGURES),
             direction="row",

@@ -37,26 +37,26 @@ DIFFERENCES = {
     "ChangeOfRealized": "double",
 }
 TRADES = {
-    "EntityId": "string",
     "Book": "string",
     "Symbol": "string",
-    "Currency": "string",
     "Side": "string",
-    "Quantity": "long",
+    "TradeQuantity": "long",
     "Price": "double",
+    "Currency": "string",
     "Version": "long",
     "UpdatedBy": "string",
     "TxTime": "string",
+    "EntityId": "string",
 }
 AUDIT = {
     "Version": "long",
     "EventType": "string",
     "UpdatedBy": "string",
     "TxTime": "string",
+    "Changes": "string",
     "ValidFrom": "string",
     "ValidTo": "string",
     "State": "string",
-    "Changes": "string",
 }
 
 
@@ -148,16 +148,16 @@ def look_at(reader: StoreClient, tx_time: datetime | None, valid_time: datetime 
         ],
         [
             (
-                row.entity_id,
                 row.book,
                 row.symbol,
-                row.currency,
                 row.side,
                 row.quantity,
                 row.price,
+                row.currency,
                 row.version,
                 row.updated_by,
                 moment_text(row.tx_time),
+                row.entity_id,
             )
             for row in reversed(trades)
         ],
@@ -176,10 +176,10 @@ def audit_of(reader: StoreClient, entity_id: str) -> list[tuple[Any, ...]]:
             row.event_type,
             row.updated_by,
             moment_text(row.tx_time),
+            row.changes,
             moment_text(row.valid_from),
             moment_text(row.valid_to),
             row.state,
-            row.changes,
         )
         for row in audit_rows(reader, entity_id)
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from server.dashboards.columns import Catalog
-from server.dashboards.figures import DeskFigures
+from server.dashboards.figures import DeskFigures, limit_usage, riskiest
 from server.dashboards.formats import shown_table
 from server.dashboards.header import header_panel
 from server.dashboards.layout import HEADER_HEIGHT, bar_figure, missing
@@ -28,16 +28,15 @@ def risk_page(figures: DeskFigures, catalog: Catalog, store_advice: str) -> Any:
     """
     from deephaven import ui
 
-    riskiest = dict.fromkeys(("Symbol", "Score")) | dict.fromkeys(
-        ("MarketValue", "Delta", "Gamma", "Vega"), "risk_live"
-    )
+    scored = dict.fromkeys(("Symbol", "Score")) | dict.fromkeys(("MarketValue", "Delta", "Gamma", "Vega"), "risk_live")
     greeks = dict.fromkeys(("Symbol", *_GREEKS), "risk_live")
 
     def limits() -> Any:
-        if figures.limits is None:
+        usage = limit_usage(figures)
+        if usage is None:
             return missing("There are no limits", store_advice)
         return shown_table(
-            figures.limits,
+            usage,
             catalog,
             _LIMITS,
             format_=[
@@ -51,15 +50,16 @@ def risk_page(figures: DeskFigures, catalog: Catalog, store_advice: str) -> Any:
         bars = ui.use_memo(lambda: bar_figure(figures.exposures, catalog, "Book", ["Gross", "Net"]), [])
         books = ui.use_memo(lambda: shown_table(figures.exposures, catalog, _BOOKS), [])
         bounded = ui.use_memo(limits, [])
-        scores = ui.use_memo(lambda: shown_table(figures.riskiest.head(_RISKIEST), catalog, riskiest), [])
+        ranked = ui.use_memo(lambda: riskiest(figures), [])
+        scores = ui.use_memo(lambda: shown_table(ranked.head(_RISKIEST), catalog, scored), [ranked])
         every = ui.use_memo(
             lambda: shown_table(
-                figures.riskiest,
+                ranked,
                 catalog,
                 greeks,
                 aggregations=ui.TableAgg("Sum", cols=list(_GREEKS)),
             ),
-            [],
+            [ranked],
         )
         middle = (100 - HEADER_HEIGHT) / 2
         return ui.column(
