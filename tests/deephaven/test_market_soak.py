@@ -87,7 +87,10 @@ def test_market_at_a_sustained_rate_loses_no_tick_and_does_not_grow(deephaven_co
     assert found["Ticks"] == last - first + 1
     assert last == market.feed.ticks - 1
     assert found["Sum"] == (first + last) * (last - first + 1) // 2
-    print(f"{rate:,.0f} ticks/s for {SECONDS} s, {found['Ticks']:,d} counted; heap {grown_heap / MEGABYTE:+.1f} MB")
+    print(
+        f"{rate:,.0f} ticks/s for {SECONDS} s, {found['Ticks']:,d} counted; heap {grown_heap / MEGABYTE:+.1f} MB, "
+        f"process {grown / MEGABYTE:+.1f} MB"
+    )
     # Less than the ring tables hold anyway; a leak of one row in ten would be far more.
     assert grown_heap < 100 * MEGABYTE
     assert grown < 300 * MEGABYTE
