@@ -153,6 +153,8 @@ def test_a_backup_of_an_old_database_is_restored_up_to_date(old_db: StoreDatabas
 
 
 def test_a_function_whose_result_has_another_shape_is_made_anew(store_db: StoreDatabase) -> None:
+    with closing(store_db.admin()) as conn, conn, conn.cursor() as cursor:
+        cursor.execute("CREATE FUNCTION store.of_an_administrator() RETURNS integer LANGUAGE sql AS 'SELECT 1'")
     before = dumped_schema(store_db)
     with closing(store_db.admin()) as conn:
         with conn, conn.cursor() as cursor:
