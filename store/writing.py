@@ -32,6 +32,7 @@ __all__ = ["Writer"]
 # One statement carries at most this many objects; a larger batch is several of them in one transaction, so that Python
 # makes one while PostgreSQL works on the one before.
 CHUNK = 4_000
+ALONE = 1  # a call of so many objects goes through the functions for one, which are faster for it
 LONGEST_KEY = 500  # characters; the database takes a few more, for the numbers of a large batch's chunks
 
 
@@ -75,7 +76,7 @@ class Writer:
             derived = derived_key("create", lambda: (schema_of(obj).type_name for obj in objects))
         key = derived.text if derived else key
         items = created(objects, valid_from, valid_to, lean=key is None)
-        name = "create_objects" if len(objects) == 1 else "create_batch"
+        name = "create_objects" if len(objects) <= ALONE else "create_batch"
         ids: list[str] = []
         with self._whole(len(objects)):
             for sent, rows, sent_key in self._exchange(name, items, len(objects), (self._readers, self._writers), key):
@@ -138,7 +139,7 @@ class Writer:
         objects = [change.obj for change in appends]
         derived = None if key is not None else _derived(appends)
         key = derived.text if derived else key
-        name = "append_events" if len(appends) == 1 else "append_batch"
+        name = "append_events" if len(appends) <= ALONE else "append_batch"
         items, place, replayed = appended(appends, lean=key is None), 0, False
         with self._whole(len(appends)):
             if len(appends) > CHUNK:

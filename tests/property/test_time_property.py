@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reactive.expr import Const, Field
+from store import writing
 from store.base import Storable
 from store.client import StoreClient
 from store.errors import EntityDeleted, InvalidRange
@@ -259,14 +260,21 @@ def client(module_store_db: StoreDatabase) -> Iterator[StoreClient]:
 @given(
     steps=st.lists(STEP, min_size=1, max_size=12),
     questions=st.lists(st.tuples(st.integers(0, 40), st.integers(-1, 1), GRID), min_size=2, max_size=5),
+    in_batches=st.booleans(),
 )
 def test_store_random_changes_answers_as_the_rules_say(
-    client: StoreClient, steps: list[tuple[int, tuple[Any, ...]]], questions: list[tuple[int, int, int]]
+    client: StoreClient,
+    steps: list[tuple[int, tuple[Any, ...]]],
+    questions: list[tuple[int, int, int]],
+    in_batches: bool,
 ) -> None:
     cls = dataclass(type(f"Sample{next(_numbers)}", (Sample,), {"_state_machine": AnyToAny}))
     world = World(client, cls)
-    for slot, step in steps:
-        world.apply(slot, step)
+    with pytest.MonkeyPatch.context() as patched:
+        if in_batches:  # through the functions for many, each call a batch of one
+            patched.setattr(writing, "ALONE", 0)
+        for slot, step in steps:
+            world.apply(slot, step)
     world.check_everything(questions)
 
 
