@@ -45,4 +45,9 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "reactive/expr/pure.py",
         "`…ue, 'int')})->toFloat()\", operands[:1]` → `…ue, 'int')})->toFloat()\", operands[:2]`",
     ): "the second operand is a number, which has no place in the form",
+    (
+        "reactive/expr/columns.py",
+        "`…e.itemsize < 8 or not np.any(values > np.uint64(2**63 - 1)))):` →"
+        " `…e.itemsize < 8 or not np.any(values >= np.uint64(2**63 - 1)))):`",
+    ): "the largest whole number goes a longer way to the same array",
 }
