@@ -189,3 +189,14 @@ def test_decimal_nan_in_a_column_is_null() -> None:
 def test_number_too_large_for_a_double_among_doubles_is_null() -> None:
     column = np.array([10**400, 1.5], dtype=object)
     assert (Field("x") + 1).eval_columns({"x": column}).tolist() == [None, 2.5]
+
+
+def test_eval_columns_of_whole_numbers_among_decimals_is_exact() -> None:
+    mixed = np.array([2**53 + 1, Decimal("1.5"), None], dtype=object)
+    assert (Field("x", Decimal) > 2**53).eval_columns({"x": mixed}).tolist() == [True, False, None]
+    assert Coalesce([x, Decimal(0)]).eval_columns({"x": mixed}).tolist() == [2**53 + 1, Decimal("1.5"), Decimal(0)]
+
+
+def test_eval_columns_of_text_that_is_no_date_is_refused_with_the_field() -> None:
+    with pytest.raises(ExpressionTypeError, match=r"Field\('day'.*Invalid isoformat string: 'not a day'"):
+        (Field("day", date) < date(2026, 1, 1)).eval_columns({"day": np.array(["2026-01-01", "not a day"])})

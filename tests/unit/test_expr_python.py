@@ -330,3 +330,30 @@ def test_threads_that_compile_and_evaluate_at_once_agree() -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(run, range(8)))
     assert found == [[(number + place) * 2.0 > place for place in range(50)] for number in range(8)]
+
+
+def test_whole_number_too_large_for_a_double_is_null_in_arithmetic() -> None:
+    assert (x + 10**400).eval({"x": 1.0}) is None
+    assert (x > 10**400).eval({"x": 1}) is False
+
+
+@pytest.mark.parametrize(("one", "other"), [(0.1, Decimal("0.1")), (Decimal("0.1"), 0.1), (1, Decimal(1))])
+def test_double_and_decimal_of_which_nothing_is_declared_are_equal_by_their_shortest_form(one: Any, other: Any) -> None:
+    assert (x == y).eval({"x": one, "y": other}) is True
+    assert (x != y).eval({"x": one, "y": other}) is False
+
+
+@pytest.mark.parametrize(
+    ("expr", "row", "told"),
+    [
+        (x < y, {"x": [1], "y": 2}, r"\[1\] \(list\) and 2 \(int\) do not compare"),
+        (x > y, {"x": "a", "y": 1}, r"'a' \(str\) and 1 \(int\) do not compare"),
+        (Field("b", bool) & True, {"b": 1}, r"Field\('b'.*expected a boolean, found 1 \(int\)"),
+        (Field("s", str).upper(), {"s": 5}, r"Field\('s'.*expected a string, found 5 \(int\)"),
+        (Field("day", date) < date(2026, 1, 1), {"day": "not a day"}, r"Field\('day'.*found 'not a day' \(str\)"),
+    ],
+    ids=repr,
+)
+def test_value_of_another_kind_is_refused_with_the_node_and_the_value(expr: Expr, row: Any, told: str) -> None:
+    with pytest.raises(ExpressionTypeError, match=told):
+        expr.eval(row)
