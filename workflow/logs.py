@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 __all__ = ["hush_backend", "logger"]
 
@@ -18,7 +18,13 @@ class _KnownFailures(logging.Filter):
         return not record.getMessage().startswith("Exception encountered in background workflow")
 
 
-class _Console(logging.StreamHandler[TextIO]):
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[TextIO]
+else:
+    _StreamHandler = logging.StreamHandler  # which Python 3.10 cannot subscript
+
+
+class _Console(_StreamHandler):
     """Writes to what is the standard error at that moment: tests and notebooks exchange it, and close theirs."""
 
     def __init__(self) -> None:
