@@ -8,14 +8,14 @@ export PYTHON
 RUNTIME := -r requirements-store.txt -r requirements-server.txt -r requirements-client.txt
 PREPARE := sh tools/bootstrap.sh $(RUNTIME)
 DEVELOP := $(PREPARE) -r requirements-dev.txt
-PYTEST  := $(DEVELOP) --jdk -- python -m pytest
+PYTEST  := $(DEVELOP) --jdk --chromium -- python -m pytest
 LONG    := --long -o timeout=7200 -o faulthandler_timeout=7500
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt docs-test site fuzz stress soak coverage mutation bench build package-test clean distclean
+.PHONY: help demo test check fmt docs-test site fuzz stress soak coverage mutation bench screenshots build package-test clean distclean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Start PostgreSQL and Deephaven and stream orders, trades and risk: ARGS="--seconds 20"
 	@$(PREPARE) --jdk -- python demo_bridge.py $(ARGS)
@@ -53,6 +53,9 @@ mutation: ## Seed faults and see whether the tests tell; write docs/testing.md
 
 bench: ## Measure speed and print one table of ratios
 	@$(PREPARE) -r requirements-bench.txt --venv .venv-bench --jdk -- python -m benchmarks $(ARGS)
+
+screenshots: ## Take the pictures of the dashboards in docs/images anew
+	@$(DEVELOP) --jdk --chromium -- python -m tools.screenshots $(ARGS)
 
 build: ## Build the wheel and the sdist into dist/
 	@$(DEVELOP) -- python -m build --no-isolation $(ARGS)

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tools.chromium import offer_chromium
 from tools.environment import ROOT, Environment, require_python_library
 from tools.jdk import find_jdk
 from tools.machine import SetupError
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-r", "--requirements", action="append", default=[], metavar="FILE", help="may be repeated")
     parser.add_argument("--venv", default=".venv", metavar="DIR", help="the environment's folder (default: .venv)")
     parser.add_argument("--jdk", action="store_true", help="see to a JDK as well")
+    parser.add_argument("--chromium", action="store_true", help="and to a Chromium, if this machine lets us")
     parser.add_argument("command", nargs="*", help="what to run, after --")
     options = parser.parse_args(arguments)
     environment = Environment(ROOT / options.venv)
@@ -67,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             fcntl.flock(lock, fcntl.LOCK_EX)
             jdk_home = require_system(environment, options.jdk)
             environment.prepare(options.requirements)
+            if options.chromium:
+                offer_chromium()
     except SetupError as error:
         print(f"\n{error}\n", file=sys.stderr)
         return 1

@@ -46,10 +46,14 @@ def as_of_page(figures: DeskFigures, catalog: Catalog, reader: StoreClient | Non
         known, set_known = ui.use_state("")
         held, set_held = ui.use_state("")
         entity, set_entity = ui.use_state("")
+        turn, set_turn = ui.use_state(0)
         look, problem, looking, ask = _use_answer(_NOTHING)
         trail, trail_problem, _, ask_trail = _use_answer([])
 
         def show(known_at: str, held_at: str) -> None:
+            set_known(known_at)
+            set_held(held_at)
+            set_turn(lambda number: number + 1)
             ask(lambda: look_at(reader, moment(known_at), moment(held_at)))
 
         def show_trail(entity_id: str) -> None:
@@ -58,15 +62,9 @@ def as_of_page(figures: DeskFigures, catalog: Catalog, reader: StoreClient | Non
 
         def show_event(row: Mapping[str, Any]) -> None:
             # The desk as it was known right after this event.
-            set_known(row["TxTime"]["value"])
             show(row["TxTime"]["value"], held)
 
-        def show_now() -> None:
-            set_known("")
-            set_held("")
-            show("", "")
-
-        ui.use_effect(lambda: show(known, held), [])
+        ui.use_effect(lambda: ask(lambda: look_at(reader, moment(known), moment(held))), [])
         positions = ui.use_memo(lambda: _table(catalog, POSITIONS, look.positions), [look])
         changed = ui.use_memo(lambda: _table(catalog, DIFFERENCES, look.differences), [look])
         trades = ui.use_memo(
@@ -83,17 +81,26 @@ def as_of_page(figures: DeskFigures, catalog: Catalog, reader: StoreClient | Non
             lambda: _table(catalog, AUDIT, trail, on_row_press=show_event, always_fetch_columns=["TxTime"]),
             [trail, held],
         )
-        # Forms hand over what stands in their fields; what a field reports of itself comes a moment later.
+        # Forms hand over what stands in their fields. A field that follows the page's state would report what is typed
+        # a moment later, and could lose it to a page that is drawn anew meanwhile; so each look brings new fields.
         controls = ui.form(
             ui.flex(
                 ui.text_field(
-                    label="Known at (transaction time)", name="known", value=known, on_change=set_known, width=_FIELD
+                    label="Known at (transaction time)",
+                    name="known",
+                    default_value=known,
+                    key=f"known {turn}",
+                    width=_FIELD,
                 ),
                 ui.text_field(
-                    label="As it held at (valid time)", name="held", value=held, on_change=set_held, width=_FIELD
+                    label="As it held at (valid time)",
+                    name="held",
+                    default_value=held,
+                    key=f"held {turn}",
+                    width=_FIELD,
                 ),
                 ui.button("Look", variant="accent", type="submit"),
-                ui.button("Now", variant="secondary", on_press=lambda _: show_now()),
+                ui.button("Now", variant="secondary", on_press=lambda _: show("", "")),
                 ui.text(
                     "Looking…" if looking else "UTC, as 2026-11-25 19:00:00.123456; empty is now.",
                     UNSAFE_style={"opacity": 0.75},
@@ -109,8 +116,8 @@ def as_of_page(figures: DeskFigures, catalog: Catalog, reader: StoreClient | Non
                 ui.text_field(
                     label="Entity id: press a trade, or paste one",
                     name="entity",
-                    value=entity,
-                    on_change=set_entity,
+                    default_value=entity,
+                    key=f"entity {entity}",
                     width="size-4600",
                 ),
                 ui.button("Show", variant="secondary", type="submit"),

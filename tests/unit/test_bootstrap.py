@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tools import chromium as chromium_module
 from tools import environment as environment_module
 from tools import jdk as jdk_module
 from tools.bootstrap import prepared_variables, require_system
+from tools.chromium import chromium_path, offer_chromium
 from tools.environment import Environment, require_python_library
 from tools.jdk import find_jdk
 from tools.machine import SetupError
@@ -271,6 +273,36 @@ def test_require_system_returns_the_jdk_when_it_is_asked_for(jdks: Jdks, tmp_pat
     home = jdks.add("java-17", 17)
     assert require_system(Environment(tmp_path / ".venv"), jdk=True) == home
     assert require_system(Environment(tmp_path / ".venv"), jdk=False) is None
+
+
+def test_offer_chromium_there_asks_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = write_program(tmp_path / "chromium-browser", "")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(chromium_module, "apt_install", lambda packages: pytest.fail("it is there"))
+    offer_chromium()
+    assert chromium_path() == browser
+
+
+def test_offer_chromium_missing_is_installed_when_apt_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(
+        chromium_module, "apt_install", lambda packages: bool(write_program(tmp_path / packages[0], ""))
+    )
+    offer_chromium()
+    assert chromium_path() == tmp_path / "chromium"
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("installs", [False, True])  # Ubuntu's package installs without bringing the program
+def test_offer_chromium_missing_says_what_will_be_skipped(
+    installs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(chromium_module, "apt_install", lambda packages: installs)
+    offer_chromium()
+    assert "the browser tests will be skipped" in capsys.readouterr().err
 
 
 def test_prepared_variables_put_the_environment_and_the_jdk_first(monkeypatch: pytest.MonkeyPatch) -> None:

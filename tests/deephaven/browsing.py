@@ -1,0 +1,46 @@
+"""Waiting for what the dashboards are to show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from playwright.sync_api import Page
+
+from tests.waiting import wait_until
+from tools.browser import Grid, grids, plots
+
+# Even where other programs keep both cores busy.
+SECONDS = 240.0
+
+
+def grid(page: Page, *columns: str, rows: bool = True) -> Grid:
+    """Return the first table that has these columns, once its rows have come."""
+
+    def found() -> Grid | None:
+        wanted = (grid for grid in grids(page) if set(columns) <= set(grid.names))
+        return next((grid for grid in wanted if grid.loaded or not rows), None)
+
+    return _waited(page, found, f"a table with {columns}")
+
+
+def figure(page: Page, name: str) -> dict[str, Any]:
+    """Return the trace of that name, once it has points."""
+
+    def found() -> dict[str, Any] | None:
+        return next((trace for plot in plots(page) for trace in plot if trace["name"] == name and trace["y"]), None)
+
+    return _waited(page, found, f"a plot of {name}")
+
+
+def until(page: Page, condition: Callable[[], Any], what: str = "") -> Any:
+    """Return the condition's first true value; a failing one shows what the page says."""
+    return _waited(page, condition, what)
+
+
+def _waited(page: Page, condition: Callable[[], Any], what: str) -> Any:
+    def looked() -> Any:
+        page.wait_for_timeout(50)  # the browser's events come in meanwhile
+        return condition()
+
+    return wait_until(looked, SECONDS, lambda: f"{what}; the page shows:\n{page.inner_text('body')[:2000]}")
