@@ -42,14 +42,19 @@ T = TypeVar("T")
 logging.getLogger("pydeephaven").addHandler(logging.NullHandler())
 
 
-class _Session(Session):
+class ClientSession(Session):
     """A session that lets go of tables in the thread of its next call, not in that of the garbage collector.
 
     The collector may run inside gRPC's own thread, where pydeephaven's `Table.__del__` would wait for an answer that
-    only this thread can take: for ever.
+    only this thread can take, or for the lock of a call that waits for one: for ever.
     """
 
     _let_go: deque[Ticket]
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the session is open; asks nobody, and waits for no lock."""
+        return bool(self.is_connected)
 
     def release(self, ticket: Ticket) -> None:
         """Remember a ticket that nobody needs any more."""
@@ -109,7 +114,7 @@ class DeephavenClient:
         self._lock = threading.RLock()
         self._listeners: list[TableListenerHandle] = []
         self._closed = False
-        self._session: _Session | None = self._connect()
+        self._session: ClientSession | None = self._connect()
 
     @property
     def address(self) -> str:
@@ -269,11 +274,11 @@ class DeephavenClient:
         except (DHError, grpc.RpcError, flight.FlightError):
             session.is_connected = False  # stops its timer, which would try for ever
 
-    def _connect(self) -> _Session:
+    def _connect(self) -> ClientSession:
         self._require_answer()
         auth_type, token = ("Anonymous", "") if self._key is None else (_PSK, self._key.key)
         try:
-            return _Session(
+            return ClientSession(
                 host=self.host,
                 port=self.port,
                 auth_type=auth_type,
@@ -314,7 +319,7 @@ class DeephavenClient:
         except (DHError, grpc.RpcError, flight.FlightError) as error:
             raise self._explained(error) from error
 
-    def _open_session(self) -> _Session:
+    def _open_session(self) -> ClientSession:
         with self._lock:
             if self._closed:
                 raise ClientError("this client is closed: make a new DeephavenClient")

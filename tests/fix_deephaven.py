@@ -45,11 +45,10 @@ def deephaven_context(deephaven_server: DeephavenServer) -> Iterator[Any]:
 @pytest.fixture
 def deephaven_session(deephaven_server: DeephavenServer) -> Iterator[Session]:
     """A client's session, as another process would open it."""
-    from pydeephaven import Session
-
+    from client.base_client import ClientSession
     from server.embedded import AUTH_TYPE
 
-    session = Session(
+    session = ClientSession(
         host=deephaven_server.host,
         port=deephaven_server.port,
         auth_type=AUTH_TYPE,

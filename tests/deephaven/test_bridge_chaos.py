@@ -89,7 +89,7 @@ def test_bridge_tables_equal_the_store_after_postgresql_was_killed(
 def test_bridge_killed_and_started_again_shows_the_whole_log_once(
     server: ObjectStoreServer, children: Children, tmp_path: Path
 ) -> None:
-    from pydeephaven import Session
+    from client.base_client import ClientSession
 
     login = ALICE | server.conn_info()
     key_file = tmp_path / "deephaven.key"
@@ -115,7 +115,7 @@ def test_bridge_killed_and_started_again_shows_the_whole_log_once(
     finally:
         done.set()
         writer.join()
-    session = Session(port=port, auth_type=AUTH_TYPE, auth_token=key_file.read_text().strip())
+    session = ClientSession(port=port, auth_type=AUTH_TYPE, auth_token=key_file.read_text().strip())
     with closing(session), StoreClient(**login) as client:
         raw, live = session.open_table("trades_raw"), session.open_table("trades_live")
         expected = len(logged(server))

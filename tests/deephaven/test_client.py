@@ -142,8 +142,9 @@ def test_client_table_collected_in_grpc_s_own_thread_does_not_hang_the_connectio
     stub = client.session.config_service._grpc_app_stub  # type: ignore[union-attr]
     answer = stub.GetConfigurationConstants.future(_constants_request(), metadata=client.session.grpc_metadata)
     del held
-    answer.add_done_callback(lambda _: (gc.collect(), collected.set()))
-    assert collected.wait(30)
+    with client.session._r_lock:  # type: ignore[union-attr]  # as a call does that waits for its answer
+        answer.add_done_callback(lambda _: (gc.collect(), collected.set()))
+        assert collected.wait(30)
     assert client.read("quotes_live").num_rows == 1
 
 

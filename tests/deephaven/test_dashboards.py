@@ -87,11 +87,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @contextmanager
 def connected(url: str, key: str) -> Iterator[Session]:
     """A client's session with the site."""
-    from pydeephaven import Session
-
+    from client.base_client import ClientSession
     from server.embedded import AUTH_TYPE
 
-    session = Session(host="127.0.0.1", port=urlsplit(url).port, auth_type=AUTH_TYPE, auth_token=key)
+    session = ClientSession(host="127.0.0.1", port=urlsplit(url).port, auth_type=AUTH_TYPE, auth_token=key)
     yield session
     with suppress(Exception):
         session.close()

@@ -50,12 +50,12 @@ class Demo:
     @contextmanager
     def session(self, child: Child) -> Iterator[Session]:
         """Connect to a running demo, as another program does with the address that it prints."""
-        from pydeephaven import Session
+        from client.base_client import ClientSession
 
         address = child.wait_for_line("http://127.0.0.1:", START_SECONDS).split()[-1]
         assert address.endswith(f"/?psk={self.key}")
         port = int(address.split(":")[2].split("/")[0])
-        session = Session(host="127.0.0.1", port=port, auth_type=AUTH_TYPE, auth_token=self.key)
+        session = ClientSession(host="127.0.0.1", port=port, auth_type=AUTH_TYPE, auth_token=self.key)
         try:
             yield session
         finally:

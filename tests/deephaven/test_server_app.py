@@ -32,9 +32,9 @@ START_SECONDS = 150.0
 
 @contextmanager
 def connected(port: int, **login: Any) -> Iterator[Session]:
-    from pydeephaven import Session
+    from client.base_client import ClientSession
 
-    session = Session(host="localhost" if login.get("use_tls") else "127.0.0.1", port=port, **login)
+    session = ClientSession(host="localhost" if login.get("use_tls") else "127.0.0.1", port=port, **login)
     try:
         yield session
     finally:
