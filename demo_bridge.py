@@ -150,7 +150,7 @@ def guide(server: DeephavenServer, tables: dict[str, Table]) -> str:
        the trades up.
     3. risk_live: it ticks with every price, straight from the reactive graph.
        Nothing of it is stored, and risk_totals follows it.
-    The browser shows New York time until you choose another under the gear.
+    The browser shows UTC until you choose another zone under the gear.
 
   From another program: a pydeephaven Session to {server.host}:{server.port} with the
   key, then session.open_table("orders_live"). Ctrl-C ends the demo.
