@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -15,11 +16,12 @@ from store.errors import StoreError
 from store.log_reader import LogReader, LogRow, Position
 from store.subscriptions import Lag
 
-__all__ = ["Follower", "log_end"]
+__all__ = ["Follower", "log_end", "wait_current"]
 
 logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
+_LOOK_SECONDS = 0.002
 _NO_POSITION = 2**62  # beyond any position: asks for the log's end, not for a safe read
 
 
@@ -122,3 +124,16 @@ class Follower:
 def log_end(conn: PooledConnection) -> int:
     """Return the place of the newest event that has begun to be written."""
     return int(run_named(conn, "watermark", [_NO_POSITION])[0][0])
+
+
+def wait_current(followers: Sequence[Follower], end: int, moment: datetime, deadline: float | None) -> bool:
+    """Wait until all are current, and say whether they are; the deadline is one of `time.monotonic`.
+
+    Raises:
+        BridgeError: One has ended.
+    """
+    while not all([follower.is_current(end, moment) for follower in followers]):
+        if deadline is not None and time.monotonic() >= deadline:
+            return False
+        time.sleep(_LOOK_SECONDS)
+    return True

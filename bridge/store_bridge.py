@@ -15,7 +15,7 @@ from typing_extensions import Self
 
 from bridge.errors import BridgeError
 from bridge.feed import Feed, RowWriter
-from bridge.follower import Follower, log_end
+from bridge.follower import Follower, log_end, wait_current
 from bridge.java_columns import require_jvm
 from bridge.metrics import FeedStats
 from bridge.replay import Replay
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from reactive.expr import Expr
 
 __all__ = ["StoreBridge"]
-
-_LOOK_SECONDS = 0.002
 
 
 class StoreBridge:
@@ -198,10 +196,8 @@ class StoreBridge:
             feeds = list(self._feeds.values())
         with self._probe() as conn:
             end = log_end(conn)
-        while not all([follower.is_current(end, moment) for follower in followers]):
-            if deadline is not None and time.monotonic() >= deadline:
-                return False
-            time.sleep(_LOOK_SECONDS)
+        if not wait_current(followers, end, moment, deadline):
+            return False
         return all(feed.wait_visible(None if deadline is None else deadline - time.monotonic()) for feed in feeds)
 
     def lag(self) -> Lag:

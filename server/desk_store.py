@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bridge.errors import BridgeError
-from bridge.follower import Follower, log_end
+from bridge.follower import Follower, log_end, wait_current
 from bridge.store_bridge import StoreBridge
 from server.desk import BOOKS, Desk
 from server.errors import ServerError
@@ -31,7 +31,6 @@ __all__ = ["DeskStore", "first_limits"]
 
 _log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 0.002
 _POLL_SECONDS = 0.5  # how long a lost hint can delay a trade of somebody else
 _WAIT_SECONDS = 60.0  # for what is there already, before the server goes on without
 # Of the exposure that a limit is first made from: the warning and the stop.
@@ -111,11 +110,7 @@ class DeskStore:
         now = datetime.now(timezone.utc)
         with closing(connect(self._login)) as conn:
             end = log_end(conn)
-        while not self._follower.is_current(end, now):
-            if deadline is not None and time.monotonic() >= deadline:
-                return False
-            time.sleep(_LOOK_SECONDS)
-        return True
+        return wait_current([self._follower], end, now, deadline)
 
     def begin(self, desk: Desk) -> None:
         """Let a store that never held a trade begin with the desk's first positions, one without limits with some.

@@ -21,6 +21,7 @@ from store.client import StoreClient
 from store.events import EventBus
 from store.models import Order, Trade
 from store.permissions import share_read, share_write, unshare_read
+from store.restore import Restored, open_backup, restore
 from store.state_machine import StateMachine, Transition
 from store.subscriptions import SubscriptionListener
 from tests.fix_postgres import StoreDatabase
@@ -155,3 +156,8 @@ def dumped_schema(database: StoreDatabase) -> str:
     command = [str(program), "--schema-only", "-n", "store", "-n", "workflow", *where]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return "\n".join(line for line in done.stdout.splitlines() if "restrict " not in line)
+
+
+def restored(path: Path, database: StoreDatabase, **options: Any) -> Restored:
+    with open_backup(path) as archive, closing(database.admin()) as conn:
+        return restore(conn, archive, **options)
