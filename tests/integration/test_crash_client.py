@@ -21,6 +21,7 @@ MOMENTS = {
 }
 SIZE = 5_000
 CHUNKS = {"in_a_statement": SIZE, "between_two_statements": SIZE // 10}
+ENOUGH = 60  # batches, so that a writer is not done before it was seen in a statement
 
 
 def rows(database: StoreDatabase, text: str, *params: Any) -> list[tuple[Any, ...]]:
@@ -57,8 +58,9 @@ def test_write_many_killed_is_stored_whole_or_not_at_all(
     asked = {"login": store_db.login("alice"), "size": SIZE, "chunk": CHUNKS[moment]}
     whole = 0
     for number in range(ROUNDS):
-        batches = [f"round {number} batch {batch}" for batch in range(4)]
-        writer = start(children, "bulk_writer", **asked, batches=batches)
+        batches = [f"round {number} batch {batch}" for batch in range(ENOUGH)]
+        held = batches[1] if moment == "between_two_statements" else ""
+        writer = start(children, "bulk_writer", **asked, batches=batches, hold=held)
         writer.wait_for_line(f'{{"done": "{batches[0]}"')
         await_writer(store_db, MOMENTS[moment])
         writer.kill()
@@ -71,10 +73,11 @@ def test_write_many_killed_is_stored_whole_or_not_at_all(
         assert len(done) < len(batches)
         whole += len(found) - len(done)
 
-        again = start(children, "bulk_writer", **asked, batches=batches)
+        asked_again = batches[: len(sent) + 1]
+        again = start(children, "bulk_writer", **asked, batches=asked_again, hold="")
         assert again.wait() == 0, again.output
         assert {batch: count for batch, count in sizes(store_db).items() if batch in batches} == dict.fromkeys(
-            batches, SIZE
+            asked_again, SIZE
         )
     assert rows(store_db, "SELECT * FROM store.differences()") == []
     print(f"{ROUNDS} kills {moment}: {whole} batches there though not acknowledged, {ROUNDS - whole} not there")
@@ -85,11 +88,11 @@ def test_write_many_killed_is_stored_whole_or_not_at_all(
 def test_write_many_interrupted_is_stored_whole_or_not_at_all_and_the_process_goes_on(
     store_db: StoreDatabase, children: Children, moment: str
 ) -> None:
+    asked = {"login": store_db.login("alice"), "size": SIZE, "chunk": CHUNKS[moment]}
     for number in range(ROUNDS):
-        batches = [f"round {number} batch {batch}" for batch in range(3)]
-        writer = start(
-            children, "bulk_writer", login=store_db.login("alice"), size=SIZE, chunk=CHUNKS[moment], batches=batches
-        )
+        batches = [f"round {number} batch {batch}" for batch in range(ENOUGH)]
+        held = batches[0] if moment == "between_two_statements" else ""
+        writer = start(children, "bulk_writer", **asked, batches=batches, hold=held)
         writer.wait_for_line('"sending"')
         await_writer(store_db, MOMENTS[moment])
         writer.interrupt()
@@ -98,7 +101,10 @@ def test_write_many_interrupted_is_stored_whole_or_not_at_all_and_the_process_go
 
         done = [fact["done"] for fact in told(writer, "done")]
         [interrupted] = told(writer, "interrupted")
-        assert {*done, interrupted["interrupted"]} == set(batches)
+        sent = [fact["sending"] for fact in told(writer, "sending")]
+        assert sent == [*done[:-1], interrupted["interrupted"], *done[-1:]], (
+            "one more is written after the interruption"
+        )
         found = {batch: count for batch, count in sizes(store_db).items() if batch in batches}
         assert set(found.values()) == {SIZE}
         assert set(done) <= found.keys()
