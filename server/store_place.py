@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from server.errors import StorePlaceError
+from server.store_watch import StoreWatch
 
 if TYPE_CHECKING:
     from store.server import ObjectStoreServer
@@ -113,7 +114,8 @@ def store_place(text: str) -> StorePlace:
 class EmbeddedStore:
     """A store in a directory, with a PostgreSQL server of its own; one market data server uses it at a time.
 
-    Its two users get new passwords whenever it is opened, which are nowhere kept.
+    Its two users get new passwords whenever it is opened, which are nowhere kept. While it is open, a PostgreSQL that
+    died is started again.
 
     Args:
         directory: The directory; made where there is none.
@@ -122,6 +124,7 @@ class EmbeddedStore:
     def __init__(self, directory: Path) -> None:
         self.directory = directory.resolve()
         self._server: ObjectStoreServer | None = None
+        self._watch: StoreWatch | None = None
         self._lock: int | None = None
 
     def open(self) -> StoreLogins:
@@ -141,6 +144,8 @@ class EmbeddedStore:
                     self._server.create_group(group)
             # From here on the database holds everybody's trades and limits to their columns.
             self._server.publish(Trade, Limit)
+            self._watch = StoreWatch(self._server, self.directory)
+            self._watch.start()
         except BaseException:
             self.close()
             raise
@@ -163,6 +168,9 @@ class EmbeddedStore:
 
     def close(self) -> None:
         """Let go of PostgreSQL, which ends when nobody else uses it."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.stop()
         server, self._server = self._server, None
         if server is not None:
             server.stop()

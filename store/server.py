@@ -121,6 +121,14 @@ class ObjectStoreServer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
 
+    def is_running(self) -> bool:
+        """Say whether the server that `start` left is still alive; one that died comes back by another `start`.
+
+        Nothing is asked of PostgreSQL, so that it can be looked at as often as one likes.
+        """
+        postgres = self._postgres
+        return postgres is not None and is_postgres(postgres.get_postmaster_info().pid)
+
     def conn_info(self) -> dict[str, Any]:
         """Return where clients connect: `host` (the socket's directory), `port` and `dbname`.
 

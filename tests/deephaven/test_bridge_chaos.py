@@ -11,7 +11,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from bridge import StoreBridge
@@ -22,6 +21,7 @@ from store.server import ObjectStoreServer
 from tests.deephaven.trade_churn import LIVE, check_live, check_raw, churn, logged
 from tests.fix_bridge import rows
 from tests.fix_children import Child, Children
+from tests.integration.server_ends import kill_postgres
 from tests.integration.workers.telling import start, told
 from tests.rounds import rounds as rounds_of
 from tests.waiting import wait_until
@@ -63,9 +63,7 @@ def test_bridge_tables_equal_the_store_after_postgresql_was_killed(
             await_more(writers)
             with StoreClient(**login) as client:
                 churn(client, chance)
-            main = psutil.Process(int((tmp_path / "data/postgres/postmaster.pid").read_text().split()[0]))
-            main.kill()
-            main.wait()
+            kill_postgres(tmp_path / "data")
             server.stop()
             server.start()
         await_more(writers)

@@ -19,12 +19,14 @@ from server.past import positions_at
 from server.store_columns import STORE_COLUMNS
 from server.store_place import RISK_MANAGERS, TRADERS, StoreLogins
 from store.client import StoreClient
+from store.errors import ConnectionLost
 from store.groups import create_group
 from store.models import Limit, Trade
 from store.server import ObjectStoreServer
 from tests.fix_bridge import rows, trade
 from tests.fix_children import Child, Children
 from tests.fix_postgres import StoreDatabase
+from tests.integration.server_ends import kill_postgres
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -159,6 +161,28 @@ def server(children: Children, folder: Path, *arguments: str) -> Child:
     return child
 
 
+def port_of(child: Child) -> int:
+    return int(next(line for line in child.lines if "  Open   " in line).split(":")[2].split("/")[0])
+
+
+def key_of(folder: Path) -> str:
+    return (folder / "key").read_text(encoding="ascii").strip()
+
+
+def counted(client: StoreClient) -> int:
+    """Return how many trades there are, 0 while nobody answers."""
+    try:
+        return client.count(Trade)
+    except ConnectionLost:
+        return 0
+
+
+def events_of(client: DeephavenClient, name: str) -> list[tuple[str, int]]:
+    """Return EntityId and Version of each row of a published table."""
+    found = client.read(client.open_table(name).view(["EntityId", "Version"])).to_pylist()
+    return [(row["EntityId"], row["Version"]) for row in found]
+
+
 @pytest.mark.timeout(900)  # two servers, one after the other
 def test_server_killed_and_started_again_goes_on_from_the_positions_in_its_store(
     children: Children, tmp_path: Path
@@ -170,19 +194,30 @@ def test_server_killed_and_started_again_goes_on_from_the_positions_in_its_store
         quant.write(trade(book="MINE", price=100.0))
         opening = 4 * 4
         wait_until(lambda: quant.count(Trade) > opening + 3)
+        kill_postgres(tmp_path / "store")
+        child.wait_for_line("runs again", START_SECONDS)
+        before = wait_until(lambda: counted(quant), START_SECONDS)
+        wait_until(lambda: quant.count(Trade) > before + 3)
+        with DeephavenClient("127.0.0.1", port_of(child), key=key_of(tmp_path)) as client:
+            # No row is lost to the death of PostgreSQL, and none comes twice.
+            written = {(str(found.entity_id), found.version) for found in quant.query(Trade, limit=None)}
+            wait_until(lambda: written <= set(events_of(client, "trades_raw")), START_SECONDS)
+            events = events_of(client, "trades_raw")
+            assert len(set(events)) == len(events)
         child.kill()
         last = {(row.book, row.symbol): row[4:8] for row in positions_at(quant)}
         child = server(children, tmp_path, "--trades", "0")
-        port = next(line for line in child.lines if "  Open   " in line).split(":")[2].split("/")[0]
-        key = (tmp_path / "key").read_text(encoding="ascii").strip()
-        with DeephavenClient("127.0.0.1", int(port), key=key) as client:
+        key = key_of(tmp_path)
+        with DeephavenClient("127.0.0.1", port_of(child), key=key) as client:
             shown = wait_until(lambda: client.read("positions_live").to_pylist())
             assert {(row["Book"], row["Symbol"]) for row in shown} == set(last)
             for row in shown:
                 quantity, multiplier, cost, realized = last[row["Book"], row["Symbol"]]
                 assert (row["Quantity"], row["Multiplier"]) == (quantity, multiplier)
                 assert (row["AvgCost"], row["RealizedPnL"]) == pytest.approx((cost, realized))
-        risk = children.run("client/risk_client.py", "--once", "--port", port, env={"DEEPHAVEN_PSK": key})
+        risk = children.run(
+            "client/risk_client.py", "--once", "--port", str(port_of(child)), env={"DEEPHAVEN_PSK": key}
+        )
         assert risk.wait(START_SECONDS) == 0, risk.output
         assert risk.output.index("Limits") < risk.output.index("Exposures")
         quant.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -13,15 +14,26 @@ from store.server import ObjectStoreServer
 from tests.waiting import wait_until
 
 
-def postmaster(server: ObjectStoreServer, data_dir: Path) -> psutil.Process:
+def postmaster(data_dir: Path) -> psutil.Process:
     return psutil.Process(int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0]))
+
+
+def kill_postgres(data_dir: Path, before: Callable[[], object] = lambda: None) -> None:
+    """Kill the server's first process, and leave it at that.
+
+    Args:
+        data_dir: Its data directory.
+        before: Done once it is known which process that is.
+    """
+    main = postmaster(data_dir)
+    before()
+    main.kill()
+    main.wait()
 
 
 def kill_postmaster(server: ObjectStoreServer, data_dir: Path) -> None:
     """Kill the server's first process, and start it again as its owner would."""
-    main = postmaster(server, data_dir)
-    main.kill()
-    main.wait()
+    kill_postgres(data_dir)
     server.stop()
     server.start()
 
@@ -46,7 +58,7 @@ def kill_backend(server: ObjectStoreServer, data_dir: Path) -> None:
 
 def stop_fast(server: ObjectStoreServer, data_dir: Path) -> None:
     """Shut the server down properly under its users, and start it again."""
-    postmaster(server, data_dir).send_signal(signal.SIGINT)
+    postmaster(data_dir).send_signal(signal.SIGINT)
     wait_until(lambda: not (data_dir / "postgres" / "postmaster.pid").exists())
     server.stop()
     server.start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
@@ -26,6 +27,8 @@ from store.groups import create_group
 from store.models import Limit, Trade
 from tests.fix_bridge import trade
 from tests.fix_postgres import StoreDatabase, password_of
+from tests.integration.server_ends import kill_postgres
+from tests.rounds import rounds
 from tests.waiting import wait_until
 
 START = 1_760_000_000 * 10**9
@@ -258,6 +261,40 @@ def test_embedded_store_is_for_one_server_and_keeps_its_positions(tmp_path: Path
         last = figures(store)
     with closing(DeskStore(store_place(str(directory))).open()) as store:
         assert figures(store) == last
+
+
+@pytest.mark.parametrize("kills", [rounds(2, 10)])
+def test_embedded_postgresql_that_is_killed_runs_again_and_each_trade_is_there_once(
+    tmp_path: Path, kills: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = tmp_path / "desk"
+    with closing(DeskStore(store_place(str(directory))).open()) as store:
+        for number in range(kills):
+            before = [Fill(START, AAPL, 1, 5.0 + number, f"before {number}") for _ in range(10)]
+            store.trades.take(before)
+            kill_postgres(directory)
+            store.trades.take([Fill(START, AAPL, 1, 5.0 + number, f"after {number}") for _ in range(10)])
+            wait_until(lambda: not store.trades.is_awaited(AAPL), 120)
+            wait_until(lambda: f"PostgreSQL in {directory} runs again" in caplog.text)
+            caplog.clear()
+        assert held(store).quantity == 20.0 * kills
+        # Who asks about the past goes on, too.
+        strategies = Counter(found.strategy for found in store.reader.query(Trade, limit=None))
+        assert strategies == {f"{when} {number}": 10 for number in range(kills) for when in ("before", "after")}
+        assert figures(store) == as_stored(store)
+    assert not (directory / "postgres/postmaster.pid").exists()
+
+
+def test_embedded_store_whose_directory_is_gone_is_not_made_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = tmp_path / "desk"
+    with closing(DeskStore(store_place(str(directory))).open()) as store:
+        kill_postgres(directory, before=lambda: (directory / "postgres").rename(tmp_path / "taken away"))
+        wait_until(lambda: "is no longer there: bring it back" in caplog.text)
+        (tmp_path / "taken away").rename(directory / "postgres")
+        store.trades.take([Fill(START, AAPL, 1, 5.0, "test")])
+        wait_until(lambda: held(store).quantity == 1.0, 120)
 
 
 def logins_of(guide: str) -> dict[str, Any]:
