@@ -18,7 +18,7 @@ from server.access_key import load_or_create_key
 from server.errors import PortInUse, ServerError
 from server.tls import check_tls_files
 
-__all__ = ["ANONYMOUS", "AUTH_TYPE", "DEFAULT_PORT", "DeephavenServer", "heap_room", "is_loopback"]
+__all__ = ["ANONYMOUS", "AUTH_TYPE", "DEFAULT_PORT", "DeephavenServer", "heap_bytes", "heap_room", "is_loopback"]
 
 DEFAULT_PORT = 10000
 AUTH_TYPE = "io.deephaven.authentication.psk.PskAuthenticationHandler"
@@ -55,6 +55,21 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def heap_bytes(size: str) -> int:
+    """Return how many bytes a size of a heap is.
+
+    Raises:
+        ServerError: It is none.
+
+    Example:
+        >>> heap_bytes("512m")
+        536870912
+    """
+    if not re.fullmatch(r"[1-9][0-9]*[kmgKMG]", size):
+        raise ServerError(f"heap {size!r} is not a size: write 2g or 512m")
+    return int(size[:-1]) << {"k": 10, "m": 20, "g": 30}[size[-1].lower()]
 
 
 def heap_room() -> tuple[int, int]:
@@ -103,8 +118,8 @@ class DeephavenServer:
     ) -> None:
         if not 0 <= port <= 65535:
             raise ServerError(f"port {port} is not between 0 and 65535")
-        if heap is not None and not re.fullmatch(r"[1-9][0-9]*[kmgKMG]", heap):
-            raise ServerError(f"heap {heap!r} is not a size: write 2g or 512m")
+        if heap is not None:
+            heap_bytes(heap)
         if anonymous and not is_loopback(host):
             raise ServerError(
                 f"without a key the server would let everyone on the network run code on this machine: "

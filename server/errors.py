@@ -49,17 +49,19 @@ class HeapTooSmall(ServerError, MemoryError):
     Attributes:
         heap: The largest heap, in bytes.
         kept_rows: How many rows; None for all.
+        least: The heap that they take, in bytes.
     """
 
-    def __init__(self, heap: int, kept_rows: int | None) -> None:
-        """Name both, and the two ways out."""
+    def __init__(self, heap: int, kept_rows: int | None, least: int) -> None:
+        """Name all three, and the two ways out."""
         rows = "all rows" if kept_rows is None else f"{kept_rows:,d} rows"
         super().__init__(
-            f"a heap of {heap >> 20:,d} MB is too small to keep {rows} of the raw tables and to work: give more with "
-            "--heap, as --heap 2g, or keep fewer rows with --keep"
+            f"a heap of {heap >> 20:,d} MB is too small to keep {rows} of the raw tables and to work, which takes "
+            f"{least >> 20:,d} MB or more: give more with --heap, as --heap 2g, or keep fewer rows with --keep"
         )
         self.heap = heap
         self.kept_rows = kept_rows
+        self.least = least
 
 
 class KeyFileError(ServerError, PermissionError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from server.dashboards import desk_pages
 from server.desk import Desk
-from server.embedded import DeephavenServer, heap_room
+from server.embedded import DeephavenServer, heap_bytes, heap_room
 from server.errors import HeapTooSmall, PriceFileError
 from server.feed import Feed
 from server.fx import FxRates
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["MarketServer"]
 
 _MOST_WITH_SECTORS = 1000
-_WORKING_HEAP = 64 << 20  # bytes that must be free once the tables are there
+# In bytes, as measured: Deephaven with empty tables, what must be free once they are full, and a row of both raw tables.
+_EMPTY_HEAP, _WORKING_HEAP, _ROW_HEAP = 80 << 20, 64 << 20, 272
 
 
 class MarketServer:
@@ -67,6 +68,8 @@ class MarketServer:
             tls_cert=options.tls_cert,
             tls_key=options.tls_key,
         )
+        if options.heap is not None:
+            self._require_heap(heap_bytes(options.heap))
         self.tables: dict[str, Table] = {}
         self.pages: dict[str, Any] = {}
         self.feed: Feed | None = None
@@ -85,11 +88,13 @@ class MarketServer:
             # PostgreSQL starts before the JVM, in whose process no other should be forked.
             self.open_store()
             self.deephaven.start()
+            # Before the tables: what runs out of memory on a thread of Deephaven's ends the process with its traces.
+            self._require_heap(heap_room()[0])
             return self.publish()
         except BaseException as error:
             self.stop()
             if "java.lang.OutOfMemoryError" in str(error):
-                raise HeapTooSmall(heap_room()[0], self.options.keep) from error
+                raise self._heap_too_small(heap_room()[0]) from error
             raise
 
     def open_store(self) -> None:
@@ -152,8 +157,18 @@ class MarketServer:
         tables = market_tables(writers, self.options.keep, store_tables)
         largest, free = heap_room()
         if free < _WORKING_HEAP:
-            raise HeapTooSmall(largest, self.options.keep)
+            raise self._heap_too_small(largest)
         return tables
+
+    def _require_heap(self, largest: int) -> None:
+        if largest < self._least_heap():
+            raise self._heap_too_small(largest)
+
+    def _least_heap(self) -> int:
+        return _EMPTY_HEAP + _WORKING_HEAP + _ROW_HEAP * (self.options.keep or 0)
+
+    def _heap_too_small(self, largest: int) -> HeapTooSmall:
+        return HeapTooSmall(largest, self.options.keep, max(self._least_heap(), largest + (1 << 20)))
 
     def _source(self) -> tuple[TickSource, tuple[Instrument, ...], int]:
         options = self.options
