@@ -70,7 +70,7 @@ class Panel:
                 if marked and before is not None and before[name] != row[name] and not isinstance(row[name], list):
                     text.stylize("on grey23")
                 cells.append(text)
-            grid.add_row(*cells, style="dim" if stale else self._emphasis(row))
+            grid.add_row(*cells, style=self._emphasis(row) or ("dim" if stale else None))
         self._shown = shown
         self._changed = {key: self._changed[key] for key in shown}
         if not rows:

@@ -35,8 +35,10 @@ def _dimension(name: str, description: str, display_name: str = "", type: str = 
     return MarketColumn(name, type, "dimension", description, display_name=display_name)
 
 
-def _usd(name: str, description: str, display_name: str = "", aggregation: str = "sum") -> MarketColumn:
-    return MarketColumn(name, "double", "measure", description, "USD", "+,.0f", display_name, aggregation)
+def _usd(
+    name: str, description: str, display_name: str = "", aggregation: str = "sum", format: str = "+,.0f"
+) -> MarketColumn:
+    return MarketColumn(name, "double", "measure", description, "USD", format, display_name, aggregation)
 
 
 _SYMBOL = _dimension("Symbol", "Ticker of the share")
@@ -119,6 +121,22 @@ _SUMMARY = (
         "NumPositions", "long", "measure", "Symbols with risk: rows of risk_live", "symbols", ",d", "Positions", "sum"
     ),
 )
+_EXPOSURES = (
+    _dimension("Book", "Trading book that carries the risk"),
+    _usd("Gross", "Sum of absolute MarketValue × FxRate", format=",.0f"),
+    _usd("Net", "Sum of MarketValue × FxRate"),
+    _usd("PnL", "Sum of (RealizedPnL + UnrealizedPnL) × FxRate", "P&L"),
+    _usd("PnLToday", "PnL less what it was at the last mark of an earlier day", "P&L today"),
+    _usd("AgainstClose", "Sum of Quantity × Multiplier × (Price - Close) × FxRate", "Against close"),
+    MarketColumn("Positions", "long", "measure", "Positions that are open", "", ",d", "", "sum"),
+)
+_SCORES = (
+    _SYMBOL,
+    MarketColumn(
+        "Score", "double", "measure", "Share of the desk's delta, gamma and vega, 0 to 100", "", ".1f", "", "sum"
+    ),
+    *(column for column in _RISK if column.unit == "USD"),
+)
 _FX = (
     _CURRENCY,
     _TIMESTAMP,
@@ -134,6 +152,8 @@ MARKET_COLUMNS: dict[str, tuple[MarketColumn, ...]] = {
     "risk_live": _RISK,
     "portfolio_summary": _SUMMARY,
     "positions_live": _POSITIONS,
+    "exposures_live": _EXPOSURES,
+    "risk_scores": _SCORES,
     "fx_live": _FX,
 }
 TABLE_NOTES = {
@@ -145,6 +165,8 @@ TABLE_NOTES = {
     "risk_live": "value and Greeks of each symbol, in USD",
     "portfolio_summary": "all of risk_live in one row, in USD",
     "positions_live": "each position by book, in its currency",
+    "exposures_live": "exposure and P&L of each book, in USD",
+    "risk_scores": "the symbols by their share of the desk's risk",
     "fx_live": "exchange rates against USD",
     "column_catalog": "what each column means, with unit and format",
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from server.dashboards import desk_pages
+from server.dashboards.figures import desk_figures
 from server.desk import Desk
 from server.embedded import DeephavenServer, heap_bytes, heap_room
 from server.errors import HeapTooSmall, PriceFileError
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["MarketServer"]
 
 _MOST_WITH_SECTORS = 1000
-# In bytes, as measured: Deephaven with empty tables, what must be free once they are full, and a row of both raw tables.
+# In bytes, as measured: Deephaven with empty tables, what must be free once all is there, and a row of both raw tables.
 _EMPTY_HEAP, _WORKING_HEAP, _ROW_HEAP = 80 << 20, 64 << 20, 272
 
 
@@ -131,14 +132,12 @@ class MarketServer:
         speed = options.speed or DEFAULT_SPEED
         rates = FxRates(desk.currencies, speed=speed, seed=options.seed)
         writers = self.writers = MarketWriters(source.symbols, desk)
-        self.tables = self._tables(writers, None if store is None else store.tables())
-        self.pages = desk_pages(
-            self.tables,
-            writers.positions.blink,
-            source.symbols,
-            reader=None if store is None else store.reader,
-            clock_of_arrival=self._history is not None,
+        tables = self._tables(writers, None if store is None else store.tables())
+        figures = desk_figures(
+            tables, writers.positions.blink, source.symbols, clock_of_arrival=self._history is not None
         )
+        self.tables = tables | figures.published()
+        self.pages = desk_pages(figures, reader=None if store is None else store.reader)
         # Deephaven publishes the globals of the main module.
         vars(sys.modules["__main__"]).update(self.tables | self.pages)
         self.feed = Feed(source, desk, rates, writers)

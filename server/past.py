@@ -9,6 +9,7 @@ The rows are named tuples: `pandas.DataFrame(positions_at(client))` has their co
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
@@ -31,6 +32,9 @@ __all__ = [
     "positions_at",
     "trades_at",
 ]
+
+
+_NOT_SET = "not set"
 
 
 class PositionRow(NamedTuple):
@@ -138,7 +142,8 @@ class AuditRow(NamedTuple):
         valid_from: From when on it holds.
         valid_to: Until when; None for an open end.
         state: The state of its lifecycle; None without one.
-        changes: What it changed, as `price: 229.5 -> 230.0, quantity: 100 -> 120`; who was granted what, for a grant.
+        changes: What it changed, as `book: not set -> EQ-US, price: 229.5 -> 230.0`; who was granted what, for a grant.
+            A text that is empty, or could be taken for something else, is in quotes.
     """
 
     version: int
@@ -334,4 +339,9 @@ def _changes(changes: dict[str, dict[str, object]], meta: dict[str, object]) -> 
 
 
 def _text(value: object) -> str:
-    return "-" if value is None else str(value)
+    """Return a value as it stands in a change: nothing else looks like one that is not there, or like two of them."""
+    if value is None:
+        return _NOT_SET
+    text = str(value)
+    doubtful = text in ("", _NOT_SET) or text != text.strip() or any(mark in text for mark in (" -> ", ", ", '"'))
+    return json.dumps(text, ensure_ascii=False) if isinstance(value, str) and doubtful else text

@@ -42,13 +42,28 @@ def _column(name: str, dh_type: str) -> MarketColumn:
     )
 
 
+def _level(name: str, description: str) -> MarketColumn:
+    return MarketColumn(name, "double", "measure", description, "USD", ",.0f", aggregation="none")
+
+
+_USAGE = (
+    MarketColumn("Status", "string", "dimension", "STOP, WARN, OK, or ? for a metric that nobody knows"),
+    MarketColumn("Book", "string", "dimension", "Trading book that the limit binds"),
+    MarketColumn("Metric", "string", "dimension", "Figure that is limited"),
+    _level("Value", "What the limit bounds"),
+    _level("Warn", "From here on the limit warns"),
+    _level("Stop", "From here on the limit is broken"),
+    MarketColumn("Usage", "double", "measure", "Value / Stop", "", ".0%", aggregation="none"),
+)
 STORE_COLUMNS: Mapping[str, tuple[MarketColumn, ...]] = {
     "trades_raw": _columns(Trade),
     "trades_live": _columns(Trade),
     "limits_live": _columns(Limit),
+    "limit_usage": _USAGE,
 }
 STORE_NOTES = {
     "trades_raw": "every event of every trade in the store",
     "trades_live": "every trade as it stands, whoever wrote it",
     "limits_live": "the limits of each book",
+    "limit_usage": "how far each limit is used, breaches first",
 }

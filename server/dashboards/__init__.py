@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from server.dashboards.as_of import as_of_page
 from server.dashboards.columns import Catalog
-from server.dashboards.figures import desk_figures
+from server.dashboards.figures import DeskFigures
 from server.dashboards.pm import pm_page
 from server.dashboards.quant import quant_page
 from server.dashboards.risk import risk_page
 
 if TYPE_CHECKING:
-    from deephaven.table import Table
-
     from store.client import StoreClient
 
 __all__ = ["PAGE_NOTES", "desk_pages"]
@@ -31,24 +28,13 @@ _STORE_ADVICE = (
 )
 
 
-def desk_pages(
-    tables: Mapping[str, Table],
-    marks: Table,
-    symbols: Sequence[str],
-    *,
-    reader: StoreClient | None = None,
-    clock_of_arrival: bool = False,
-) -> dict[str, Any]:
+def desk_pages(figures: DeskFigures, *, reader: StoreClient | None = None) -> dict[str, Any]:
     """Return the pages by name; inside Deephaven's execution context.
 
     Args:
-        tables: The published tables by name.
-        marks: The stream that positions_live is the latest of.
-        symbols: Everything that can have a price.
+        figures: What they show.
         reader: Who asks the store about the past; None for a server without one.
-        clock_of_arrival: Whether a price is as old as its arrival, as that of a history is.
     """
-    figures = desk_figures(tables, marks, symbols, clock_of_arrival=clock_of_arrival)
     catalog = Catalog()
     return {
         "quant": quant_page(figures, catalog),

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from server.column_catalog import CATALOG_TYPES, catalog_rows
-from server.market_columns import MarketColumn
+from server.market_columns import MARKET_COLUMNS, MarketColumn
 
 __all__ = ["DASHBOARD_COLUMNS", "Catalog", "ColumnStyle"]
 
@@ -25,39 +25,24 @@ class ColumnStyle(NamedTuple):
     kind: str = "text"
 
 
-def _usd(name: str, display_name: str, description: str, *, signed: bool = True) -> MarketColumn:
-    return MarketColumn(
-        name, "double", "measure", description, "USD", "+,.0f" if signed else ",.0f", display_name, "sum"
-    )
+def _usd(name: str, display_name: str, description: str) -> MarketColumn:
+    return MarketColumn(name, "double", "measure", description, "USD", "+,.0f", display_name, "sum")
 
 
 def _text(name: str, display_name: str) -> MarketColumn:
     return MarketColumn(name, "string", "dimension", "", display_name=display_name)
 
 
-def _share(name: str, display_name: str, description: str, format: str = ".0%") -> MarketColumn:
-    return MarketColumn(name, "double", "measure", description, "", format, display_name, "none")
-
-
 # Sums and differences that only the pages have; everything else is in the catalog of the tables and of the registry.
 DASHBOARD_COLUMNS = (
+    *(column for column in MARKET_COLUMNS["exposures_live"] if column.role == "measure"),
     _usd("ValueUSD", "Value", "MarketValue × FxRate"),
     _usd("PnLUSD", "P&L", "(RealizedPnL + UnrealizedPnL) × FxRate"),
-    _usd("PnLToday", "P&L today", "PnLUSD less what it was at the last mark of an earlier day"),
-    _usd("AgainstClose", "Against close", "Quantity × Multiplier × (Price - Close) × FxRate"),
-    _usd("Gross", "Gross", "Sum of |ValueUSD|", signed=False),
-    _usd("Net", "Net", "Sum of ValueUSD"),
     _usd("Realized", "Realized", "Sum of RealizedPnL × FxRate"),
     _usd("Unrealized", "Unrealized", "Sum of UnrealizedPnL × FxRate"),
-    _usd("Value", "Value", "What the limit bounds", signed=False),
-    _usd("Warn", "Warn", "From here on the limit warns", signed=False),
-    _usd("Stop", "Stop", "From here on the limit is broken", signed=False),
     _usd("ChangeOfValue", "Δ Value", "ValueUSD less what it was"),
     _usd("ChangeOfPnL", "Δ P&L", "PnLUSD less what it was"),
-    _share("Usage", "Usage", "Value / Stop"),
-    _share("Share", "Share", "PnLToday / sum of |PnLToday|", "+.1%"),
-    MarketColumn("Score", "double", "measure", "Share of the desk's delta, gamma and vega, 0 to 100", "", ".1f"),
-    MarketColumn("Positions", "long", "measure", "Positions that are open", "", ",d"),
+    MarketColumn("Share", "double", "measure", "PnLToday / sum of |PnLToday|", "", "+.1%", aggregation="none"),
     MarketColumn("ChangeOfQuantity", "long", "measure", "Quantity less what it was", "", "+,d", "Δ Quantity"),
     MarketColumn("Breaches", "long", "measure", "Limits at or beyond their stop", "", ",d"),
     MarketColumn("Warnings", "long", "measure", "Limits between warn and stop", "", ",d"),
@@ -101,7 +86,7 @@ class Catalog:
             (None, column.name): _style(column.name, column.type, column.display_name, column.format, column.unit)
             for column in DASHBOARD_COLUMNS
         }
-        for values in catalog_rows() if rows is None else rows:
+        for values in catalog_rows(store=True) if rows is None else rows:
             row: dict[str, Any] = dict(zip(CATALOG_TYPES, values, strict=True))
             style = _style(row["Name"], row["Type"], row["DisplayName"], row["Format"], row["Unit"])
             self._styles.setdefault((row["TableName"], row["Name"]), style)

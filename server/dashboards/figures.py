@@ -1,4 +1,4 @@
-"""The figures behind the pages, all of them worked out by the engine; docs/dashboards.md has the formulas.
+"""The figures behind the pages and the clients, all worked out by the engine; docs/dashboards.md has the formulas.
 
 Positions are looked at twice a second, all at one moment, so that the panels of a page agree with each other and a
 browser is not sent more than an eye can follow. Amounts are in USD before they are added.
@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from server.market_columns import column_types
+
 if TYPE_CHECKING:
     from deephaven.table import Table
 
-__all__ = ["DeskFigures", "attribution", "desk_figures", "headline", "limit_usage", "riskiest", "since"]
+__all__ = ["DeskFigures", "attribution", "desk_figures", "headline", "since"]
 
 _LOOK = "PT0.5s"
 _CURVE_STEP = "PT1s"
@@ -29,7 +31,9 @@ class DeskFigures:
         symbols: Everything that can have a price.
         tables: The published tables by name.
         positions: Each position with ValueUSD, PnLUSD, PnLToday and AgainstClose.
-        exposures: Gross, Net, PnLToday and AgainstClose by Book, and the number of Positions.
+        exposures: As exposures_live is published.
+        limits: As limit_usage is; None where no limits are published.
+        scores: As risk_scores is.
         totals: The sums of exposures, in one row.
         curve: The totals over time, a row a second since the start.
         clock_of_arrival: Whether a price is as old as its arrival rather than its time.
@@ -39,9 +43,16 @@ class DeskFigures:
     tables: Mapping[str, Table]
     positions: Table
     exposures: Table
+    limits: Table | None
+    scores: Table
     totals: Table
     curve: Table
     clock_of_arrival: bool
+
+    def published(self) -> dict[str, Table]:
+        """Return what the clients show, too, by the name under which it is published."""
+        tables = {"exposures_live": self.exposures, "risk_scores": self.scores}
+        return tables if self.limits is None else tables | {"limit_usage": self.limits}
 
 
 def desk_figures(
@@ -59,18 +70,23 @@ def desk_figures(
     from deephaven import agg, time_table
 
     positions = _positions(tables, marks)
+    names = ["Gross", "Net", "PnL", "PnLToday", "AgainstClose"]
     exposures = (
-        positions.where("Quantity != 0 || RealizedPnL != 0")
-        .view(["Book", "Gross = abs(ValueUSD)", "Net = ValueUSD", "PnLToday", "AgainstClose", "PnLUSD"])
-        .agg_by([agg.sum_(["Gross", "Net", "PnLToday", "AgainstClose", "PnLUSD"]), agg.count_("Positions")], ["Book"])
+        # What was closed without a profit has lost all the same what it was worth before.
+        positions.where("Quantity != 0 || RealizedPnL != 0 || !isNull(PnLToday) && PnLToday != 0")
+        .view(["Book", "Gross = abs(ValueUSD)", "Net = ValueUSD", "PnL = PnLUSD", *names[3:], "Quantity"])
+        .agg_by([agg.sum_(names), agg.count_where("Positions", "Quantity != 0")], ["Book"])
         .sort_descending("Gross")
     )
+    limits = tables.get("limits_live")
     totals = exposures.agg_by(agg.sum_(["Gross", "Net", "PnLToday", "AgainstClose"]))
     return DeskFigures(
         symbols=tuple(symbols),
         tables=tables,
         positions=positions,
         exposures=exposures,
+        limits=None if limits is None else _limit_usage(limits, exposures),
+        scores=_risk_scores(tables["risk_live"]),
         totals=totals,
         curve=totals.snapshot_when(time_table(_CURVE_STEP), "Timestamp", history=True),
         clock_of_arrival=clock_of_arrival,
@@ -114,25 +130,17 @@ def _positions(tables: Mapping[str, Table], marks: Table) -> Table:
     )
 
 
-def limit_usage(figures: DeskFigures) -> Table | None:
-    """Return each limit with Value, Usage and Status: breaches first, then warnings, then by usage.
-
-    Returns:
-        Book, Metric, Value, Warn, Stop, Usage (of the stop) and Status: STOP, WARN, OK, or ? for a metric that nobody
-        knows; None where no limits are published.
-    """
-    limits = figures.tables.get("limits_live")
-    if limits is None:
-        return None
+def _limit_usage(limits: Table, exposures: Table) -> Table:
+    """Return each limit with Value, Usage and Status: breaches first, then warnings, then by usage."""
     return (
         limits.view(["Book = book", "Metric = metric", "Warn = warn", "Stop = stop"])
-        .natural_join(figures.exposures, "Book", ["Gross", "Net", "PnLUSD"])
+        .natural_join(exposures, "Book", ["Gross", "Net", "PnL"])
         .update(
             [
                 # A book without positions has used nothing of its limit.
                 "Value = Metric == null ? NULL_DOUBLE : Metric == `gross_exposure` ? (isNull(Gross) ? 0.0 : Gross)"
                 " : Metric == `net_exposure` ? (isNull(Net) ? 0.0 : abs(Net))"
-                " : Metric == `loss` ? (isNull(PnLUSD) ? 0.0 : max(0.0, -PnLUSD)) : NULL_DOUBLE",
+                " : Metric == `loss` ? (isNull(PnL) ? 0.0 : max(0.0, -PnL)) : NULL_DOUBLE",
                 "Usage = isNull(Value) || isNull(Stop) || Stop <= 0 ? NULL_DOUBLE : Value / Stop",
                 "Status = isNull(Value) ? `?` : !isNull(Stop) && Value >= Stop ? `STOP`"
                 " : !isNull(Warn) && Value >= Warn ? `WARN` : `OK`",
@@ -141,39 +149,45 @@ def limit_usage(figures: DeskFigures) -> Table | None:
             ]
         )
         .sort(["Rank", "Order", "Book", "Metric"])
-        .view(["Book", "Metric", "Value", "Warn", "Stop", "Usage", "Status"])
+        .view(["Status", "Book", "Metric", "Value", "Warn", "Stop", "Usage"])
     )
 
 
-def riskiest(figures: DeskFigures) -> Table:
+def _risk_scores(risk: Table) -> Table:
     """Return the symbols by their Score: their share of the desk's delta, gamma and vega, weighted 60, 20 and 20."""
     from deephaven import agg
 
-    risk = figures.tables["risk_live"]
     absolute = risk.update_view(["AbsDelta = abs(Delta)", "AbsGamma = abs(Gamma)", "AbsVega = abs(Vega)"])
     totals = absolute.agg_by(agg.sum_(["SumDelta = AbsDelta", "SumGamma = AbsGamma", "SumVega = AbsVega"]))
     share = "(isNull(Abs{0}) || isNull(Sum{0}) || Sum{0} == 0 ? 0.0 : Abs{0} / Sum{0})"
     score = f"60 * {share.format('Delta')} + 20 * {share.format('Gamma')} + 20 * {share.format('Vega')}"
-    return absolute.natural_join(totals, []).update(f"Score = {score}").sort_descending("Score")
+    return (
+        absolute.natural_join(totals, [])
+        .update(f"Score = {score}")
+        .sort_descending("Score")
+        .view(list(column_types("risk_scores")))
+    )
 
 
 def headline(figures: DeskFigures) -> Table:
     """Return one row: PnLToday, AgainstClose, Gross, Net, Breaches, Warnings (null without limits) and Age."""
-    from deephaven import agg, time_table
+    from deephaven import agg, empty_table, time_table
 
     # Recomputed for a row when its Timestamp changes, and only then.
     moment = "isNull(Timestamp) ? null : now()" if figures.clock_of_arrival else "Timestamp"
     oldest = figures.tables["prices_live"].update(f"Moment = {moment}").agg_by(agg.min_("Oldest = Moment"))
-    row = figures.totals.natural_join(oldest, [])
-    limits = limit_usage(figures)
-    if limits is None:
+    sums = ("PnLToday", "AgainstClose", "Gross", "Net")
+    # A desk that holds nothing has figures, too.
+    row = empty_table(1).natural_join(figures.totals, []).natural_join(oldest, [])
+    row = row.update_view([f"{name} = isNull({name}) ? 0.0 : {name}" for name in sums])
+    if figures.limits is None:
         row = row.update_view(["Breaches = NULL_LONG", "Warnings = NULL_LONG"])
     else:
         counts = [
             agg.count_where("Breaches", "Status == `STOP`"),
             agg.count_where("Warnings", "Status == `WARN`"),
         ]
-        row = row.natural_join(limits.agg_by(counts), []).update_view(
+        row = row.natural_join(figures.limits.agg_by(counts), []).update_view(
             [f"{name} = isNull({name}) ? 0L : {name}" for name in ("Breaches", "Warnings")]
         )
     return row.snapshot_when(time_table(_LOOK), "Now = Timestamp").update_view(

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from server.dashboards.columns import Catalog
-from server.dashboards.figures import DeskFigures, limit_usage, riskiest
+from server.dashboards.figures import DeskFigures
 from server.dashboards.formats import shown_table
 from server.dashboards.header import header_panel
 from server.dashboards.layout import HEADER_HEIGHT, bar_figure, missing
 
 __all__ = ["risk_page"]
 
-_LIMITS = ("Status", "Book", "Metric", "Value", "Warn", "Stop", "Usage")
-_BOOKS = ("Book", "Gross", "Net", "PnLToday", "AgainstClose", "Positions")
+_SCORES = ("Symbol", "Score", "MarketValue", "Delta", "Gamma", "Vega")
 _GREEKS = ("MarketValue", "Delta", "Gamma", "Theta", "Vega", "Rho", "UnrealizedPnL")
+_BOOKS = ("Book", "Gross", "Net", "PnLToday", "AgainstClose", "Positions")
 _RISKIEST = 15
 
 
@@ -28,17 +28,13 @@ def risk_page(figures: DeskFigures, catalog: Catalog, store_advice: str) -> Any:
     """
     from deephaven import ui
 
-    scored = dict.fromkeys(("Symbol", "Score")) | dict.fromkeys(("MarketValue", "Delta", "Gamma", "Vega"), "risk_live")
-    greeks = dict.fromkeys(("Symbol", *_GREEKS), "risk_live")
-
     def limits() -> Any:
-        usage = limit_usage(figures)
-        if usage is None:
+        if figures.limits is None:
             return missing("There are no limits", store_advice)
         return shown_table(
-            usage,
+            figures.limits,
             catalog,
-            _LIMITS,
+            dict.fromkeys((column.name for column in figures.limits.columns), "limit_usage"),
             format_=[
                 ui.TableFormat(if_="Status == `STOP`", background_color="negative", color="white"),
                 ui.TableFormat(if_="Status == `WARN`", background_color="notice", color="black"),
@@ -50,16 +46,17 @@ def risk_page(figures: DeskFigures, catalog: Catalog, store_advice: str) -> Any:
         bars = ui.use_memo(lambda: bar_figure(figures.exposures, catalog, "Book", ["Gross", "Net"]), [])
         books = ui.use_memo(lambda: shown_table(figures.exposures, catalog, _BOOKS), [])
         bounded = ui.use_memo(limits, [])
-        ranked = ui.use_memo(lambda: riskiest(figures), [])
-        scores = ui.use_memo(lambda: shown_table(ranked.head(_RISKIEST), catalog, scored), [ranked])
+        scores = ui.use_memo(
+            lambda: shown_table(figures.scores.head(_RISKIEST), catalog, dict.fromkeys(_SCORES, "risk_scores")), []
+        )
         every = ui.use_memo(
             lambda: shown_table(
-                ranked,
+                figures.scores,
                 catalog,
-                greeks,
+                dict.fromkeys(("Symbol", *_GREEKS), "risk_scores"),
                 aggregations=ui.TableAgg("Sum", cols=list(_GREEKS)),
             ),
-            [ranked],
+            [],
         )
         middle = (100 - HEADER_HEIGHT) / 2
         return ui.column(

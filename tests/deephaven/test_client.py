@@ -198,15 +198,29 @@ def desk(publish: Publish) -> None:
         FxRate=[1.0, 1.0, 1.25, 1.25],
     )
     publish(
-        "limits_live",
-        book=["EQ", "EQ", "EU", "EU", "NEW", "EQ"],
-        metric=["gross_exposure", "net_exposure", "loss", "gross_exposure", "gross_exposure", "vega"],
-        warn=[25_000.0, 20_000.0, 100.0, 60_000.0, 1.0, 1.0],
-        stop=[30_000.0, 40_000.0, 400.0, 100_000.0, 2.0, 2.0],
+        "exposures_live",
+        Book=["EU", "EQ"],
+        Gross=[50_000.0, 30_000.0],
+        Net=[50_000.0, 10_000.0],
+        PnL=[-562.5, -1_000.0],
+        PnLToday=[10.0, None],
+        AgainstClose=[0.0, 0.0],
+        Positions=[1, 2],
     )
     publish(
-        "risk_live",
+        "limit_usage",
+        Status=["STOP", "WARN", "OK"],
+        Book=["EU", "EQ", "EQ"],
+        Metric=["loss", "gross_exposure", "net_exposure"],
+        Value=[562.5, 30_000.0, 10_000.0],
+        Warn=[100.0, 25_000.0, 20_000.0],
+        Stop=[400.0, 35_000.0, 40_000.0],
+        Usage=[1.40625, 0.857, 0.25],
+    )
+    publish(
+        "risk_scores",
         Symbol=["AAPL", "MSFT"],
+        Score=[50.0, 30.0],
         MarketValue=[20_000.0, -10_000.0],
         UnrealizedPnL=[900.0, -2_000.0],
         Delta=[30_000.0, -10_000.0],
@@ -240,32 +254,26 @@ def desk(publish: Publish) -> None:
 
 
 @pytest.mark.usefixtures("desk")
-def test_risk_screen_shows_breaches_first(client: DeephavenClient) -> None:
-    limits, exposures, scores = risk_client.panels(client)
+def test_risk_screen_shows_what_the_server_has_worked_out(client: DeephavenClient) -> None:
+    limits, exposures, scores = risk_client.panels(client, rows=2)
     assert [(row["Book"], row["Metric"], row["Value"], row["Status"]) for row in shown(client, limits)] == [
         ("EU", "loss", 562.5, "STOP"),
-        ("EQ", "gross_exposure", 30_000.0, "STOP"),
-        ("EU", "gross_exposure", 50_000.0, "OK"),
-        ("EQ", "net_exposure", 10_000.0, "OK"),
-        ("NEW", "gross_exposure", 0.0, "OK"),
-        ("EQ", "vega", None, "?"),
+        ("EQ", "gross_exposure", 30_000.0, "WARN"),
     ]
-    assert shown(client, limits)[0]["Usage"] == pytest.approx(562.5 / 400)
-    assert shown(client, exposures) == [
-        {"Book": "EU", "Gross": 50_000.0, "Net": 50_000.0, "PnL": -562.5, "Positions": 2},
-        {"Book": "EQ", "Gross": 30_000.0, "Net": 10_000.0, "PnL": -1_000.0, "Positions": 2},
+    assert [(row["Book"], row["Gross"], row["PnLToday"]) for row in shown(client, exposures)] == [
+        ("EU", 50_000.0, 10.0),
+        ("EQ", 30_000.0, None),
     ]
-    found = {row["Symbol"]: row["Score"] for row in shown(client, scores)}
-    assert found == {"AAPL": pytest.approx(60 * 0.75 + 20 * 0.25), "MSFT": pytest.approx(60 * 0.25 + 20 * 0.75)}
+    assert {row["Symbol"]: row["Score"] for row in shown(client, scores)} == {"AAPL": 50.0, "MSFT": 30.0}
 
 
 @pytest.mark.usefixtures("desk")
 def test_risk_screen_without_limits_says_so(client: DeephavenClient, monkeypatch: pytest.MonkeyPatch) -> None:
     import __main__
 
-    monkeypatch.delattr(__main__, "limits_live")
+    monkeypatch.delattr(__main__, "limit_usage")
     exposures, _ = risk_client.panels(client)
-    assert "no limits_live" in exposures.note
+    assert "no limit_usage, since it has no store" in exposures.note
 
 
 @pytest.mark.usefixtures("desk")

@@ -13,8 +13,6 @@ from server.dashboards.figures import (
     attribution,
     desk_figures,
     headline,
-    limit_usage,
-    riskiest,
     since,
 )
 from server.market_columns import column_types
@@ -160,6 +158,26 @@ def test_headline_and_exposures_add_dollars_only(market: Market) -> None:
     assert {book["Book"]: book["Positions"] for book in rows(figures.exposures)} == {"EQ": 2, "VOL": 1, None: 1}
 
 
+def test_headline_of_a_desk_that_holds_nothing_is_zero(market: Market) -> None:
+    figures = market.figures([("EQ", "gross_exposure", 1.0, 10.0)])
+    top = headline(figures)
+    market.quote(SECOND, 0, 110.0, 8.0)
+    row = wait_until(lambda: (found := rows(top)) and found[0]["Age"] and found[0])
+    assert [row[name] for name in ("PnLToday", "AgainstClose", "Gross", "Net", "Breaches", "Warnings")] == [0] * 6
+
+
+def test_what_was_closed_without_a_profit_loses_what_it_was_worth_the_day_before(market: Market) -> None:
+    figures = market.figures()
+    top = headline(figures)
+    market.mark(FIRST, (0, 0, 0, 0, 10, 1, 90.0, 100.0, 0.0, 1.0), (1, 2, 0, 0, 2, 100, 4.0, 5.0, 0.0, 1.0))
+    market.mark(SECOND, (0, 0, 0, 0, 0, 1, 0.0, 100.0, 0.0, 1.0), (1, 2, 0, 0, 2, 100, 4.0, 5.0, 0.0, 1.0))
+    row = wait_until(lambda: (found := rows(top)) and found[0]["PnLToday"] and found[0])
+    assert row["PnLToday"] == -10 * 10
+    assert rows(figures.exposures.where("Book == `EQ`").view(["PnLToday", "Gross", "Positions"])) == [
+        {"PnLToday": -100.0, "Gross": 0.0, "Positions": 0}
+    ]
+
+
 def test_age_is_that_of_the_oldest_price(market: Market) -> None:
     import time
 
@@ -195,7 +213,7 @@ def test_limits_breaches_come_first_and_are_counted(market: Market) -> None:
             (None, None, None, None),
         ]
     )
-    usage = limit_usage(figures)
+    usage = figures.limits
     assert usage is not None
     top = headline(figures)
     traded(market)
@@ -248,7 +266,7 @@ def test_curve_keeps_what_was(market: Market) -> None:
 
 def test_riskiest_come_first_and_null_risk_is_none(market: Market) -> None:
     figures = market.figures()
-    ranked = riskiest(figures)
+    ranked = figures.scores
     numbers = np.array(
         [[1.0, 3.0], [0.0, 0.0], [0.0, 0.0], [1.0, 3.0], [1.0, NULL], [0.0, 0.0], [2.0, 2.0], [0.0, 0.0]]
     )

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from client.base_client import DeephavenClient
-from client.risk_client import book_exposures, limit_usage
 from server.desk_store import DeskStore
 from server.market_server import MarketServer
 from server.options import MarketOptions
@@ -134,10 +133,10 @@ def test_limits_of_the_store_bound_the_exposures_breaches_first(
     market: MarketServer, deephaven_server: DeephavenServer, store_db: StoreDatabase
 ) -> None:
     with DeephavenClient(deephaven_server.host, deephaven_server.port, key=deephaven_server.key) as client:
-        wait_until(lambda: "limits_live" in client.list_tables())
+        wait_until(lambda: "limit_usage" in client.list_tables())
 
         def usage() -> list[dict[str, Any]]:
-            found: list[dict[str, Any]] = client.read(limit_usage(client, book_exposures(client))).to_pylist()
+            found: list[dict[str, Any]] = client.read("limit_usage").to_pylist()
             return found
 
         first = wait_until(usage)

@@ -51,6 +51,20 @@ def test_positions_at_shows_a_correction_only_from_its_recording_on(store_db: St
     assert (corrected.updated_by, corrected.valid_from) == ("alice", nine)
 
 
+def test_audit_rows_tell_what_is_not_set_from_every_text(store_db: StoreDatabase) -> None:
+    bob = store_db.client("bob")
+    bought = trade(account="-", strategy="not set", counterparty="A, B -> C")
+    bob.write(bought)
+    bought.book, bought.account, bought.trader_name = "EQ-US", None, 'Ann "A" Lee'
+    bob.update(bought)
+    created, updated = audit_rows(bob, str(bought.entity_id))
+    assert "book" not in created.changes
+    assert 'account: not set -> -, counterparty: not set -> "A, B -> C"' in created.changes
+    assert 'strategy: not set -> "not set"' in created.changes
+    assert 'trader_name: not set -> ""' in created.changes
+    assert updated.changes == ('account: - -> not set, book: not set -> EQ-US, trader_name: "" -> "Ann \\"A\\" Lee"')
+
+
 def test_positions_at_without_times_is_what_following_each_trade_comes_to(store_db: StoreDatabase) -> None:
     client = store_db.client()
     book = PositionBook()

@@ -149,6 +149,21 @@ def test_panel_marks_what_changed_and_dims_what_stood_still(monkeypatch: pytest.
     assert panel.last_change() == 116.0
 
 
+def test_panel_does_not_dim_an_alarm_that_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    alarms = {("Status", "STOP"): "bold red"}
+    panel = Panel("Limits", None, {"Status": ColumnStyle("Status")}, ["Status"], "", alarms)  # type: ignore[arg-type]
+    rows = [{"Status": "STOP"}, {"Status": "OK"}]
+    drawn(panel.grid(rows, marked=True), colour=True)
+    now = 116.0
+    [*_, stop, ok] = drawn(panel.grid(rows, marked=True), colour=True).splitlines()
+    assert "\x1b[1;31m" in stop
+    assert "\x1b[2m" in ok
+
+
 def test_panel_aligns_numbers_right_and_says_when_it_is_empty() -> None:
     columns = {"Symbol": ColumnStyle("Symbol"), "Qty": ColumnStyle("Qty", "+,d")}
     rows = [{"Symbol": "A", "Qty": 5}, {"Symbol": "LONGER", "Qty": -12_000}]
