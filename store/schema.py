@@ -44,6 +44,7 @@ MIGRATIONS = (
     "edges",
     "shares",
     "batches",
+    "checks",
 )
 # Applied whenever their text changes.
 DEFINITIONS = (

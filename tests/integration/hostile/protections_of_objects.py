@@ -10,7 +10,7 @@ ACL = "h.acl && (SELECT store.principals())"
 APPEND_BATCH = "store/sql/append_batch.sql"
 GRANTS, LOG, APPEND, CREATE = (f"store/sql/{name}.sql" for name in ("grants", "log", "append", "create"))
 SHARE, GROUPS, MUTATE = (f"store/sql/{name}.sql" for name in ("share", "groups", "mutate"))
-STREAM = "store/sql/stream.sql"
+STREAM, CHECKS = "store/sql/stream.sql", "store/sql/checks.sql"
 STATEMENTS, READING, FORGING = ("test_statements",), ("test_reading",), ("test_forging",)
 SABOTAGE, VALUES = ("test_sabotage",), ("test_values",)
 NAMES = ("../test_groups", "../test_users")
@@ -234,23 +234,22 @@ PROTECTIONS_OF_OBJECTS = [
     ),
     Protection(
         "values are such as every client can read",
-        "store/sql/bounds.sql",
-        "ADD CONSTRAINT readable_values CHECK (store.is_readable(changes))",
-        "ADD CONSTRAINT readable_values CHECK (true)",
+        CHECKS,
+        "THEN 'readable_values'",
+        "THEN NULL",
         VALUES,
     ),
     Protection(
         "names are short",
-        "store/sql/bounds.sql",
-        "CHECK (octet_length(type_name) BETWEEN 1 AND 255 AND octet_length(state) <= 255)",
-        "CHECK (true)",
+        CHECKS,
+        "octet_length(p_type) NOT BETWEEN 1 AND 255 OR octet_length(p_state) > 255",
+        "false",
         VALUES,
     ),
     Protection(
         "objects have a largest size",
         "store/sql/places.sql",
-        "ALTER TABLE store.object_heads ADD CONSTRAINT object_size CHECK (pg_column_size(data) <= 4194304);\n"
-        "ALTER TABLE store.object_events ADD CONSTRAINT object_size CHECK (pg_column_size(changes) <= 4194304);",
+        "ALTER TABLE store.object_heads ADD CONSTRAINT object_size CHECK (pg_column_size(data) <= 4194304);",
         "",
         VALUES,
     ),

@@ -47,6 +47,15 @@ def test_values_that_break_readers_are_refused_at_creation_and_at_change(store_d
         cursor.execute("SELECT FROM store.append_events(%s, false, NULL)", (f"[{text}]",))
 
 
+def test_an_object_does_not_grow_beyond_what_one_may_hold(store_db: StoreDatabase) -> None:
+    entity_id = create(store_db, json.dumps({"x": "a" * 3_000_000}))
+    item = {"entity_id": entity_id, "type_name": "Trade", "version": 1, "event_type": "UPDATED"}
+    items = json.dumps([item | {"changes": {"y": "a" * 3_000_000}}])
+    too_large = pytest.raises(psycopg2.errors.CheckViolation, match="object_size")
+    with store_db.connect("bob") as conn, conn.cursor() as cursor, too_large:
+        cursor.execute("SELECT FROM store.append_events(%s, false, NULL)", (items,))
+
+
 MOMENTS = {
     "in the future": {"valid_from": "2999-01-01T00:00:00Z"},
     "in the past": {"valid_from": "2001-01-01T00:00:00Z", "valid_to": "2001-01-02T00:00:00Z"},
