@@ -134,9 +134,15 @@ class DeskStore:
             raise ServerError(f"the store cannot be used: {error}") from error
 
     def _wait_for_trades(self) -> None:
-        # A transaction that somebody leaves open holds all readers of the log up: the server starts all the same.
-        if not self.wait_current(_WAIT_SECONDS):
-            _log.warning("not all trades are read after %.0f s; the positions follow as they come", _WAIT_SECONDS)
+        # However many there are: what half of them come to would be traded on, and settled. A transaction that somebody
+        # leaves open holds all readers of the log up, though: then the server starts all the same.
+        read = self._follower.position
+        while not self.wait_current(_WAIT_SECONDS):
+            if self._follower.position == read:
+                _log.warning("no trade can be read for %.0f s; the positions follow as they come", _WAIT_SECONDS)
+                return
+            read = self._follower.position
+            _log.warning("the store's trades are read up to event %d; the server waits for the rest", read.seq)
 
     def tables(self) -> dict[str, Table]:
         """Return the store's published tables by name; where `StoreBridge.register` may be called.

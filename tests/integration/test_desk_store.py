@@ -24,6 +24,7 @@ from server.positions import Contract, Holding, PositionKey
 from server.store_place import RISK_MANAGERS, TRADERS, AttachedStore, StoreLogins, default_store_directory, store_place
 from store.client import StoreClient
 from store.groups import create_group
+from store.log_reader import Position
 from store.models import Limit, Trade
 from tests.fix_bridge import trade
 from tests.fix_postgres import StoreDatabase, password_of
@@ -232,6 +233,28 @@ def test_trade_that_the_store_refuses_is_dropped_and_many_of_them_end_the_desks_
     assert "the desk stops trading: the store does not take its trades" in caplog.text
     store_db.client("bob").write(trade(book="A"))
     wait_until(lambda: held(desk_store).quantity == 103.0)
+
+
+@pytest.mark.parametrize(("positions", "waits"), [([0, 5, 9, 9], 3), ([0, 0], 1)])
+def test_start_waits_for_all_trades_as_long_as_some_come(
+    desk_store: DeskStore, monkeypatch: pytest.MonkeyPatch, positions: list[int], waits: int
+) -> None:
+    """Given the reader's place at each look: with the first that is as before, nothing more is waited for."""
+    waited: list[float | None] = []
+
+    def wait(timeout: float | None = None) -> bool:
+        waited.append(timeout)
+        return False
+
+    class Reader:
+        @property
+        def position(self) -> Position:
+            return Position(positions[min(len(waited), len(positions) - 1)])
+
+    monkeypatch.setattr(desk_store, "wait_current", wait)
+    monkeypatch.setattr(desk_store, "_follower", Reader())
+    desk_store._wait_for_trades()
+    assert len(waited) == waits
 
 
 def test_store_without_the_groups_says_what_an_administrator_does(store_db: StoreDatabase) -> None:
