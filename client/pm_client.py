@@ -59,6 +59,11 @@ def positions_in_usd(client: DeephavenClient) -> Table:
     )
 
 
+def _sums(**columns: str) -> list[agg.Aggregation]:
+    """Return sums that are added up anew with each change: what a huge number rounds away does not stay missing."""
+    return [agg.formula(f"{name} = sum({column})") for name, column in columns.items()]
+
+
 def attribution(positions: Table, by: str) -> Table:
     """Return Realized, Unrealized and PnL in USD by a column, and each one's Share of the total of absolute P&L.
 
@@ -66,8 +71,8 @@ def attribution(positions: Table, by: str) -> Table:
         positions: `positions_in_usd`.
         by: Book, Symbol, Underlying or Currency.
     """
-    sums = positions.agg_by(agg.sum_(["Realized = RealizedUSD", "Unrealized = UnrealizedUSD", "PnL = PnLUSD"]), by=[by])
-    total = sums.update_view("AbsPnL = abs(PnL)").agg_by(agg.sum_(["Total = AbsPnL"]), by=[])
+    sums = positions.agg_by(_sums(Realized="RealizedUSD", Unrealized="UnrealizedUSD", PnL="PnLUSD"), by=[by])
+    total = sums.update_view("AbsPnL = abs(PnL)").agg_by(_sums(Total="AbsPnL"), by=[])
     return (
         sums.natural_join(total, on=[])
         .update("Share = isNull(PnL) || isNull(Total) || Total == 0 ? NULL_DOUBLE : PnL / Total")
@@ -83,7 +88,7 @@ def sizing(positions: Table, rows: int) -> Table:
     toward zero where it is too large. All are of open positions only.
     """
     opened = positions.where("Quantity != 0 && !isNull(ValueUSD)").update_view("AbsUSD = abs(ValueUSD)")
-    total = opened.agg_by([agg.sum_(["Gross = AbsUSD"]), agg.count_("Open")], by=[])
+    total = opened.agg_by([*_sums(Gross="AbsUSD"), agg.count_("Open")], by=[])
     return (
         opened.natural_join(total, on=[])
         .update(
@@ -116,7 +121,7 @@ def panels(client: DeephavenClient, rows: int = 10) -> list[Panel]:
             "By book", attribution(positions, "Book").head(rows), {"Book": ColumnStyle("Book")} | _ATTRIBUTION, ["Book"]
         ),
         Panel("Contributors", by_symbol.where("PnL > 0").head(rows), named, ["Underlying"]),
-        Panel("Detractors", by_symbol.where("PnL < 0").tail(rows).sort("PnL"), named, ["Underlying"]),
+        Panel("Detractors", by_symbol.where("!isNull(PnL) && PnL < 0").tail(rows).sort("PnL"), named, ["Underlying"]),
         Panel("Sizing", sizing(positions, rows), _SIZING, ["Book", "Symbol"], "against equal weights"),
     ]
 

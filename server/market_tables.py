@@ -12,9 +12,10 @@ from server.market_columns import MARKET_COLUMNS, column_types
 from server.valuation import PositionMarks, RiskMarks
 
 if TYPE_CHECKING:
+    from deephaven.agg import Aggregation
     from deephaven.table import Table
 
-__all__ = ["LEADERS", "MarketWriters", "market_tables"]
+__all__ = ["LEADERS", "MarketWriters", "market_tables", "means", "sums"]
 
 LEADERS = 20  # rows of top_movers and volume_leaders
 
@@ -90,8 +91,8 @@ def market_tables(
         "risk_live": risk_live,
         "portfolio_summary": risk_live.agg_by(
             [
-                agg.sum_(["TotalMV = MarketValue", "TotalPnL = UnrealizedPnL", "TotalDelta = Delta"]),
-                agg.avg(["AvgGamma = Gamma", "AvgTheta = Theta", "AvgVega = Vega"]),
+                *sums(TotalMV="MarketValue", TotalPnL="UnrealizedPnL", TotalDelta="Delta"),
+                *means(AvgGamma="Gamma", AvgTheta="Theta", AvgVega="Vega"),
                 agg.count_("NumPositions"),
             ]
         ),
@@ -100,6 +101,30 @@ def market_tables(
         **(store_tables or {}),
         "column_catalog": column_catalog(store=store_tables is not None),
     }
+
+
+def sums(**columns: str) -> list[Aggregation]:
+    """Return sums that are added up anew with each change.
+
+    Those of `agg.sum_` take the old value off and add the new one: what a trade of a quadrillion shares rounds away
+    would stay missing after its correction, for as long as the server runs.
+
+    Args:
+        columns: The column of each sum; nulls count for nothing.
+
+    Example:
+        >>> risk_live.agg_by(sums(TotalMV="MarketValue"))
+    """
+    from deephaven import agg
+
+    return [agg.formula(f"{name} = sum({column})") for name, column in columns.items()]
+
+
+def means(**columns: str) -> list[Aggregation]:
+    """Return means that are reckoned anew with each change; see `sums`."""
+    from deephaven import agg
+
+    return [agg.formula(f"{name} = avg({column})") for name, column in columns.items()]
 
 
 def _position_names(desk: Desk) -> dict[str, Sequence[str | None]]:

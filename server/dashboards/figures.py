@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from server.market_columns import column_types
+from server.market_tables import sums
 
 if TYPE_CHECKING:
+    from deephaven.agg import Aggregation
     from deephaven.table import Table
 
 __all__ = ["DeskFigures", "attribution", "desk_figures", "headline", "since"]
@@ -75,11 +77,11 @@ def desk_figures(
         # What was closed without a profit has lost all the same what it was worth before.
         positions.where("Quantity != 0 || RealizedPnL != 0 || !isNull(PnLToday) && PnLToday != 0")
         .view(["Book", "Gross = abs(ValueUSD)", "Net = ValueUSD", "PnL = PnLUSD", *names[3:], "Quantity"])
-        .agg_by([agg.sum_(names), agg.count_where("Positions", "Quantity != 0")], ["Book"])
+        .agg_by([*_same(*names), agg.count_where("Positions", "Quantity != 0")], ["Book"])
         .sort_descending("Gross")
     )
     limits = tables.get("limits_live")
-    totals = exposures.agg_by(agg.sum_(["Gross", "Net", "PnLToday", "AgainstClose"]))
+    totals = exposures.agg_by(_same("Gross", "Net", "PnLToday", "AgainstClose"))
     return DeskFigures(
         symbols=tuple(symbols),
         tables=tables,
@@ -130,6 +132,11 @@ def _positions(tables: Mapping[str, Table], marks: Table) -> Table:
     )
 
 
+def _same(*columns: str) -> list[Aggregation]:
+    """Return the sums of columns under their own names."""
+    return sums(**{column: column for column in columns})
+
+
 def _limit_usage(limits: Table, exposures: Table) -> Table:
     """Return each limit with Value, Usage and Status: breaches first, then warnings, then by usage."""
     return (
@@ -155,10 +162,8 @@ def _limit_usage(limits: Table, exposures: Table) -> Table:
 
 def _risk_scores(risk: Table) -> Table:
     """Return the symbols by their Score: their share of the desk's delta, gamma and vega, weighted 60, 20 and 20."""
-    from deephaven import agg
-
     absolute = risk.update_view(["AbsDelta = abs(Delta)", "AbsGamma = abs(Gamma)", "AbsVega = abs(Vega)"])
-    totals = absolute.agg_by(agg.sum_(["SumDelta = AbsDelta", "SumGamma = AbsGamma", "SumVega = AbsVega"]))
+    totals = absolute.agg_by(sums(SumDelta="AbsDelta", SumGamma="AbsGamma", SumVega="AbsVega"))
     share = "(isNull(Abs{0}) || isNull(Sum{0}) || Sum{0} == 0 ? 0.0 : Abs{0} / Sum{0})"
     score = f"60 * {share.format('Delta')} + 20 * {share.format('Gamma')} + 20 * {share.format('Vega')}"
     return (
@@ -202,8 +207,6 @@ def attribution(positions: Table, by: str) -> Table:
         positions: As in `DeskFigures`.
         by: Book, Symbol, Underlying or Currency.
     """
-    from deephaven import agg
-
     sums = positions.view(
         [
             by,
@@ -212,8 +215,8 @@ def attribution(positions: Table, by: str) -> Table:
             "PnLToday",
             "AgainstClose",
         ]
-    ).agg_by(agg.sum_(["Realized", "Unrealized", "PnLToday", "AgainstClose"]), by)
-    total = sums.view("Total = abs(PnLToday)").agg_by(agg.sum_("Total"))
+    ).agg_by(_same("Realized", "Unrealized", "PnLToday", "AgainstClose"), by)
+    total = sums.view("Total = abs(PnLToday)").agg_by(_same("Total"))
     return (
         sums.natural_join(total, [])
         .update("Share = isNull(PnLToday) || isNull(Total) || Total == 0 ? NULL_DOUBLE : PnLToday / Total")

@@ -110,10 +110,11 @@ def _rules(name: str, style: ColumnStyle) -> list[Any]:
     # Gains and losses have the web IDE's own colours. A condition costs a formula for each table: only what rounds to
     # zero has one.
     zero = f"!isNull({name}) && abs({name}) < {least_shown(style.format)!r}"
+    # The same for both signs, or what rounds to zero from below would still have one: -0.
     unsigned = web_pattern(style.format.removeprefix("+"))
     return [
         ui.TableFormat(cols=name, value=web_pattern(style.format), alignment=alignment),
-        ui.TableFormat(cols=name, if_=zero, value=unsigned, color=_PLAIN),
+        ui.TableFormat(cols=name, if_=zero, value=f"{unsigned};{unsigned}", color=_PLAIN),
     ]
 
 

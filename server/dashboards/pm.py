@@ -42,7 +42,9 @@ def pm_page(figures: DeskFigures, catalog: Catalog) -> Any:
         curve = ui.use_memo(lambda: line_figure(figures.curve, catalog, "Timestamp", ["PnLToday", "AgainstClose"]), [])
         symbols = ui.use_memo(lambda: attribution(figures.positions, "Underlying"), [])
         contributors = ui.use_memo(lambda: parts(symbols.where("PnLToday > 0")), [symbols])
-        detractors = ui.use_memo(lambda: parts(symbols.where("PnLToday < 0").sort("PnLToday")), [symbols])
+        detractors = ui.use_memo(
+            lambda: parts(symbols.where("!isNull(PnLToday) && PnLToday < 0").sort("PnLToday")), [symbols]
+        )
         positions = ui.use_memo(lambda: shown_table(_of_book(figures.positions, book), catalog, held), [book])
         books = ui.use_memo(lambda: _books(figures.exposures), [])
         picker = ui.picker(

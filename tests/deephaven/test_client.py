@@ -187,15 +187,15 @@ def desk(publish: Publish) -> None:
     """Publish a small desk: two books, two currencies, limits of each metric."""
     publish(
         "positions_live",
-        Book=["EQ", "EQ", "EU", "EU"],
-        Symbol=["AAPL", "MSFT", "SAP", "GONE"],
-        Currency=["USD", "USD", "EUR", "EUR"],
-        Underlying=["AAPL", "MSFT", "SAP", "GONE"],
-        Quantity=[100, -50, 200, 0],
-        MarketValue=[20_000.0, -10_000.0, 40_000.0, 0.0],
-        RealizedPnL=[100.0, 0.0, -1_000.0, 50.0],
-        UnrealizedPnL=[900.0, -2_000.0, 500.0, 0.0],
-        FxRate=[1.0, 1.0, 1.25, 1.25],
+        Book=["EQ", "EQ", "EU", "EU", "EU"],
+        Symbol=["AAPL", "MSFT", "SAP", "GONE", "UNPRICED"],
+        Currency=["USD", "USD", "EUR", "EUR", "EUR"],
+        Underlying=["AAPL", "MSFT", "SAP", "GONE", "UNPRICED"],
+        Quantity=[100, -50, 200, 0, 10],
+        MarketValue=[20_000.0, -10_000.0, 40_000.0, 0.0, None],
+        RealizedPnL=[100.0, 0.0, -1_000.0, 50.0, 0.0],
+        UnrealizedPnL=[900.0, -2_000.0, 500.0, 0.0, None],
+        FxRate=[1.0, 1.0, 1.25, 1.25, 1.25],
     )
     publish(
         "exposures_live",

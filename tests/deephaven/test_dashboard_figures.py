@@ -178,6 +178,20 @@ def test_what_was_closed_without_a_profit_loses_what_it_was_worth_the_day_before
     ]
 
 
+def test_totals_are_right_again_once_a_huge_trade_is_corrected(market: Market) -> None:
+    figures = market.figures()
+    top = headline(figures)
+    share, option = (0, 0, 0, 0, 10, 1, 90.0, 100.0, 5.0, 1.0), (1, 2, 0, 0, 2, 100, 4.0, 5.1, 0.0, 1.0)
+    market.mark(SECOND, share, option, (0, 1, 0, 1, 1, 1, 50.0, 50.0, 0.0, 1.0))
+    market.mark(SECOND + 1, (0, 1, 0, 1, 2.0**53, 1, 50.0, 50.3, 0.0, 1.0))
+    wait_until(lambda: (found := rows(top)) and found[0]["Gross"] and found[0]["Gross"] > 1e17)
+    market.mark(SECOND + 2, (0, 1, 0, 1, 1, 1, 50.0, 50.0, 0.0, 1.0))
+    row = wait_until(lambda: (found := rows(top)) and found[0]["Gross"] < 1e17 and found[0])
+    assert (row["Gross"], row["PnLToday"]) == (1000.0 + 1020.0 + 50.0, 0.0)
+    held = {row["Underlying"]: row for row in rows(attribution(figures.positions, "Underlying"))}
+    assert held["AAA"]["Unrealized"] == pytest.approx(100 + 220)
+
+
 def test_age_is_that_of_the_oldest_price(market: Market) -> None:
     import time
 
