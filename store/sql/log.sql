@@ -15,16 +15,46 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_tem
     WHERE h.entity_id = p_entity AND h.acl && (SELECT store.principals())
 $$;
 
--- The same for every entity of a type; only those present at that point.
+-- Whether a head holds State(p_tx, p_valid): nothing was recorded after p_tx, and no valid range begins or ends between
+-- the moment of its fold and p_valid.
+CREATE OR REPLACE FUNCTION store.head_tells(h store.object_heads, p_tx timestamptz, p_valid timestamptz)
+RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT (h).last_tx_time <= coalesce(p_tx, 'infinity')
+           AND coalesce(p_valid, greatest(statement_timestamp(), (h).last_tx_time)) >= (h).folded_at
+           AND coalesce(p_valid, greatest(statement_timestamp(), (h).last_tx_time)) < (h).due
+$$;
+
+-- State(p_tx, p_valid) of many entities, those present at that point. In the order of their ids, in which neighbours' events
+-- stand near each other. The planner, who has no statistics of ids, would collect each entity's few events in a bitmap, or
+-- read the whole log for all.
+CREATE OR REPLACE FUNCTION store.states_of(p_entities uuid[], p_tx timestamptz, p_valid timestamptz)
+RETURNS SETOF store.object_state
+LANGUAGE sql STABLE
+SET plan_cache_mode = force_generic_plan SET enable_bitmapscan = off SET enable_seqscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+    SELECT h.entity_id, s.version, h.owner, s.updated_by, s.tx_time, s.valid_from, nullif(s.valid_to, 'infinity'),
+           s.state, s.event_type, s.data
+    FROM unnest(p_entities) AS e (entity_id)
+    JOIN store.object_heads h ON h.entity_id = e.entity_id
+    CROSS JOIN LATERAL store.state_at(h.entity_id, coalesce(p_tx, 'infinity'),
+                                      coalesce(p_valid, greatest(statement_timestamp(), h.last_tx_time))) s
+    WHERE s.event_type <> 'DELETED'
+$$;
+
+-- The same for every entity of a type that the caller may see; only those present at that point.
 CREATE OR REPLACE FUNCTION store.objects_as_of(p_type text, p_tx timestamptz, p_valid timestamptz)
 RETURNS SETOF store.object_state
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
-    SELECT h.entity_id, s.version, h.owner, s.updated_by, s.tx_time, s.valid_from, nullif(s.valid_to, 'infinity'),
-           s.state, s.event_type, s.data
-    FROM store.object_heads h,
-         LATERAL store.state_at(h.entity_id, coalesce(p_tx, 'infinity'),
-                                coalesce(p_valid, greatest(clock_timestamp(), h.last_tx_time))) s
-    WHERE h.type_name = p_type AND s.event_type <> 'DELETED' AND h.acl && (SELECT store.principals())
+    SELECT h.entity_id, h.version, h.owner, h.updated_by, h.tx_time, h.valid_from, nullif(h.valid_to, 'infinity'),
+           h.state, h.event_type, h.data
+    FROM store.object_heads h
+    WHERE h.type_name = p_type AND store.head_tells(h, p_tx, p_valid) AND h.present
+      AND h.acl && (SELECT store.principals())
+    UNION ALL
+    SELECT * FROM store.states_of(ARRAY(
+        SELECT h.entity_id FROM store.object_heads h
+        WHERE h.type_name = p_type AND NOT store.head_tells(h, p_tx, p_valid) AND h.acl && (SELECT store.principals())
+        ORDER BY h.entity_id), p_tx, p_valid)
 $$;
 
 -- The current state of those entities of a type whose head a valid time has overtaken.

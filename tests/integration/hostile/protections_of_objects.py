@@ -122,6 +122,13 @@ PROTECTIONS_OF_OBJECTS = [
     ),
     unfiltered("object_as_of"),
     unfiltered("objects_as_of"),
+    Protection(
+        "`objects_as_of` asks who may see what it folds",
+        LOG,
+        f"NOT store.head_tells(h, p_tx, p_valid) AND {ACL}",
+        "NOT store.head_tells(h, p_tx, p_valid)",
+        READING,
+    ),
     unfiltered("objects_now"),
     unfiltered("first_matches", old="h.acl && v_principals"),
     unfiltered("object_history"),

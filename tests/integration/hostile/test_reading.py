@@ -95,6 +95,14 @@ def test_reads_show_what_is_shared_so_that_the_others_prove_something(bob: Attac
     assert "READABLE" in bob.attempt("SELECT * FROM store.read_log(0, 9000000000, NULL, NULL, true)")
 
 
+def test_past_of_a_type_shows_what_is_shared_only(bob: Attacker) -> None:
+    with bob.scene.db.admin() as admin, admin.cursor() as cursor:
+        cursor.execute("SELECT tx_time FROM store.object_events ORDER BY seq")
+        moments = [moment for (moment,) in cursor.fetchall()]
+    seen = [bob.attempt("SELECT * FROM store.objects_as_of('Trade', %s, %s)", moment, moment) for moment in moments]
+    assert "READABLE" not in seen[0] and "READABLE" in seen[2] and "READABLE" in seen[-1]
+
+
 # Functions that tell what they are given, by an error or a notice, if they ever get hold of it.
 LEAKS = [
     "(data->>'symbol')::integer = 1",
