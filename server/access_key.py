@@ -6,6 +6,7 @@ process arguments, the environment or a log: the server and the clients of the s
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -48,7 +49,10 @@ def load_or_create_key(path: Path | None = None) -> str:
     """
     path = path or default_key_file()
     if not os.path.lexists(path):
-        _create(path)
+        try:
+            _create(path)
+        except OSError as error:
+            raise KeyFileError(path, f"cannot be made ({error.strerror}); name another with --key-file") from error
     return _read(path)
 
 
@@ -67,15 +71,22 @@ def _create(path: Path) -> None:
         os.unlink(draft)
 
 
+def _regular(descriptor: int, path: Path) -> int:
+    """Return an open file's descriptor; what is no regular file is closed and refused."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise KeyFileError(path, "is not a regular file; remove it to have a new one made, or name another")
+    return descriptor
+
+
 def _read(path: Path) -> str:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
-        raise KeyFileError(path, f"cannot be opened ({error.strerror}); remove it to have a new one made") from error
-    with os.fdopen(descriptor, "rb") as file:
+        problem = "is a symbolic link" if error.errno == errno.ELOOP else f"cannot be opened ({error.strerror})"
+        raise KeyFileError(path, f"{problem}; remove it to have a new one made, or name another") from error
+    with os.fdopen(_regular(descriptor, path), "rb") as file:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise KeyFileError(path, "is not a regular file; remove it to have a new one made")
         if status.st_uid != os.geteuid():
             raise KeyFileError(path, f"belongs to user id {status.st_uid}, not to you; remove it or choose another")
         if stat.S_IMODE(status.st_mode) & 0o077:

@@ -125,6 +125,8 @@ class DeephavenServer:
                 f"without a key the server would let everyone on the network run code on this machine: "
                 f"{host} is no loopback address; leave out anonymous or listen on 127.0.0.1"
             )
+        if not host:
+            raise ServerError("the host is empty, which would listen on all addresses: write 0.0.0.0 for that")
         if (tls_cert is None) != (tls_key is None):
             raise ServerError("TLS needs both files, the certificate and its private key")
         self.host = host

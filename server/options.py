@@ -79,12 +79,17 @@ def read_options(given: Sequence[str] | None = None, program: str = "python -m s
         "`python -m server doctor` says what this machine lacks.",
     )
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1, this machine only)")
+    add(
+        "--host",
+        type=_said,
+        default="127.0.0.1",
+        help="the address to listen on (default: 127.0.0.1, this machine only)",
+    )
     add("--port", type=_port, default=DEFAULT_PORT, help=f"the port, 0 for any free one (default: {DEFAULT_PORT})")
     add("--symbols", type=_symbols, metavar="N", help=f"how many symbols to simulate (default: {DEFAULT_SYMBOLS})")
     add("--rate", type=_positive, metavar="R", help=f"price ticks a second in all (default: {DEFAULT_RATE:g})")
     add("--seed", type=_seed, metavar="N", help="make prices and trades the same in every run")
-    add("--replay", type=Path, metavar="FILE", help="play a price history (.csv, .csv.gz, .parquet) instead")
+    add("--replay", type=_path, metavar="FILE", help="play a price history (.csv, .csv.gz, .parquet) instead")
     add(
         "--speed",
         type=_positive,
@@ -100,6 +105,7 @@ def read_options(given: Sequence[str] | None = None, program: str = "python -m s
     )
     add(
         "--store",
+        type=_said,
         metavar="DIR|URL",
         help="keep trades and limits in this directory, or in a PostgreSQL at postgresql://user@host:port/database "
         f"(default, but for a replay: {default_store_directory()})",
@@ -112,10 +118,10 @@ def read_options(given: Sequence[str] | None = None, program: str = "python -m s
         metavar="ROWS",
         help=f"rows that the raw tables keep, or `all` until the heap is full (default: {DEFAULT_KEPT:,d})",
     )
-    add("--key-file", type=Path, metavar="FILE", help="where the access key is kept (default: this user's own file)")
+    add("--key-file", type=_path, metavar="FILE", help="where the access key is kept (default: this user's own file)")
     add("--anonymous", action="store_true", help="let every program of this machine in without a key")
-    add("--tls-cert", type=Path, metavar="FILE", help="serve TLS with this certificate chain (PEM)")
-    add("--tls-key", type=Path, metavar="FILE", help="and its private key (PEM, not encrypted)")
+    add("--tls-cert", type=_path, metavar="FILE", help="serve TLS with this certificate chain (PEM)")
+    add("--tls-key", type=_path, metavar="FILE", help="and its private key (PEM, not encrypted)")
     add("--heap", metavar="SIZE", help="the JVM's largest heap, as 2g (default: a quarter of the memory)")
     add("--seconds", type=_positive, metavar="N", help="end after N seconds")
     options: dict[str, Any] = vars(parser.parse_args(given))
@@ -154,25 +160,46 @@ def usual_store(options: MarketOptions) -> tuple[MarketOptions, str]:
     return replace(options, store=str(default_store_directory())), ""
 
 
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
 def _positive(text: str) -> float:
-    number = float(text)
+    number = _number(text)
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return number
 
 
 def _whole(text: str, least: int, most: int) -> int:
-    number = int(text)
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
     if not least <= number <= most:
         raise argparse.ArgumentTypeError(f"{text} is not between {least} and {most}")
     return number
 
 
 def _trades(text: str) -> float:
-    number = float(text)
+    number = _number(text)
     if not 0 <= number <= MOST_TRADES:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and {MOST_TRADES:g}")
     return number
+
+
+def _said(text: str) -> str:
+    # A variable of the shell that is not set would mean all addresses, or the folder that one happens to be in.
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(_said(text))
 
 
 def _port(text: str) -> int:

@@ -51,8 +51,22 @@ def test_key_file_that_is_a_link_is_refused(key_file: Path, tmp_path: Path) -> N
     load_or_create_key(tmp_path / "elsewhere")
     key_file.parent.mkdir()
     key_file.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(KeyFileError, match="cannot be opened"):
+    with pytest.raises(KeyFileError, match="is a symbolic link"):
         load_or_create_key(key_file)
+
+
+def test_key_file_that_is_a_folder_is_refused(key_file: Path) -> None:
+    key_file.mkdir(parents=True)
+    with pytest.raises(KeyFileError, match="is not a regular file"):
+        load_or_create_key(key_file)
+
+
+def test_key_file_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(KeyFileError, match=r"cannot be made \(File exists\); name another with --key-file"):
+        load_or_create_key(tmp_path / "file" / "key")
+    with pytest.raises(KeyFileError, match="cannot be made"):
+        load_or_create_key(Path("/proc/nowhere"))
 
 
 def test_key_file_that_is_a_pipe_is_refused_without_waiting(key_file: Path) -> None:

@@ -43,7 +43,9 @@ def test_options_all_of_them_arrive() -> None:
     ("line", "message"),
     [
         ("--port 65536", "argument --port: 65536 is not between 0 and 65535"),
-        ("--port ten", "argument --port: invalid"),
+        ("--port ten", "argument --port: 'ten' is not a whole number"),
+        ("--symbols 1e3", "argument --symbols: '1e3' is not a whole number"),
+        ("--rate fast", "argument --rate: 'fast' is not a number"),
         ("--symbols 0", "argument --symbols: 0 is not between 1 and 10000"),
         ("--rate 0", "argument --rate: 0 is not a positive number"),
         ("--rate inf", "argument --rate: inf is not a positive number"),
@@ -53,7 +55,7 @@ def test_options_all_of_them_arrive() -> None:
         ("--trades nan", "argument --trades: nan is not between"),
         ("--store d --no-store", "--store and --no-store exclude each other"),
         ("--keep 0", "argument --keep: 0 is not between 1"),
-        ("--keep some", "argument --keep: invalid"),
+        ("--keep some", "argument --keep: 'some' is not a whole number"),
         ("--seconds -1", "argument --seconds: -1 is not a positive number"),
         ("--replay f.csv --rate 5", "--rate is for the simulation"),
         ("--replay f.csv --symbols 5", "--symbols is for the simulation"),
@@ -74,6 +76,13 @@ def test_usual_store_is_the_users_own_for_a_simulation_that_names_none() -> None
     assert usual_store(MarketOptions(no_store=True)) == (MarketOptions(no_store=True), "")
     replay = MarketOptions(replay=Path("f.csv"))
     assert usual_store(replay) == (replay, "No store: a replay has one where --store names it.")
+
+
+@pytest.mark.parametrize("option", ["--host", "--store", "--key-file", "--replay", "--tls-cert"])
+def test_option_that_is_empty_is_refused(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        read_options([option, ""])
+    assert f"argument {option}: it is empty" in capsys.readouterr().err
 
 
 def test_store_without_its_packages_is_refused_where_named_and_done_without_elsewhere(
