@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rich.console import Group
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Table as Grid
 from rich.text import Text
 
@@ -20,6 +22,8 @@ __all__ = ["STALE_SECONDS", "Panel", "sparkline"]
 
 STALE_SECONDS = 15.0
 _BARS = "▁▂▃▄▅▆▇█"
+_GAP = 2  # between columns
+_LONGEST_TEXT = 24  # where not all columns have room
 
 
 @dataclass
@@ -44,19 +48,17 @@ class Panel:
     _shown: dict[tuple[Any, ...], dict[str, Any]] = field(default_factory=dict)
     _changed: dict[tuple[Any, ...], float] = field(default_factory=dict)
 
-    def grid(self, rows: Sequence[Mapping[str, Any]], *, marked: bool) -> Group:
+    def grid(self, rows: Sequence[Mapping[str, Any]], *, marked: bool) -> RenderableType:
         """Return the title and the rows for a console, and remember them.
 
         Args:
             rows: One mapping a row.
             marked: Whether to mark what changed since the last call, and what did not for long.
         """
-        grid = Grid(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-        for name, style in self.columns.items():
-            numeric = any(isinstance(row[name], (int, float)) for row in rows)
-            grid.add_column(style.heading, justify="right" if numeric else "left", no_wrap=True)
         now = time.monotonic()
         shown: dict[tuple[Any, ...], dict[str, Any]] = {}
+        cells: dict[str, list[Text]] = {name: [] for name in self.columns}
+        styles = []
         for row in rows:
             key = tuple(row[name] for name in self.key)
             before = self._shown.get(key)
@@ -64,21 +66,22 @@ class Panel:
             if before is None or before != row:
                 self._changed[key] = now
             stale = marked and now - self._changed[key] > STALE_SECONDS
-            cells = []
             for name, style in self.columns.items():
                 text = self._text(row[name], style)
                 if marked and before is not None and before[name] != row[name] and not isinstance(row[name], list):
                     text.stylize("on grey23")
-                cells.append(text)
-            grid.add_row(*cells, style=self._emphasis(row) or ("dim" if stale else None))
+                cells[name].append(text)
+            styles.append(self._emphasis(row) or ("dim" if stale else None))
         self._shown = shown
         self._changed = {key: self._changed[key] for key in shown}
-        if not rows:
-            grid.add_row(Text("nothing to show", "dim italic"))
         title = Text(self.title, "bold", no_wrap=True)
         if self.note:
             title.append(f" · {self.note}", "not bold dim")
-        return Group(title, grid)
+        columns = [
+            _Column(style.heading, cells[name], any(isinstance(row[name], (int, float)) for row in rows))
+            for name, style in self.columns.items()
+        ]
+        return _Fitting(title, columns, styles)
 
     def last_change(self) -> float | None:
         """Return when, on the monotonic clock, a row last changed; None before there is one."""
@@ -89,6 +92,60 @@ class Panel:
 
     def _emphasis(self, row: Mapping[str, Any]) -> str | None:
         return next((style for (name, value), style in self.emphasis.items() if row.get(name) == value), None)
+
+
+class _Column(NamedTuple):
+    heading: str
+    cells: list[Text]
+    numeric: bool
+
+    def cut(self, longest: int) -> _Column:
+        """Return the column with its texts cut short, numbers as they are."""
+        if self.numeric:
+            return self
+        cells = [cell.copy() for cell in self.cells]
+        for cell in cells:
+            cell.truncate(longest, overflow="ellipsis")
+        return self._replace(cells=cells)
+
+    def width(self) -> int:
+        return max(cell_len(self.heading), *(cell.cell_len for cell in self.cells), 0)
+
+
+class _Fitting:
+    """A table of as many of its first columns as the screen has room for.
+
+    Long texts are cut before a column is left out. No number ever is: what is left of it would be another one.
+    """
+
+    def __init__(self, title: Text, columns: Sequence[_Column], styles: Sequence[str | None]) -> None:
+        self._title = title
+        self._columns = columns
+        self._styles = styles
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        columns = self._columns
+        if _fitting(columns, options.max_width) < len(columns):
+            columns = [column.cut(_LONGEST_TEXT) for column in columns]
+        shown = columns[: max(_fitting(columns, options.max_width), 1)]
+        title = self._title.copy()
+        if len(shown) < len(columns):
+            title.append(f" · {len(columns) - len(shown)} more on a wider screen", "not bold dim")
+        grid = Grid(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
+        for column in shown:
+            grid.add_column(column.heading, justify="right" if column.numeric else "left", no_wrap=True)
+        for number, style in enumerate(self._styles):
+            grid.add_row(*(column.cells[number] for column in shown), style=style)
+        if not self._styles:
+            grid.add_row(Text("nothing to show", "dim italic"))
+        yield title
+        yield grid
+
+
+def _fitting(columns: Sequence[_Column], width: int) -> int:
+    """Return how many of the first columns have room."""
+    ends = accumulate(column.width() + _GAP for column in columns)
+    return sum(end - _GAP <= width for end in ends)
 
 
 def sparkline(values: Sequence[float | None], width: int = 24) -> str:

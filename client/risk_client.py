@@ -26,7 +26,7 @@ from client.screen import Screen
 
 __all__ = ["main", "panels"]
 
-_USAGE = ["Book", "Metric", "Value", "Warn", "Stop", "Usage", "Status"]
+_USAGE = ["Status", "Book", "Metric", "Value", "Usage", "Warn", "Stop"]
 _EXPOSURES = ["Book", "Gross", "Net", "PnL", "PnLToday", "Positions"]
 _SCORES = ["Symbol", "Score", "MarketValue", "Delta", "Gamma", "Vega", "Theta", "UnrealizedPnL"]
 _ALARMS = {("Status", "STOP"): "bold red", ("Status", "WARN"): "yellow"}

@@ -123,9 +123,9 @@ def test_sparkline_scales_between_the_least_and_the_most(values: list[float | No
     assert sparkline(values) == line
 
 
-def drawn(grid: Any, *, colour: bool = False) -> str:
+def drawn(grid: Any, *, colour: bool = False, width: int = 60) -> str:
     stream = io.StringIO()
-    Console(file=stream, width=60, force_terminal=colour, color_system="256" if colour else None).print(grid)
+    Console(file=stream, width=width, force_terminal=colour, color_system="256" if colour else None).print(grid)
     return stream.getvalue()
 
 
@@ -147,6 +147,23 @@ def test_panel_marks_what_changed_and_dims_what_stood_still(monkeypatch: pytest.
     [stale] = [line for line in second.splitlines() if "MSFT" in line]
     assert dim in stale and dim not in changed
     assert panel.last_change() == 116.0
+
+
+def test_panel_leaves_columns_out_on_a_narrow_screen_and_cuts_no_number() -> None:
+    columns = {name: ColumnStyle(name, ",.0f") for name in ("Book", "Gross", "Net")}
+    panel = Panel("Books", None, columns, ["Book"], "in USD")  # type: ignore[arg-type]
+    row = {"Book": "B" * 40, "Gross": 2_274_101.0, "Net": -1_000.0}
+
+    def lines(width: int) -> list[str]:
+        return [line.rstrip() for line in drawn(panel.grid([row], marked=False), width=width).splitlines()]
+
+    assert lines(60)[2].split() == ["B" * 40, "2,274,101", "-1,000"]
+    assert lines(43)[2].split() == ["B" * 23 + "…", "2,274,101", "-1,000"]
+    assert lines(36)[2].split() == ["B" * 23 + "…", "2,274,101"]
+    assert lines(60)[0] == "Books · in USD"
+    assert "1 more on a wider screen" in drawn(panel.grid([row], marked=False), width=42)
+    assert drawn(panel.grid([], marked=False)).splitlines()[2].strip() == "nothing to show"
+    assert lines(5)[2]  # whatever is left of it
 
 
 def test_panel_does_not_dim_an_alarm_that_stands(monkeypatch: pytest.MonkeyPatch) -> None:
