@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from client.interrupts import end_on_interrupt
+
+if __name__ == "__main__":
+    end_on_interrupt()
+
 import click
 
 from client.pm_client import main as pm

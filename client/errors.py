@@ -59,7 +59,9 @@ class TableNotFound(ClientError, LookupError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         tables = sorted(known)
         near = get_close_matches(name, tables, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(tables) or 'none'}"
+        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(tables)}"
+        if not tables:
+            hint = "it has none yet: one that was just started takes a while"
         super().__init__(f"the server publishes no table named {name!r}; {hint}")
         self.name = name
 

@@ -10,9 +10,15 @@ import signal
 import threading
 from types import FrameType
 
-__all__ = ["interrupted", "remember_interrupts", "wait"]
+__all__ = ["end_on_interrupt", "interrupted", "remember_interrupts", "wait"]
 
 _interrupted = threading.Event()
+
+
+def end_on_interrupt() -> None:
+    """Let Ctrl-C end the process without a word: for the seconds of its imports, which may not even notice it."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def remember_interrupts() -> None:

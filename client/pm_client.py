@@ -15,6 +15,9 @@ from pathlib import Path
 if not __package__:
     # Run as a file: Python has put this folder on the path, not the one above.
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from client.interrupts import end_on_interrupt
+
+    end_on_interrupt()
 
 import click
 from pydeephaven import agg
@@ -31,10 +34,10 @@ __all__ = ["attribution", "main", "panels", "positions_in_usd", "sizing"]
 
 _SUMMARY = ["TotalMV", "TotalPnL", "TotalDelta", "AvgGamma", "AvgTheta", "AvgVega", "NumPositions"]
 _ATTRIBUTION = {
-    "Realized": ColumnStyle("Realized USD", "+,.0f"),
-    "Unrealized": ColumnStyle("Unrealized USD", "+,.0f"),
     "PnL": ColumnStyle("P&L USD", "+,.0f"),
     "Share": ColumnStyle("Share", "+.1%"),
+    "Realized": ColumnStyle("Realized USD", "+,.0f"),
+    "Unrealized": ColumnStyle("Unrealized USD", "+,.0f"),
 }
 _SIZING = {
     "Book": ColumnStyle("Book"),

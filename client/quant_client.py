@@ -12,6 +12,9 @@ from pathlib import Path
 if not __package__:
     # Run as a file: Python has put this folder on the path, not the one above.
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from client.interrupts import end_on_interrupt
+
+    end_on_interrupt()
 
 import click
 

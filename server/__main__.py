@@ -2,7 +2,10 @@
 
 import sys
 
+from server.shutdown import end_on_interrupt
+
 if __name__ == "__main__":
+    end_on_interrupt()
     if sys.argv[1:2] == ["doctor"]:
         # On a machine that lacks something, the server's own imports may fail.
         from server.doctor import main as examine

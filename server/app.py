@@ -14,6 +14,10 @@ if not __package__:
     _folder = Path(__file__).resolve().parent
     sys.path[:] = [str(_folder.parent), *(entry for entry in sys.path if Path(entry).resolve() != _folder)]
 
+if __name__ == "__main__":
+    from server.shutdown import end_on_interrupt
+
+    end_on_interrupt()
 try:
     from server.command import main
 except ModuleNotFoundError as _error:

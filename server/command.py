@@ -61,6 +61,7 @@ def main(given: Sequence[str] | None = None, program: str = "app.py") -> int:
         atexit.register(market.stop)
         if not sys.flags.interactive:
             return _wait(console, market, options, stop)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # back to the prompt
     signal.signal(signal.SIGTERM, _leave)
     return 0
 

@@ -8,7 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["stop_requested"]
+__all__ = ["end_on_interrupt", "stop_requested"]
+
+
+def end_on_interrupt() -> None:
+    """Let Ctrl-C end the process without a word: for the seconds of its imports, which may not even notice it."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager
