@@ -81,12 +81,14 @@ class EventBus:
         if not isinstance(memory, int) or memory < 1:
             raise StoreError(f"memory takes a number of events, 1 or more, not {shown(memory)}")
         self._lock = threading.Lock()
-        self._registered: dict[tuple[str, str], list[_Registration]] = {}
+        # Its tuples are replaced, never changed, so that an event's are found without a lock.
+        self._registered: dict[tuple[str, str], tuple[_Registration, ...]] = {}
         self._memory = memory
         self._on_error = on_error
         self._seen: OrderedDict[_Identity, None] = OrderedDict()
         self._under_way: set[_Identity] = set()
         self._settled = threading.Condition(self._lock)
+        self._waiting = 0
         self._thread = _Thread()
 
     def on(self, type_name: str | type, callback: Callback) -> None:
@@ -146,8 +148,14 @@ class EventBus:
     def await_settled(self, event: ChangeEvent, seconds: float) -> bool:
         """Wait until no other thread is delivering an event, at most for `seconds`; return whether none is."""
         identity = (event.entity_id, event.version)
+        if identity not in self._under_way:
+            return True
         with self._settled:
-            return self._settled.wait_for(lambda: identity not in self._under_way, seconds)
+            self._waiting += 1
+            try:
+                return self._settled.wait_for(lambda: identity not in self._under_way, seconds)
+            finally:
+                self._waiting -= 1
 
     def _settle(self, event: ChangeEvent, *, delivered: bool = True) -> None:
         identity = (event.entity_id, event.version)
@@ -155,18 +163,22 @@ class EventBus:
             self._under_way.discard(identity)
             if not delivered:
                 self._seen.pop(identity, None)
-            self._settled.notify_all()
+            if self._waiting:
+                self._settled.notify_all()
 
     def _call(self, event: ChangeEvent) -> None:
-        keys = ("type", event.type_name), ("entity", event.entity_id), ("all", "events")
-        with self._lock:
-            wanted = [registration for key in keys for registration in self._registered.get(key, ())]
+        find = self._registered.get
+        wanted = (
+            *find(("type", event.type_name), ()),
+            *find(("entity", event.entity_id), ()),
+            *find(("all", "events"), ()),
+        )
         for registration in wanted:
             if not registration.active:
                 continue
             try:
                 answer = registration.callback(event)
-                if inspect.iscoroutine(answer):
+                if answer is not None and inspect.iscoroutine(answer):
                     answer.close()
                     raise StoreError(f"{shown(registration.callback)} returned a coroutine, which nobody awaits")
             except Exception as error:
@@ -191,16 +203,18 @@ class EventBus:
     def _add(self, kind: str, name: str, callback: Callback) -> None:
         _require_callback(callback)
         with self._lock:
-            self._registered.setdefault((kind, name), []).append(_Registration(callback))
+            self._registered[kind, name] = (*self._registered.get((kind, name), ()), _Registration(callback))
 
     def _remove(self, kind: str, name: str, callback: Callback) -> None:
         with self._lock:
-            registrations = self._registered.get((kind, name), [])
+            registrations = self._registered.get((kind, name), ())
             for registration in registrations:
                 if registration.callback == callback:
                     registration.active = False
-                    registrations.remove(registration)
-                    if not registrations:
+                    left = tuple(other for other in registrations if other is not registration)
+                    if left:
+                        self._registered[kind, name] = left
+                    else:
                         del self._registered[kind, name]
                     return
         raise StoreError(f"{shown(callback)} is not registered for {'all' if kind == 'all' else kind} {name}")

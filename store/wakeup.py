@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+import time
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
@@ -25,6 +26,7 @@ CHANNEL = "store_events"
 SHORTEST_GAP = 0.002
 # Where the server cannot be reached, it is asked less and less often, at the least once in this time (seconds).
 LONGEST_GAP = 1.0
+SHORTEST_POLL = 0.001  # seconds; poll counts in milliseconds
 
 
 class Pinger:
@@ -107,6 +109,9 @@ class Waiter:
         Raises:
             ConnectionLost: The server closed the connection.
         """
+        if conn is None and seconds < SHORTEST_POLL:
+            time.sleep(seconds)
+            return False
         poller = select.poll()
         poller.register(self._read_end, select.POLLIN)
         if conn is not None:

@@ -52,7 +52,7 @@ SELECT DISTINCT type_name FROM store.object_heads ORDER BY type_name
 SELECT store.stable_time()
 
 -- name: watermark
-SELECT seq, fence::text FROM store.watermark($1::bigint)
+SELECT seq, fence::text, passed FROM store.watermark($1::bigint)
 
 -- name: fence_passed
 SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::xid8

@@ -7,13 +7,16 @@
 
 -- First half of a safe read of the log: the last sequence value handed out, and a transaction id newer than that
 -- of every transaction which may have taken a value up to it. Once no transaction older than `fence` runs, all
--- events up to `seq` are visible. No fence where nothing is new.
-CREATE OR REPLACE FUNCTION store.watermark(p_after bigint, OUT seq bigint, OUT fence xid8)
+-- events up to `seq` are visible to whatever begins from then on: `passed` says that it is so already. No fence where
+-- nothing is new.
+CREATE OR REPLACE FUNCTION store.watermark(p_after bigint, OUT seq bigint, OUT fence xid8, OUT passed boolean)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
 BEGIN
     SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END INTO seq FROM store.event_seq s;
     IF seq > p_after THEN
         fence := pg_current_xact_id();
+        -- A snapshot from before the fence was taken, as under REPEATABLE READ, knows nothing of it.
+        passed := pg_snapshot_xmin(pg_current_snapshot()) >= fence;
     END IF;
 END
 $$;
@@ -165,6 +168,34 @@ RETURNS text LANGUAGE sql STABLE AS $$
     ORDER BY x.version DESC LIMIT 1
 $$;
 
+-- The events in (p_after, p_upto] that stand at their own place in the caller's stream: all that it may see, but for those
+-- whose entity came, or comes again, into its view later. The other arguments are what read_stream found out about it.
+CREATE OR REPLACE FUNCTION store.events_in_view(
+    p_data boolean, p_after bigint, p_upto bigint, p_types text[], p_principals text[], p_names text[], p_since bigint[],
+    p_reads_all boolean, p_granted bigint, p_joined bigint)
+RETURNS TABLE (seq bigint, entity_id uuid, version integer, owner text, updated_by text, tx_time timestamptz,
+               valid_from timestamptz, valid_to timestamptz, state text, event_type text, type_name text,
+               changes jsonb, data jsonb, due timestamptz)
+LANGUAGE sql STABLE AS $$
+    SELECT e.seq, e.entity_id, e.version, h.owner, e.updated_by, e.tx_time, e.valid_from, nullif(e.valid_to, 'infinity'),
+           CASE WHEN p_data THEN s.state WHEN h.state IS NOT NULL THEN store.state_left(e.entity_id, e.version) END,
+           e.event_type, e.type_name, CASE WHEN p_data THEN e.changes END, s.data, nullif(h.due, 'infinity')
+    FROM store.object_events e
+    CROSS JOIN LATERAL (SELECT * FROM store.object_heads x WHERE x.entity_id = e.entity_id OFFSET 0) h
+    LEFT JOIN LATERAL store.shown_after(p_data, e.entity_id, e.version, e.tx_time, h.folded_at, h.version,
+                                        h.present, h.state, h.data) s ON true
+    WHERE e.seq > p_after AND e.seq <= p_upto
+      AND (p_types IS NULL OR e.type_name = ANY (p_types)) AND h.acl && p_principals
+      AND (p_reads_all OR h.owner = session_user
+           OR EXISTS (SELECT FROM store.granted_at(e.entity_id, e.seq, p_names, p_since))
+              -- First what is cheap to ask, and seldom so.
+              AND NOT (p_granted > e.seq
+                       AND (p_joined > e.seq
+                            OR EXISTS (SELECT FROM store.share_events s
+                                       WHERE s.entity_id = e.entity_id AND s.place > e.seq))
+                       AND store.comes_again(e.entity_id, e.seq, p_names, p_since)))
+$$;
+
 -- Second half of a safe read: the caller's stream from behind (p_after, p_backfilled) up to p_upto, which a watermark
 -- made safe. `backfill` is the place at which an event of the past came into view, 0 for an event at its own place.
 -- With p_data, state and data are what a read returned just after the event, null if nothing; else state is the one
@@ -193,6 +224,7 @@ DECLARE
     v_backfilled bigint := p_backfilled;
     v_grant bigint;
     v_rows integer := 0;
+    v_found integer;
     v_bytes bigint := 0;
     v_key record;
     v_changes jsonb;
@@ -207,40 +239,31 @@ BEGIN
             v_backfilled := 0;  -- what was being read has been withdrawn
         END IF;
         backfill := 0;
+        IF NOT p_data THEN
+            RETURN QUERY
+            SELECT v.seq, 0::bigint, v.entity_id, v.version, v.owner, v.updated_by, v.tx_time, v.valid_from, v.valid_to,
+                   v.state, v.event_type, v.type_name, NULL::text, NULL::text, v.due
+            FROM store.events_in_view(false, v_at, coalesce(v_grant, v_upto), p_types, v_principals, v_me.names,
+                                      v_me.since, v_me.reads_all, v_granted, v_joined) v
+            ORDER BY v.seq LIMIT p_limit - v_rows;
+            GET DIAGNOSTICS v_found = ROW_COUNT;
+            v_rows := v_rows + v_found;
+        END IF;
         FOR seq, entity_id, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, type_name,
             v_changes, v_data, due IN
-            SELECT e.seq, e.entity_id, e.version, h.owner, e.updated_by, e.tx_time, e.valid_from,
-                   nullif(e.valid_to, 'infinity'),
-                   CASE WHEN p_data THEN s.state
-                        WHEN h.state IS NOT NULL THEN store.state_left(e.entity_id, e.version) END,
-                   e.event_type, e.type_name, e.changes, s.data, nullif(h.due, 'infinity')
-            FROM store.object_events e
-            CROSS JOIN LATERAL (SELECT * FROM store.object_heads x WHERE x.entity_id = e.entity_id OFFSET 0) h
-            LEFT JOIN LATERAL store.shown_after(p_data, e.entity_id, e.version, e.tx_time, h.folded_at, h.version,
-                                                h.present, h.state, h.data) s ON true
-            WHERE e.seq > v_at AND e.seq <= coalesce(v_grant, v_upto)
-              AND (p_types IS NULL OR e.type_name = ANY (p_types)) AND h.acl && v_principals
-              AND (v_me.reads_all OR h.owner = session_user
-                   OR EXISTS (SELECT FROM store.granted_at(e.entity_id, e.seq, v_me.names, v_me.since))
-                      -- First what is cheap to ask, and seldom so.
-                      AND NOT (v_granted > e.seq
-                               AND (v_joined > e.seq
-                                    OR EXISTS (SELECT FROM store.share_events s
-                                               WHERE s.entity_id = e.entity_id AND s.place > e.seq))
-                               AND store.comes_again(e.entity_id, e.seq, v_me.names, v_me.since)))
-            ORDER BY e.seq LIMIT p_limit - v_rows
+            SELECT * FROM store.events_in_view(true, v_at, coalesce(v_grant, v_upto), p_types, v_principals, v_me.names,
+                                               v_me.since, v_me.reads_all, v_granted, v_joined) v
+            WHERE p_data ORDER BY v.seq LIMIT p_limit - v_rows
         LOOP
             v_rows := v_rows + 1;
-            IF p_data THEN
-                changes := v_changes::text;
-                data := v_data::text;
-                v_bytes := v_bytes + octet_length(changes) + coalesce(octet_length(data), 0);
-            END IF;
+            changes := v_changes::text;
+            data := v_data::text;
+            v_bytes := v_bytes + octet_length(changes) + coalesce(octet_length(data), 0);
             RETURN NEXT;
             EXIT WHEN v_bytes >= c_bytes;
         END LOOP;
         IF v_rows >= p_limit OR v_bytes >= c_bytes THEN
-            v_at := seq;
+            v_at := NULL;
             EXIT;
         ELSIF v_grant IS NULL THEN
             v_at := v_upto;
@@ -272,8 +295,7 @@ BEGIN
             EXIT WHEN v_bytes >= c_bytes;
         END LOOP;
         IF v_rows >= p_limit OR v_bytes >= c_bytes THEN
-            v_at := v_grant - 1;
-            v_backfilled := seq;
+            v_at := NULL;
             EXIT;
         END IF;
         v_at := v_grant;

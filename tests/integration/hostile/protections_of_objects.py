@@ -135,7 +135,7 @@ PROTECTIONS_OF_OBJECTS = [
     unfiltered("object_audit"),
     unfiltered("read_log"),
     unfiltered("objects_at", "store/sql/replay.sql"),
-    unfiltered("read_stream", STREAM, "h.acl && v_principals"),
+    unfiltered("events_in_view", STREAM, "h.acl && p_principals"),
     unfiltered("grants_of", SHARE),
     Protection(
         "`lacking_fields` tells of what its caller may see only",
