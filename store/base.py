@@ -101,6 +101,8 @@ class Storable(metaclass=StorableMeta):
     # The first write or read sets both on the instance. This class is no dataclass: its annotations are no fields.
     _metadata: Metadata | None = None
     _stored: dict[str, Json] | None = None
+    # Whether `_stored` is what a read showed once the event of that version was the entity's newest.
+    _current: bool = False
     _state_machine: ClassVar[Any] = None
     _workflow_engine: ClassVar[Any] = None
     _type_name: ClassVar[str]
@@ -173,10 +175,17 @@ class Storable(metaclass=StorableMeta):
         """CREATED, UPDATED, DELETED, STATE_CHANGE or CORRECTED; None before the first write."""
         return None if self._metadata is None else self._metadata.event_type
 
-    def _bind(self, metadata: Metadata | None, stored: dict[str, Json] | None) -> None:
-        """Set what the store knows of this object; frozen and slotted classes included."""
+    def _bind(self, metadata: Metadata | None, stored: dict[str, Json] | None, *, current: bool = False) -> None:
+        """Set what the store knows of this object; frozen and slotted classes included.
+
+        Args:
+            metadata: The metadata.
+            stored: The data.
+            current: Whether the data is that of the present, or was when it was read; not that of another valid time.
+        """
         object.__setattr__(self, "_metadata", metadata)
         object.__setattr__(self, "_stored", stored)
+        object.__setattr__(self, "_current", current)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         """Reduce as usual, with the metadata kept: a frozen dataclass with slots would pickle its fields only."""

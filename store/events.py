@@ -148,7 +148,7 @@ class EventBus:
     def await_settled(self, event: ChangeEvent, seconds: float) -> bool:
         """Wait until no other thread is delivering an event, at most for `seconds`; return whether none is."""
         identity = (event.entity_id, event.version)
-        if identity not in self._under_way:
+        if identity not in self._under_way:  # whoever emits it has put it there before `emit` returned here
             return True
         with self._settled:
             self._waiting += 1

@@ -89,24 +89,29 @@ def created(
 def appended(appends: Iterable[Append], *, lean: bool) -> Iterator[dict[str, Any]]:
     """Yield what appends each event; `lean` as for `created`."""
     seen: set[object] = set()
+    cls: type | None = None
     for obj, event_type, changes, state, valid_from, valid_to, starts_workflow in appends:
-        entity_id = require_written(obj)
+        if type(obj) is not cls:
+            cls, schema = type(obj), schema_of(obj)
+        metadata = obj._metadata
+        entity_id = require_written(obj) if metadata is None else metadata.entity_id
         _require_distinct(obj, seen)
-        start, end = require_instant("valid_from", valid_from), require_instant("valid_to", valid_to)
-        _require_order(start, end)
         item = {
             "entity_id": entity_id,
-            "type_name": schema_of(obj).type_name,
+            "type_name": schema.type_name,
             "version": obj.version,
             "event_type": event_type,
-            "changes": changed_fields(obj, None) if changes is None else changes,
+            "changes": changed_fields(obj, None, schema) if changes is None else changes,
         }
         if not lean or state is not None:
             from_state = None if state is None else obj.state
             item |= {"from_state": from_state, "state": state, "workflow": starts_workflow}
-        for name, value in (("valid_from", start), ("valid_to", end)):
-            if value is not None or not lean:
-                item[name] = _text(value)
+        if not lean or valid_from is not None or valid_to is not None:
+            start, end = require_instant("valid_from", valid_from), require_instant("valid_to", valid_to)
+            _require_order(start, end)
+            for name, value in (("valid_from", start), ("valid_to", end)):
+                if value is not None or not lean:
+                    item[name] = _text(value)
         yield item
 
 
@@ -121,15 +126,23 @@ def as_text(items: Sequence[Mapping[str, Any]]) -> str:
     return text
 
 
-def changed_fields(obj: Storable, fields: Iterable[str] | None) -> dict[str, Any]:
+def changed_fields(
+    obj: Storable, fields: Iterable[str] | None, schema: RecordSchema[Any] | None = None
+) -> dict[str, Any]:
     """Return the JSON form of the fields to store: those named, or those that differ from what was read or written.
+
+    Args:
+        obj: The object.
+        fields: Their names; None for those that differ.
+        schema: The schema of the object's class, where the caller has it.
 
     Raises:
         StoreError: A name is not a field of the class.
     """
-    schema = schema_of(obj)
-    encoded = schema.encode_valid(obj)
+    if schema is None:
+        schema = schema_of(obj)
     if fields is not None:
+        encoded = schema.encode_valid(obj)
         if not isinstance(fields, Iterable):
             raise StoreError(f"update() takes fields as names of {schema.type_name}'s fields, not {shown(fields)}")
         names = [fields] if isinstance(fields, str) else list(fields)
@@ -141,8 +154,9 @@ def changed_fields(obj: Storable, fields: Iterable[str] | None) -> dict[str, Any
                 )
         return {name: encoded[name] for name in names}
     stored = obj._stored or {}
-    before = stored if stored.keys() >= encoded.keys() else schema.encode(schema.decode(stored))
-    return {name: value for name, value in encoded.items() if not _same(before[name], value)}
+    return schema.encode_changed(
+        obj, stored if stored.keys() >= schema.fields.keys() else schema.encode(schema.decode(stored))
+    )
 
 
 def require_written(obj: Storable) -> str:
@@ -219,19 +233,6 @@ def _require_distinct(obj: Storable, seen: set[object]) -> None:
 
 def _text(value: datetime | None) -> str | None:
     return None if value is None else value.isoformat()
-
-
-def _same(before: Any, after: Any) -> bool:
-    """Compare JSON values as JSON does: true is not 1."""
-    if isinstance(after, (list, dict)):
-        return json.dumps(before, sort_keys=True) == json.dumps(after, sort_keys=True)
-    return (type(before) is type(after) and before == after) or (
-        _is_number(before) and _is_number(after) and before == after
-    )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _did_you_mean(name: object, known: Iterable[str]) -> str:

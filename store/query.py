@@ -133,7 +133,8 @@ def run(
     more = limit is not None and len(rows) > limit
     rows = rows[:limit]
     next_cursor = _encode_cursor(digest, rows[-1][10] if order else None, rows[-1][0]) if more else None
-    return QueryResult(cls, [build(cls, schema, row) for row in rows], next_cursor)
+    current = relation is CURRENT
+    return QueryResult(cls, [build(cls, schema, row, current=current) for row in rows], next_cursor)
 
 
 def _glance(

@@ -38,7 +38,7 @@ def read(database: Database, cls: type[T], entity_id: str) -> T | None:
     _require_type(schema, type_name, entity_id)
     if due:
         return as_of(database, cls, entity_id, None, None)
-    return build(cls, schema, columns) if present else None
+    return build(cls, schema, columns, current=True) if present else None
 
 
 def as_of(
@@ -101,19 +101,33 @@ def diff(database: Database, cls: type[T], entity_id: str, a: Point, b: Point) -
     }
 
 
-def build(cls: type[T], schema: RecordSchema[T], columns: Sequence[Any]) -> T:
+def build(cls: type[T], schema: RecordSchema[T], columns: Sequence[Any], *, current: bool = False) -> T:
     """Make an object of a row: the nine columns of its metadata, then its data as JSON text."""
-    return object_of(cls, Metadata(*columns[:9]), json.loads(columns[9]), schema)
+    return object_of(cls, Metadata(*columns[:9]), json.loads(columns[9]), schema, current=current)
 
 
-def object_of(cls: type[T], metadata: Metadata, data: dict[str, Any], schema: RecordSchema[T] | None = None) -> T:
+def object_of(
+    cls: type[T],
+    metadata: Metadata,
+    data: dict[str, Any],
+    schema: RecordSchema[T] | None = None,
+    *,
+    current: bool = False,
+) -> T:
     """Make an object of its metadata and its fields in JSON form, as an event of the log has them.
+
+    Args:
+        cls: The class.
+        metadata: The metadata.
+        data: The fields.
+        schema: The class's schema, where the caller has it.
+        current: See `Storable._bind`.
 
     Raises:
         RegistryError: A field's value does not fit its declared type.
     """
     obj: T = (schema or record_schema(cls)).decode(data)
-    obj._bind(metadata, data)
+    obj._bind(metadata, data, current=current)
     return obj
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, fields, is_dataclass
 from operator import attrgetter
@@ -19,6 +20,8 @@ from store.values import Json, ValueRefused, default_factory
 __all__ = ["FieldSpec", "RecordSchema", "record_schema"]
 
 T = TypeVar("T")
+
+_KNOWLEDGE = ("_metadata", "_stored", "_current")  # what the store knows of an object
 
 
 class FieldSpec(NamedTuple):
@@ -74,7 +77,15 @@ class RecordSchema(Generic[T]):
             (spec.name, _plain_type(spec.schema), spec.decode, spec.former_names, spec.default)
             for spec in self.fields.values()
         )
-        self._remembered = attrgetter("_metadata", "_stored", *self._names)
+        self._comparers = tuple(
+            (spec.name, _plain_type(spec.schema), spec.nullable, spec.encode, binding.fields[spec.name].broken)
+            for spec in self.fields.values()
+        )
+        # Neither slots nor other descriptors stand between an object's fields and its dict.
+        self._plain_attributes = not any(
+            hasattr(inspect.getattr_static(cls, name, None), "__set__") for name in self._names
+        )
+        self._remembered = attrgetter(*_KNOWLEDGE, *self._names)
 
     def encode(self, instance: T) -> dict[str, Json]:
         """Return the object's data as JSON-ready values, every field.
@@ -103,6 +114,32 @@ class RecordSchema(Generic[T]):
                 raise self._invalid(instance)
         return data
 
+    def encode_changed(self, instance: T, stored: Mapping[str, Json]) -> dict[str, Json]:
+        """Return those fields of what `encode_valid` returns that differ from stored data, which has all of them.
+
+        Raises:
+            InvalidValue: As for `encode_valid`; also where a field that does not differ is at fault.
+        """
+        changed = {}
+        try:
+            comparers = zip(self._comparers, self._values(instance), strict=True)
+            for (name, plain, nullable, encode, broken), value in comparers:
+                before = stored[name]
+                # What is its own encoded form, and stands there already, need not be encoded to be compared.
+                if value is None and before is None and nullable:
+                    continue
+                if type(value) is plain and type(before) is plain and value == before:
+                    encoded = value
+                else:
+                    encoded = encode(value)
+                    if not _same(before, encoded):
+                        changed[name] = encoded
+                if broken is not None and encoded is not None and broken(encoded) is not None:
+                    raise self._invalid(instance)
+        except (ValueRefused, AttributeError):
+            raise self._invalid(instance) from None
+        return changed
+
     def _invalid(self, instance: T) -> InvalidValue:
         return InvalidValue.of(self.type_name, self._binding.violations(instance))
 
@@ -124,8 +161,12 @@ class RecordSchema(Generic[T]):
 
     def refresh(self, instance: T, data: Mapping[str, Any]) -> None:
         """Give an object the stored data, in place of its own; all of it or, where `decode` would raise, nothing."""
+        values = zip(self._names, self._decoded(data), strict=True)
+        if self._plain_attributes:
+            vars(instance).update(values)
+            return
         put = object.__setattr__
-        for name, value in zip(self._names, self._decoded(data), strict=True):
+        for name, value in values:
             put(instance, name, value)
 
     def _decoded(self, data: Mapping[str, Any]) -> list[Any]:
@@ -157,7 +198,7 @@ class RecordSchema(Generic[T]):
         def put_back() -> None:
             put = object.__setattr__
             for instance, values in zip(instances, remembered, strict=True):
-                for name, value in zip(("_metadata", "_stored", *self._names), values, strict=True):
+                for name, value in zip((*_KNOWLEDGE, *self._names), values, strict=True):
                     put(instance, name, value)
 
         return put_back
@@ -241,6 +282,19 @@ def _plain_type(schema: Mapping[str, Any]) -> type | None:
     """Return the type whose values are their own encoded form, by the JSON Schema that `store.values` made of it."""
     inner = schema["anyOf"][0] if "anyOf" in schema else schema
     return _PLAIN.get(inner["type"]) if set(inner) == {"type"} else None
+
+
+def _same(before: Any, after: Any) -> bool:
+    """Compare JSON values as JSON does: true is not 1."""
+    if isinstance(after, (list, dict)):
+        return json.dumps(before, sort_keys=True) == json.dumps(after, sort_keys=True)
+    return (type(before) is type(after) and before == after) or (
+        _is_number(before) and _is_number(after) and before == after
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:

@@ -141,17 +141,20 @@ class Writer:
         key = derived.text if derived else key
         name = "append_events" if len(appends) <= ALONE else "append_batch"
         items, place, replayed = appended(appends, lean=key is None), 0, False
+        # One that may be of another valid time has all of them answered in full.
+        known = name == "append_batch" and all(getattr(obj, "_current", False) for obj in objects)
         with self._whole(len(appends)):
             if len(appends) > CHUNK:
                 # Each statement locks what it changes, in order; several of them would not, one after the other.
                 self._database.fetch("lock_batch", [require_written(obj) for obj in objects], changing=True)
-            for sent, rows, sent_key in self._exchange(name, items, len(appends), (), key):
+            after_key = (known,) if name == "append_batch" else ()
+            for sent, rows, sent_key in self._exchange(name, items, len(appends), (), key, after_key):
                 part = slice(place, place + len(sent))
                 made: Iterable[tuple[Any, ...]] = rows
                 if not rows:  # an earlier run of the same key made them
                     made, replayed = self._database.fetch("replay", sent_key), True
                 elif name == "append_batch":
-                    made = _appended_rows(rows, appends[part])
+                    made = _appended_rows(rows, appends[part], sent, known=known)
                 else:
                     replayed = rows[0][13]
                 self._finish(objects[part], made, None)
@@ -177,7 +180,13 @@ class Writer:
         return self._database.transaction() if size > CHUNK and self._database.current() is None else nullcontext()
 
     def _exchange(
-        self, name: str, items: Iterator[dict[str, Any]], size: int, params: tuple[Any, ...], key: str | None
+        self,
+        name: str,
+        items: Iterator[dict[str, Any]],
+        size: int,
+        params: tuple[Any, ...],
+        key: str | None,
+        after_key: tuple[Any, ...] = (),
     ) -> Iterator[tuple[list[dict[str, Any]], list[tuple[Any, ...]], str | None]]:
         """Send items, a chunk at a time; yield each chunk with the answer to it and the key under which it was sent."""
         if key is not None:
@@ -193,7 +202,7 @@ class Writer:
                     chunk[0] = {**chunk[0], "batch": size}
                     chunk_key = f"{key}#{number}" if start else key
                 sent.append((chunk, chunk_key))
-                yield (as_text(chunk), *params, shared_clock, chunk_key)
+                yield (as_text(chunk), *params, shared_clock, chunk_key, *after_key)
 
         if size <= CHUNK:
             for call in calls():
@@ -220,7 +229,7 @@ class Writer:
             elif isinstance(stored, str):
                 stored = json.loads(stored)
             schema.refresh(obj, stored)
-            obj._bind(Metadata(*row[:9]), stored)
+            obj._bind(Metadata(*row[:9]), stored, current=True)
             ids.append(row[0])
             if self._announces:
                 user = self._database.user
@@ -244,21 +253,29 @@ def _created_rows(
         yield (*metadata, None, "CREATED", at, begin, False)
 
 
-def _appended_rows(answer: Sequence[tuple[Any, ...]], appends: Sequence[Append]) -> Iterator[tuple[Any, ...]]:
+def _appended_rows(
+    answer: Sequence[tuple[Any, ...]], appends: Sequence[Append], sent: Sequence[dict[str, Any]], *, known: bool
+) -> Iterator[tuple[Any, ...]]:
     """Yield the rows that `append_events` would have answered with, from those that `append_batch` did."""
-    _, _, count, owners, user, at, _, _, states, ids, data, *_ = answer[0]
+    if not known:
+        for row in answer:
+            yield (*row[1:], False)
+        return
+    user, at = answer[0][4:6]
     others = {row[0]: row for row in answer[1:]}
-    alike = zip(ids.split(","), *map(json.loads, (owners, states, data)), strict=True) if count else iter(())
-    for place, change in enumerate(appends, 1):
+    for place, (change, item) in enumerate(zip(appends, sent, strict=True), 1):
         if place in others:
             yield (*others[place][1:], False)
             continue
-        entity_id, owner, state, stored = next(alike)
+        before = change.obj._metadata
+        assert before is not None
         start = require_instant("valid_from", change.valid_from) or at
         event_type = "CORRECTED" if change.event_type == "UPDATED" and start < at else change.event_type
         times = (at, start, require_instant("valid_to", change.valid_to))
-        version = (change.obj.version or 0) + 1
-        yield (entity_id, version, owner, user, *times, state, event_type, stored, event_type, at, start, False)
+        state = before.state if change.state is None else change.state
+        stored = {**(change.obj._stored or {}), **item["changes"]}
+        metadata = (before.entity_id, before.version + 1, before.owner, user, *times, state, event_type)
+        yield (*metadata, stored, event_type, at, start, False)
 
 
 def _derived(appends: Sequence[Append]) -> DerivedKey | None:

@@ -151,7 +151,16 @@ TARGETS = [
         "store/sql/stream.sql",
         3,
         (*_integration("test_subscription_grants", "test_subscriptions"), *_hostile("reading")),
-        ("standing", "granted_at", "next_grant", "granted_by", "events_in_view", "read_stream", "claim_checkpoint", "save_checkpoint"),
+        (
+            "standing",
+            "granted_at",
+            "next_grant",
+            "granted_by",
+            "events_in_view",
+            "read_stream",
+            "claim_checkpoint",
+            "save_checkpoint",
+        ),
         r"acl|principal|session_user|owner|name|since|grant|place|reads_all",
     ),
     Target(

@@ -1,11 +1,12 @@
 -- Appending events to many entities at once.
 
 -- Logs the items, all or none: none where one of them may not be appended. What their writer cannot work out comes back.
--- p_brief: first one row, with place 0, for all whose event holds at p_clock: it has their number as version, their ids
--- with commas between as event_type, and their owners, states and data as JSON arrays. Then a row for each of the others,
--- or for all of them without p_brief, with its place among the items, from 1 on.
+-- p_known: the writer holds what a read shows of each entity since its last event. Then first one row, with place 0, for
+-- all that its event brings up to that from p_clock on, and that no valid time has changed meanwhile: it has their number
+-- as version. Then a row for each of the others, or for all of them without p_known, with its place among the items, from
+-- 1 on.
 CREATE OR REPLACE FUNCTION store.log_appends(
-    p_items jsonb, p_principals text[], p_admin boolean, p_clock timestamptz, p_brief boolean)
+    p_items jsonb, p_principals text[], p_admin boolean, p_clock timestamptz, p_known boolean)
 RETURNS SETOF store.placed_change LANGUAGE plpgsql AS $$
 DECLARE
     v_size bigint := jsonb_array_length(p_items);
@@ -15,7 +16,8 @@ BEGIN
         WITH item AS MATERIALIZED (
             SELECT nextval('store.event_seq') AS seq, i.n, h.ctid AS head, i.entity_id, i.type_name,
                    h.version + 1 AS version, t.at, r.valid_from AS starts, r.valid_to AS ends, l.event,
-                   h.state AS old_state, s.state AS new_state, i.workflow, i.changes, a.*
+                   h.folded_at = h.last_tx_time AS unaided, h.state AS old_state, s.state AS new_state, i.workflow,
+                   i.changes, a.*
             FROM ROWS FROM (jsonb_to_recordset(p_items) AS (entity_id uuid, type_name text, version integer,
                                                             event_type text, changes jsonb, from_state text,
                                                             state text, workflow boolean, valid_from timestamptz,
@@ -58,18 +60,15 @@ BEGIN
             RETURNING i.n, i.at, i.starts, i.event, i.refold, i.apart AND i.fields_size > 4194304 AS large, x.entity_id,
                       x.version, x.owner, x.updated_by, x.tx_time, x.valid_from, nullif(x.valid_to, 'infinity') AS valid_to,
                       x.state, x.event_type, x.data, i.refold OR NOT x.present OR i.event = 'DELETED' AS unlike,
-                      p_brief AND NOT i.refold AND x.present AND i.event <> 'DELETED' AND x.tx_time = i.at
-                      AND i.at = p_clock AS plain
+                      p_known AND i.unaided AND NOT i.refold AND x.present AND i.event <> 'DELETED'
+                      AND x.tx_time = i.at AND i.at = p_clock AS plain
         )
         SELECT 0 AS n, p_clock AS at, NULL::timestamptz AS starts, NULL AS event, false AS refold, false AS large,
-               NULL::uuid AS entity_id, (count(*) FILTER (WHERE p.plain))::integer AS version,
-               (json_agg(p.owner) FILTER (WHERE p.plain))::text AS owner, session_user::text AS updated_by,
-               p_clock AS tx_time, NULL::timestamptz AS valid_from, NULL::timestamptz AS valid_to,
-               (json_agg(p.state) FILTER (WHERE p.plain))::text AS state,
-               string_agg(p.entity_id::text, ',') FILTER (WHERE p.plain) AS event_type,
-               (json_agg(p.data) FILTER (WHERE p.plain))::text AS data, false AS unlike, p_brief AS plain,
-               count(*) AS logged
-        FROM (SELECT * FROM projected ORDER BY n) p
+               NULL::uuid AS entity_id, (count(*) FILTER (WHERE p.plain))::integer AS version, NULL AS owner,
+               session_user::text AS updated_by, p_clock AS tx_time, NULL::timestamptz AS valid_from,
+               NULL::timestamptz AS valid_to, NULL AS state, NULL AS event_type, NULL AS data, false AS unlike,
+               p_known AS plain, count(*) AS logged
+        FROM projected p
         UNION ALL
         SELECT p.n, p.at, p.starts, p.event, p.refold, p.large, p.entity_id, p.version, p.owner, p.updated_by,
                p.tx_time, p.valid_from, p.valid_to, p.state, p.event_type,
@@ -106,8 +105,8 @@ BEGIN
 END
 $$;
 
--- Locks the heads, in entity order, checks every item and appends. p_brief as for store.log_appends.
-CREATE OR REPLACE FUNCTION store.make_event_batch(p_items jsonb, p_shared_clock boolean, p_brief boolean)
+-- Locks the heads, in entity order, checks every item and appends. p_known as for store.log_appends.
+CREATE OR REPLACE FUNCTION store.make_event_batch(p_items jsonb, p_shared_clock boolean, p_known boolean)
 RETURNS SETOF store.placed_change LANGUAGE plpgsql AS $$
 DECLARE
     v_principals text[] := store.principals();
@@ -124,13 +123,14 @@ BEGIN
         PERFORM store.check_appends(p_items, v_principals, v_admin, v_clock);
         PERFORM store.check_events(p_items, v_principals);
     END IF;
-    RETURN QUERY SELECT * FROM store.log_appends(p_items, v_principals, v_admin, v_clock, p_brief);
+    RETURN QUERY SELECT * FROM store.log_appends(p_items, v_principals, v_admin, v_clock, p_known);
 END
 $$;
 
--- Appends to many entities; p_items as for store.append_events, the rows as store.log_appends says. No row where an
--- earlier run of the same key made the events: store.replay has those.
-CREATE OR REPLACE FUNCTION store.append_batch(p_items jsonb, p_shared_clock boolean, p_key text)
+-- Appends to many entities; p_items as for store.append_events, the rows and p_known as store.log_appends says. No row
+-- where an earlier run of the same key made the events: store.replay has those.
+CREATE OR REPLACE FUNCTION store.append_batch(
+    p_items jsonb, p_shared_clock boolean, p_key text, p_known boolean DEFAULT false)
 RETURNS SETOF store.placed_change
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp
 SET plan_cache_mode = force_generic_plan SET extra_float_digits = 1 AS $$
@@ -140,7 +140,7 @@ BEGIN
     IF p_key IS NOT NULL AND NOT store.claim_key(p_key, p_items) THEN
         RETURN;
     END IF;
-    RETURN QUERY SELECT * FROM store.make_event_batch(p_items, p_shared_clock, true);
+    RETURN QUERY SELECT * FROM store.make_event_batch(p_items, p_shared_clock, p_known);
     IF p_key IS NOT NULL THEN
         UPDATE store.idempotency_keys k
         SET entity_ids = m.entity_ids, versions = m.versions

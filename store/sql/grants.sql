@@ -37,7 +37,7 @@ GRANT EXECUTE ON FUNCTION
     store.create_objects(jsonb, text[], text[], boolean, text),
     store.create_batch(jsonb, text[], text[], boolean, text),
     store.append_events(jsonb, boolean, text),
-    store.append_batch(jsonb, boolean, text),
+    store.append_batch(jsonb, boolean, text, boolean),
     store.lock_batch(uuid[]),
     store.replay(text),
     store.object_as_of(uuid, timestamptz, timestamptz),

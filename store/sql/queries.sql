@@ -17,7 +17,7 @@ FROM store.append_events($1::jsonb, $2::boolean, $3::text)
 -- name: append_batch
 SELECT place, entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, data,
        logged_type, logged_tx_time, logged_valid_from
-FROM store.append_batch($1::jsonb, $2::boolean, $3::text)
+FROM store.append_batch($1::jsonb, $2::boolean, $3::text, $4::boolean)
 
 -- name: lock_batch
 SELECT store.lock_batch($1::text[]::uuid[])

@@ -12,6 +12,7 @@ import pytest
 from store.client import StoreClient
 from store.models import Trade
 from tests.fix_postgres import StoreDatabase
+from tests.integration.samples import assert_as_read
 from tests.waiting import wait_until
 from workflow.dbos_engine import DBOSEngine
 
@@ -82,6 +83,23 @@ def test_heads_are_settled_by_those_who_may_change_them(store_db: StoreDatabase)
     with closing(store_db.admin()) as conn, conn.cursor() as cursor:
         cursor.execute("SELECT * FROM store.differences()")
         assert cursor.fetchall() == []
+
+
+def test_update_many_of_what_was_read_before_it_was_settled_leaves_what_read_returns(store_db: StoreDatabase) -> None:
+    """The version is the same, the state is not: what the writer holds and sends says nothing of what it comes to."""
+    alice = store_db.client("alice")
+    trades = schedule(alice, 2)
+    engine = store_db.connect("alice")
+    settle(engine)
+    engine.commit()
+    assert overdue(store_db, "alice") == 0
+    for trade in trades:
+        assert trade.quantity == 1
+        trade.price = 5.0
+    alice.update_many(trades)
+    for trade in trades:
+        assert (trade.quantity, trade.price) == (2, 5.0)
+        assert_as_read(alice, trade)
 
 
 def test_engine_settles_everybody_s(store_db: StoreDatabase) -> None:
