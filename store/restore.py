@@ -23,6 +23,7 @@ from store.users import BOUNDS, DEFAULTS, grant_role, set_for_role
 __all__ = ["Restored", "open_backup", "restore"]
 
 BLOCK = 1 << 16
+ROLES = ("store_user", "store_reads_all", "store_admin", "store_engine")
 
 
 class Restored(NamedTuple):
@@ -279,6 +280,8 @@ def _make_logins(cursor: Any, archive: Archive, own_engine: bool) -> tuple[list[
         own = dict(setting.split("=", 1) for setting in login["settings"])
         set_for_role(cursor, role, {n: own[n] for n in (*DEFAULTS, *BOUNDS) if n in own})
         for group in login["roles"]:
+            if group not in ROLES:
+                raise StoreError(f"the backup makes {name!r} a member of {group!r}, which is no role of the store")
             grant_role(cursor, sql.Identifier(group), role)
         if login["verifier"] is None:
             without.append(name)

@@ -13,7 +13,7 @@ from psycopg2.extensions import connection as Connection
 from store.errors import StoreError
 from store.protection import Shortfall, lock_setup, protect
 from store.publishing import publish, retire, set_governed
-from store.sql import script
+from store.sql import script, statements
 from store.users import change_password, disable_user, enable_user, list_users, provision_user
 
 __all__ = [
@@ -73,6 +73,8 @@ DEFINITIONS = (
 )
 
 OLDEST_POSTGRES = 15
+# Whoever comes while an upgrade waits for a table waits behind it: it does not wait for long.
+LOCK_TIMEOUT = "10s"
 
 
 def bootstrap_schema(admin_conn: Connection) -> list[Shortfall]:
@@ -88,24 +90,43 @@ def bootstrap_schema(admin_conn: Connection) -> list[Shortfall]:
         What could not be done for want of rights, and what that means; nothing for a superuser.
 
     Raises:
-        StoreError: The server or the database cannot hold a store, the login may not set one up, or a newer version of
-            this package did.
+        StoreError: The server or the database cannot hold a store, the login may not set one up, a newer version of
+            this package did, or open transactions hold its tables.
     """
+    try:
+        with admin_conn, admin_conn.cursor() as cursor:
+            return _bring_up_to_date(cursor)
+    except psycopg2.errors.LockNotAvailable as error:
+        raise StoreError(
+            f"the store is read by open transactions, of {_holders(admin_conn)}: let them end, or end them, and repeat"
+            " this"
+        ) from error
+
+
+def _bring_up_to_date(cursor: Any) -> list[Shortfall]:
     digest = _digest()
-    with admin_conn, admin_conn.cursor() as cursor:
-        _require_server(admin_conn, cursor)
-        lock_setup(cursor)
-        applied, current, complete = _installed(cursor)
-        if applied > len(MIGRATIONS):
-            raise StoreError(
-                f"this database has schema version {applied}, newer than the {len(MIGRATIONS)} that this package knows:"
-                " upgrade it"
-            )
-        if applied < len(MIGRATIONS) or current != digest:
-            _apply(cursor, applied, digest)
-        elif complete:
-            return []
-        return _protect(cursor)
+    _require_server(cursor.connection, cursor)
+    lock_setup(cursor)
+    applied, current, complete = _installed(cursor)
+    if applied > len(MIGRATIONS):
+        raise StoreError(
+            f"this database has schema version {applied}, newer than the {len(MIGRATIONS)} that this package knows:"
+            " upgrade it"
+        )
+    if applied < len(MIGRATIONS) or current != digest:
+        cursor.execute("SET LOCAL lock_timeout = %s", (LOCK_TIMEOUT,))
+        _apply(cursor, applied, digest)
+    elif complete:
+        return []
+    return _protect(cursor)
+
+
+def _holders(conn: Connection) -> str:
+    """Return whose transactions hold tables of the store."""
+    with conn, conn.cursor() as cursor:
+        cursor.execute(statements("queries")["holders"])
+        (names,) = cursor.fetchone()
+        return names or "users who have gone"
 
 
 def _require_server(conn: Connection, cursor: Any) -> None:

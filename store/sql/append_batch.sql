@@ -162,6 +162,7 @@ DECLARE
     v_admin boolean := store.is_admin();
 BEGIN
     PERFORM pg_current_xact_id();
+    PERFORM store.require_present();
     PERFORM FROM store.object_heads h
     WHERE h.entity_id = ANY (p_entities) AND (h.owner = session_user OR h.writers && v_principals OR v_admin)
     ORDER BY h.entity_id FOR UPDATE;

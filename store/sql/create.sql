@@ -153,6 +153,7 @@ BEGIN
     END IF;
     SELECT * INTO v_made FROM store.create_batch(p_items, p_readers, p_writers, p_shared_clock, p_key);
     IF v_made.entity_ids IS NULL THEN
+        PERFORM store.check_replay(p_key);
         RETURN QUERY SELECT * FROM store.replayed(p_key);
     ELSE
         RETURN QUERY

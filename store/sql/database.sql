@@ -104,3 +104,24 @@ BEGIN
     END IF;
 END
 $$
+
+-- name: users_act_as_themselves
+-- Without it users whom an earlier version made can act as the store's base role (SET ROLE): nothing is to be had by that,
+-- but they could change its settings.
+DO $$
+DECLARE
+    v record;
+BEGIN
+    IF current_setting('server_version_num')::integer < 160000 THEN
+        RETURN;  -- where membership and acting as a role are one
+    END IF;
+    FOR v IN
+        SELECT m.roleid::regrole AS store_role, u.rolname, m.grantor::regrole AS grantor
+        FROM pg_auth_members m JOIN pg_roles u ON u.oid = m.member
+        WHERE m.roleid IN ('store_user'::regrole, 'store_reads_all'::regrole, 'store_admin'::regrole)
+          AND (to_jsonb(m)->>'set_option')::boolean AND u.rolcanlogin AND NOT u.rolsuper AND NOT u.rolcreaterole
+    LOOP
+        EXECUTE format('GRANT %s TO %I WITH SET FALSE GRANTED BY %s', v.store_role, v.rolname, v.grantor);
+    END LOOP;
+END
+$$

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from store import groups
+from store import backup, groups
 from store.archive import MANIFEST, new_archive, put_json
 from store.backup import back_up
 from store.errors import StoreError
@@ -119,6 +119,28 @@ def test_names_that_are_somebody_else_s_on_the_server_are_refused(store_db: Stor
                         assert looking.fetchone() == (None,)
             finally:
                 cursor.execute("DROP OWNED BY victor; DROP ROLE victor")
+
+
+def test_a_login_that_a_forged_backup_would_make_more_than_a_user_is_refused(
+    store_db: StoreDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forged = {
+        "name": "trudy",
+        "enabled": True,
+        "connections": 64,
+        "valid_until": None,
+        "roles": ["store_user", "pg_execute_server_program"],
+        "settings": [],
+        "verifier": None,
+    }
+    monkeypatch.setattr(backup, "_logins", lambda cursor: ([forged], False))
+    path = saved(store_db, tmp_path / "desk.backup")
+    with empty_database(store_db.server) as database:
+        with pytest.raises(StoreError, match="'trudy' a member of 'pg_execute_server_program', which is no role of"):
+            restored(path, database)
+        with closing(database.admin()) as conn, conn.cursor() as cursor:
+            cursor.execute("SELECT to_regnamespace('store'), EXISTS (SELECT FROM pg_roles WHERE rolname = 'trudy')")
+            assert cursor.fetchone() == (None, False)
 
 
 def test_a_group_with_the_name_of_a_role_is_refused(store_db: StoreDatabase, tmp_path: Path) -> None:

@@ -177,6 +177,27 @@ PROTECTIONS_OF_ACCESS = [
         "",
         ENTRANCE,
     ),
+    Protection(
+        "users act as themselves, whatever version made them",
+        DATABASE,
+        "        EXECUTE format('GRANT %s TO %I WITH SET FALSE GRANTED BY %s', v.store_role, v.rolname, v.grantor);\n",
+        "        NULL;\n",
+        ("../test_schema_again",),
+    ),
+    Protection(
+        "an upgrade does not wait, and make others wait, behind an open transaction",
+        "store/schema.py",
+        '        cursor.execute("SET LOCAL lock_timeout = %s", (LOCK_TIMEOUT,))\n',
+        "",
+        ("../test_schema_again",),
+    ),
+    Protection(
+        "a restored login has roles of the store only",
+        "store/restore.py",
+        "if group not in ROLES:",
+        "if False:",
+        ("../test_backup_refused",),
+    ),
     # Published types
     Protection(
         "a new object of a published type keeps to it",

@@ -12,6 +12,7 @@ GRANTS, LOG, APPEND, CREATE = (f"store/sql/{name}.sql" for name in ("grants", "l
 SHARE, GROUPS, MUTATE = (f"store/sql/{name}.sql" for name in ("share", "groups", "mutate"))
 STREAM, CHECKS = "store/sql/stream.sql", "store/sql/checks.sql"
 STATEMENTS, READING, FORGING = ("test_statements",), ("test_reading",), ("test_forging",)
+PLANS = ("test_plans",)
 SABOTAGE, VALUES = ("test_sabotage",), ("test_values",)
 NAMES = ("../test_groups", "../test_users")
 
@@ -48,16 +49,30 @@ PROTECTIONS_OF_OBJECTS = [
     Protection(
         "policy of events",
         GRANTS,
-        "USING (EXISTS (SELECT FROM store.object_heads h WHERE h.entity_id = object_events.entity_id))",
+        "USING (store.may_see(object_events.entity_id))",
         "USING (true)",
         READING,
     ),
     Protection(
-        "policy of grants",
+        "`may_see` asks who may see",
+        "store/sql/access.sql",
+        "WHERE h.entity_id = p_entity AND h.acl && store.principals()",
+        "WHERE h.entity_id = p_entity",
+        (*READING, *PLANS),
+    ),
+    Protection(
+        "the log asks who may see before it compares",
+        "store/sql/access.sql",
+        "pg_temp COST 0.0001 AS",
+        "pg_temp COST 1000 AS",
+        PLANS,
+    ),
+    Protection(
+        "grants are shown by functions only",
         GRANTS,
-        "USING (EXISTS (SELECT FROM store.object_heads h WHERE h.entity_id = share_events.entity_id))",
-        "USING (true)",
-        READING,
+        "GRANT SELECT ON store.object_heads, store.object_events,",
+        "GRANT SELECT ON store.share_events, store.object_heads, store.object_events,",
+        STATEMENTS,
     ),
     Protection("policy of checkpoints", GRANTS, "USING (username = session_user)", "USING (true)", READING),
     Protection(
@@ -300,6 +315,13 @@ PROTECTIONS_OF_OBJECTS = [
         MUTATE,
         "k.key = p_key AND NOT h.acl && v_principals LIMIT 1",
         "k.key = p_key AND false LIMIT 1",
+        READING,
+    ),
+    Protection(
+        "what was changed under a key is not shown again as if it had been created",
+        CREATE,
+        "        PERFORM store.check_replay(p_key);\n",
+        "",
         READING,
     ),
     Protection(

@@ -226,6 +226,9 @@ def test_old_snapshot_keeps_no_right_to_change(bob: Attacker, level: str, drop: 
         ("SELECT FROM store.unshare(%s, 'carol', '{WRITE}')", entity_id),
         (APPEND, event(entity_id, version=2)),
         (CREATE, '[{"type_name": "Trade", "data": {}}]'),
+        (APPEND_BATCH, event(entity_id, version=2)),
+        (CREATE.replace("create_objects", "create_batch"), '[{"type_name": "Trade", "data": {}}]'),
+        ("SELECT store.lock_batch(ARRAY[%s]::uuid[])", entity_id),
     ]
     bob.run("SAVEPOINT held")
     for text, argument in calls:

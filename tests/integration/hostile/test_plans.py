@@ -1,0 +1,85 @@
+"""Plans that were run tell how often each of their parts was: never whether another's row meets a condition."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.integration.hostile.conftest import Attacker
+
+pytestmark = pytest.mark.both_servers
+
+# A condition that the secret entity meets, and what it does not: comparisons that PostgreSQL takes for leak-proof.
+PAIRS = [
+    ("object_events", """changes @> '{{"symbol": "{}"}}'""", "KRYPTO" + "NITE", "NOBODY"),
+    ("object_events", """changes @> '{{"quantity": {}}}'""", "471" + "147", "471148"),
+    ("object_events", "updated_by = '{}'", "alice", "carol"),
+    ("object_events", "event_type = '{}'", "UPDATED", "DELETED"),
+    ("object_events", "valid_from > '{}'", "2001-01-01", "2999-01-01"),
+    ("object_events", "valid_to {} 'infinity'", "=", "<"),
+    ("object_events", "(updated_by, event_type) > ('{}', '')", "alic", "alicf"),
+    ("object_events", "updated_by IN ('x', '{}')", "alice", "carol"),
+    ("object_events", "updated_by IS NOT DISTINCT FROM '{}'", "alice", "carol"),
+    ("object_events", "CASE WHEN updated_by = '{}' THEN true END", "alice", "carol"),
+    ("object_events", "greatest(updated_by, 'b') = '{}'", "b", "c"),
+    ("object_heads", """data @> '{{"symbol": "{}"}}'""", "KRYPTO" + "NITE", "NOBODY"),
+    ("object_heads", """data @> '{{"quantity": {}}}'""", "471" + "147", "471148"),
+    ("object_heads", "owner = '{}'", "alice", "carol"),
+    ("object_heads", "updated_by IN ('x', '{}')", "alice", "carol"),
+    ("object_heads", "valid_from > '{}'", "2001-01-01", "2999-01-01"),
+    ("object_heads", "version = {}", "2", "3"),
+]
+SETTINGS = [
+    "SET enable_seqscan = on",
+    "SET enable_indexscan = off; SET enable_bitmapscan = off",
+    "SET enable_seqscan = off",
+    "SET cpu_operator_cost = 0",
+    "SET jit = off; SET cpu_operator_cost = 1e300; SET cpu_tuple_cost = 1e-300",
+    "SET cpu_operator_cost = 1e-300; SET plan_cache_mode = force_generic_plan",
+    "SET jit = on; SET jit_above_cost = 0",
+]
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_plan_that_was_run_does_not_tell_whether_another_s_row_meets_a_condition(bob: Attacker, settings: str) -> None:
+    bob.run(settings)
+
+    def explained(table: str, condition: str, entity: str) -> str:
+        rows = bob.run(
+            "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS OFF)"
+            f" SELECT FROM store.{table} WHERE {condition}{entity}"
+        )
+        return re.sub(r"(Filter|Cond): .*", "", "\n".join(row[0] for row in rows))
+
+    for table, condition, held, absent in PAIRS:
+        plans = [
+            explained(table, condition.format(value), f" AND entity_id = '{bob.scene.secret}'")
+            for value in (held, absent)
+        ]
+        assert plans[0] == plans[1], f"{table}: {condition}\n{plans[0]}\n{plans[1]}"
+    bob.heard = [re.sub("KRYPTO" + "NITE|471" + "147|confid" + "ential", "", text) for text in bob.heard]
+
+
+def test_counters_of_one_s_own_transaction_tell_nothing_of_another_s_log(bob: Attacker) -> None:
+    counted = "SELECT seq_scan, seq_tup_read, idx_scan FROM pg_stat_xact_user_tables WHERE relname = 'object_heads'"
+    for table, condition, held, absent in PAIRS:
+        if table == "object_heads":
+            continue
+        counts = []
+        for value in (held, absent):
+            bob.run("SELECT pg_stat_force_next_flush()")
+            bob.run("BEGIN")
+            condition_met = condition.format(value)
+            bob.run(f"SELECT FROM store.{table} WHERE {condition_met} AND entity_id = '{bob.scene.secret}'")
+            counts.append(bob.run(counted))
+            bob.run("ROLLBACK")
+        assert counts[0] == counts[1], condition
+
+
+def test_who_may_see_is_told_of_the_caller_only(bob: Attacker) -> None:
+    scene = bob.scene
+    asked = "SELECT store.may_see(%s)"
+    assert bob.run(asked, scene.readable) == [(True,)]
+    for entity in (scene.secret, "01890000-0000-7000-8000-000000000000", None):
+        assert bob.run(asked, entity) == [(False,)]
