@@ -125,8 +125,8 @@ def _holders(conn: Connection) -> str:
     """Return whose transactions hold tables of the store."""
     with conn, conn.cursor() as cursor:
         cursor.execute(statements("queries")["holders"])
-        (names,) = cursor.fetchone()
-        return names or "users who have gone"
+        names = [name for (name,) in cursor.fetchall()]
+        return ", ".join(names) or "users who have gone"
 
 
 def _require_server(conn: Connection, cursor: Any) -> None:

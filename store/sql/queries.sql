@@ -159,7 +159,7 @@ WHERE pg_has_role(r.oid, 'store_user', 'USAGE') AND NOT r.rolsuper AND NOT start
 ORDER BY r.rolname
 
 -- name: holders
-SELECT string_agg(DISTINCT quote_ident(a.usename), ', ')
+SELECT DISTINCT quote_ident(a.usename)
 FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE c.relnamespace = 'store'::regnamespace AND l.granted AND a.pid <> pg_backend_pid()
   AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())

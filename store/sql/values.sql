@@ -1,6 +1,7 @@
 -- Whether a stored value is of a published type and keeps its column's rules: what the client's Python checks before it
 -- sends, with the same verdict. A value must have the very form that the client would send: text order is time order,
--- and equal values have equal text, only where nobody writes them otherwise.
+-- and equal values have equal text, only where nobody writes them otherwise. No literal in a function has a backslash: what
+-- that means is for each session to set (standard_conforming_strings).
 
 -- A finite IEEE double, written in the shortest way that reads back as itself. Python takes a boundary between two
 -- doubles for the shortest, PostgreSQL does not: then the one with fewer digits is meant. Whoever calls this has
@@ -16,7 +17,7 @@ $$;
 
 CREATE OR REPLACE FUNCTION store.is_decimal(p text)
 RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
-    SELECT p ~ '^(0|-?(0\.[0-9]*[1-9]|[1-9][0-9]*(\.[0-9]*[1-9])?))$'
+    SELECT p ~ '^(0|-?(0[.][0-9]*[1-9]|[1-9][0-9]*([.][0-9]*[1-9])?))$'
            AND length(split_part(ltrim(p, '-'), '.', 1)) <= 131072 AND length(split_part(p, '.', 2)) <= 16383
 $$;
 
@@ -33,13 +34,13 @@ $$;
 -- With the offset from UTC that the time may have, in its shortest form.
 CREATE OR REPLACE FUNCTION store.is_time(p text)
 RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
-    SELECT p ~ '^([01][0-9]|2[0-3])(:[0-5][0-9]){2}\.[0-9]{6}([+-]([01][0-9]|2[0-3])(:[0-5][0-9]){1,2}(\.[0-9]{6})?)?$'
-           AND p !~ '(-00:00|[+-]..:..:00|[+-]..:..\.[0-9]{6}|[+-]..:..:..\.000000)$'
+    SELECT p ~ '^([01][0-9]|2[0-3])(:[0-5][0-9]){2}[.][0-9]{6}([+-]([01][0-9]|2[0-3])(:[0-5][0-9]){1,2}([.][0-9]{6})?)?$'
+           AND p !~ '(-00:00|[+-]..:..:00|[+-]..:..[.][0-9]{6}|[+-]..:..:..[.]000000)$'
 $$;
 
 CREATE OR REPLACE FUNCTION store.is_datetime(p text)
 RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
-    SELECT p ~ '^.{10}T([01][0-9]|2[0-3])(:[0-5][0-9]){2}\.[0-9]{6}\+00:00$' AND store.is_date(left(p, 10))
+    SELECT p ~ '^.{10}T([01][0-9]|2[0-3])(:[0-5][0-9]){2}[.][0-9]{6}[+]00:00$' AND store.is_date(left(p, 10))
 $$;
 
 -- A scalar of a kind. `boolean`, `string`, `integer` and `number` are JSON's own; the others are texts.

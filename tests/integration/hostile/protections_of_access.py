@@ -230,6 +230,13 @@ PROTECTIONS_OF_ACCESS = [
         PUBLISHED,
     ),
     Protection(
+        "what a session sets changes nothing in what a published type takes",
+        "store/sql/values.sql",
+        "'^(0|-?(0[.][0-9]*",
+        "'^(0|-?(0\\.[0-9]*",
+        ("test_values",),
+    ),
+    Protection(
         "a published edge is for those in allowed_by",
         "store/sql/govern.sql",
         "AND (x.allowed_by IS NULL OR x.allowed_by && p_principals)) AS bad) e",

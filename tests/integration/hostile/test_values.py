@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from typing import Any
 
 import psycopg2
@@ -10,8 +11,9 @@ import pytest
 
 from store.errors import InvalidValue
 from store.models import Trade
+from store.publishing import publish
 from tests.fix_postgres import StoreDatabase
-from tests.integration.samples import Everything
+from tests.integration.samples import FULL, Everything
 
 pytestmark = pytest.mark.both_servers
 
@@ -150,3 +152,55 @@ def test_fields_lacking_in_entities_of_one_who_reads_the_same_ones_cannot_be_tol
     with store_db.connect("bob") as conn, conn.cursor() as cursor:
         cursor.execute("SELECT store.lacking_fields('Trade', '{symbol,currency}')")
         assert cursor.fetchone() == ([],)
+
+
+ODD_SETTINGS = [
+    "SET standard_conforming_strings = off",
+    "SET standard_conforming_strings = off; SET escape_string_warning = off; SET backslash_quote = on",
+    "SET extra_float_digits = -15",
+    "SET datestyle = 'SQL, DMY'; SET intervalstyle = 'sql_standard'; SET timezone = 'Asia/Kolkata'",
+    "SET transform_null_equals = on; SET array_nulls = off; SET quote_all_identifiers = on",
+]
+UNREADABLE = {
+    "exact_amount": ["1x5", "1.50", "1e5", "+1"],
+    "opening_time": ["09:30:00x000001", "09:30:00.000000-00:00", "09:30:00.000000+01:00:00"],
+    "ts": ["2026-02-22T10:00:00x000001+00:00", "2026-02-22T10:00:00.000001 00:00", "2026-02-30T10:00:00.000001+00:00"],
+    "limits_by_desk": [{"a": "1x5"}],
+    "weight": [1e400, "1"],
+}
+
+
+@pytest.mark.parametrize("settings", ODD_SETTINGS)
+def test_settings_of_a_session_change_nothing_in_what_a_published_type_takes(
+    store_db: StoreDatabase, settings: str
+) -> None:
+    with closing(store_db.admin()) as admin:
+        publish(admin, Everything)
+    alice = store_db.client("alice")
+    alice.write(Everything(**FULL))
+    bob = store_db.connect("bob")
+    bob.autocommit = True
+    with bob.cursor() as cursor:
+        cursor.execute(settings)
+        for field, values in UNREADABLE.items():
+            for value in values:
+                text = json.dumps(value).replace("Infinity", "1e400")
+                item = f'[{{"type_name": "Everything", "data": {{"{field}": {text}}}}}]'
+                for function in ("create_objects", "create_batch"):
+                    with pytest.raises(psycopg2.Error) as caught:
+                        cursor.execute(f"SELECT store.{function}(%s, '{{alice}}', '{{}}', false, NULL)", (item,))
+                    assert caught.value.pgcode == "TS020", (field, value)
+        data = json.dumps(json.loads(Everything(**FULL).to_json())["data"])
+        cursor.execute(
+            "SELECT store.create_objects(%s, '{alice}', '{}', false, NULL)",
+            (f'[{{"type_name": "Everything", "data": {data}}}]',),
+        )
+    assert alice.count(Everything) == len(alice.query(Everything)) == 2
+
+
+def test_no_function_holds_a_literal_that_a_session_could_have_read_otherwise(store_db: StoreDatabase) -> None:
+    with closing(store_db.admin()) as admin, admin.cursor() as cursor:
+        cursor.execute(
+            "SELECT proname FROM pg_proc WHERE pronamespace = 'store'::regnamespace AND strpos(prosrc, chr(92)) > 0"
+        )
+        assert cursor.fetchall() == []
