@@ -75,7 +75,9 @@ class Target:
         with ExitStack() as stack:
             where = dict(self._where)
             if self.data_dir is not None:
-                where = stack.enter_context(ObjectStoreServer(self.data_dir, visiting=True)).conn_info()
+                with _kept_back():
+                    server = stack.enter_context(ObjectStoreServer(self.data_dir, visiting=True))
+                where = server.conn_info()
             place = (where.pop("host", ""), where.pop("port", ""), where.pop("dbname"))
             try:
                 yield conninfo(self.user, password, *place, **where)
@@ -98,6 +100,16 @@ class Target:
                 yield conn
             except (AccessDenied, psycopg2.errors.InsufficientPrivilege) as error:
                 raise StoreError(f"{self.user} may not do that: it takes an administrator's login") from error
+
+
+@contextmanager
+def _kept_back() -> Iterator[None]:
+    """Keep passwords out of the environment of a server that is started, which may outlive this process."""
+    kept = {name: os.environ.pop(name) for name in (PASSWORD, NEW_PASSWORD) if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def ask_password(variable: str, prompt: str, *, confirm: bool = False) -> str | None:

@@ -14,7 +14,6 @@ BEGIN
        OR NOT EXISTS (SELECT FROM store.object_heads h WHERE h.due <= v_now AND h.due < 'infinity') THEN
         RETURN;
     END IF;
-    PERFORM store.require_present();
     FOR v_head IN
         SELECT h.entity_id, greatest(v_now, h.last_tx_time) AS at FROM store.object_heads h
         WHERE h.due <= v_now AND h.due < 'infinity'

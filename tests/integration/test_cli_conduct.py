@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import psycopg2
 import pytest
 
@@ -194,6 +195,18 @@ def test_signal_to_tail_ends_the_server_that_it_started(
         assert tail.wait() == 143, tail.output
     assert tail.output == ""
     assert not (data_dir / "postgres" / "postmaster.pid").exists()
+
+
+def test_password_in_the_environment_is_not_handed_on_to_the_server(data_dir: Path, children: Children) -> None:
+    by_directory(data_dir).lines("init")
+    owner = CommandLine("--data-dir", str(data_dir), password="Tr0ub4dor-and-3")
+    tail = run_behind(owner, children, "tail")
+    wait_until(lambda: following(data_dir), message=lambda: tail.output)
+    server = psutil.Process(int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0]))
+    for process in (server, *server.children()):
+        assert "Tr0ub4dor-and-3" not in process.environ().values()
+    tail.interrupt()
+    assert tail.wait() == 0, tail.output
 
 
 def test_output_into_a_closed_pipe_ends_quietly(store_db: StoreDatabase) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
@@ -101,17 +102,20 @@ def test_bootstrap_does_not_make_everybody_wait_behind_a_transaction_that_stays_
     store_db: StoreDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schema, "LOCK_TIMEOUT", "200ms")
-    alice = store_db.client("alice")
-    with store_db.connect("bob") as bob, bob.cursor() as reading:
-        reading.execute("SELECT count(*) FROM store.object_heads")  # and goes to lunch
-        with closing(store_db.admin()) as conn:
-            with conn, conn.cursor() as cursor:
-                cursor.execute("UPDATE store.schema_version SET digest = 'of another version'")
+    alice, admin = store_db.client("alice"), store_db.admin()
+    with admin, admin.cursor() as cursor:
+        cursor.execute("UPDATE store.schema_version SET digest = 'of another version'")
+    with closing(store_db.connect("bob")) as bob, ThreadPoolExecutor(1) as beside:
+        with bob.cursor() as reading:
+            reading.execute("SELECT count(*) FROM store.object_heads")  # and goes to lunch
+        upgrade = beside.submit(bootstrap_schema, admin)
+        try:
             with pytest.raises(StoreError, match="read by open transactions, of bob: let them end, or end them"):
-                bootstrap_schema(conn)
+                upgrade.result(timeout=30)
             assert alice.count(Trade) == 0
+        finally:
             bob.rollback()
-            assert bootstrap_schema(conn) == []
+    assert bootstrap_schema(admin) == []
 
 
 def test_bootstrap_takes_from_users_of_an_earlier_version_the_place_of_the_base_role(store_db: StoreDatabase) -> None:

@@ -198,6 +198,13 @@ PROTECTIONS_OF_ACCESS = [
         "if False:",
         ("../test_backup_refused",),
     ),
+    Protection(
+        "passwords in the environment are not handed on to a server that a command starts",
+        "store/cli/target.py",
+        "if name in os.environ}",
+        "if False}",
+        ("../test_cli_conduct",),
+    ),
     # Published types
     Protection(
         "a new object of a published type keeps to it",
