@@ -138,6 +138,15 @@ PROTECTIONS_OF_OBJECTS = [
     unfiltered("object_as_of"),
     unfiltered("objects_as_of"),
     Protection(
+        "`objects_as_of` asks who may see, where it folds",
+        LOG,
+        f"NOT store.head_tells(h, p_tx, p_valid) AND {ACL}",
+        "NOT store.head_tells(h, p_tx, p_valid)",
+        READING,
+    ),
+    unfiltered("objects_due"),
+    unfiltered("changes_ahead", "store/sql/replay.sql"),
+    Protection(
         "`objects_as_of` asks who may see what it folds",
         LOG,
         f"NOT store.head_tells(h, p_tx, p_valid) AND {ACL}",
@@ -151,6 +160,8 @@ PROTECTIONS_OF_OBJECTS = [
     unfiltered("read_log"),
     unfiltered("objects_at", "store/sql/replay.sql"),
     unfiltered("events_in_view", STREAM, "h.acl && p_principals"),
+    unfiltered("granted_by", STREAM, "h.acl && p_names"),
+    unfiltered("log_lag", STREAM, "h.acl && v_principals"),
     unfiltered("grants_of", SHARE),
     Protection(
         "`lacking_fields` tells of what its caller may see only",

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import select
+from datetime import datetime, timezone
 from pathlib import Path
 
 import psycopg2
@@ -341,6 +342,28 @@ def test_what_was_changed_under_a_key_is_not_shown_again_once_access_is_withdraw
     assert bob.run("SELECT FROM store.append_batch(%s, false, 'lent once')", json.dumps([item])) == []
     batch = "SELECT entity_ids FROM store.create_batch(%s, '{}', '{}', false, 'lent once')"
     assert bob.run(batch, json.dumps([item])) == [(None,)]
+
+
+def test_past_and_future_of_another_s_entity_are_not_read(scene: Scene, bob: Attacker) -> None:
+    trade = scene.alice.read(Trade, scene.secret)
+    assert trade is not None
+    first = scene.alice.history(Trade, scene.secret)[0]
+    scene.alice.update(trade, valid_from=datetime(2999, 1, 1, tzinfo=timezone.utc))
+    bob.before = scene.state()
+    moments = (first.tx_time, "2999-01-02", "infinity", None)
+    for tx_time in moments:
+        for valid_time in moments:
+            bob.attempt("SELECT * FROM store.objects_as_of('Trade', %s, %s)", tx_time, valid_time)
+            bob.attempt("SELECT * FROM store.object_as_of(%s, %s, %s)", scene.secret, tx_time, valid_time)
+        bob.attempt("SELECT * FROM store.objects_at('Trade', ARRAY[%s]::uuid[], %s)", scene.secret, tx_time)
+    # What is due or ahead is told of one's own only, also where nothing but its time would be.
+    assert bob.run("SELECT * FROM store.changes_ahead('Trade', '2998-01-01')") == []
+    assert bob.run("SELECT * FROM store.objects_due('Trade', '2999-01-02')") == []
+
+
+def test_lag_counts_what_its_caller_may_see_only(bob: Attacker) -> None:
+    visible = bob.run("SELECT count(*)::bigint FROM store.object_events")
+    assert bob.run("SELECT events FROM store.log_lag(0, 0, NULL)") == visible
 
 
 def test_sharing_shows_the_whole_history_and_unsharing_hides_all(scene: Scene, bob: Attacker) -> None:
