@@ -162,7 +162,7 @@ ODD_SETTINGS = [
     "SET transform_null_equals = on; SET array_nulls = off; SET quote_all_identifiers = on",
 ]
 UNREADABLE = {
-    "exact_amount": ["1x5", "1.50", "1e5", "+1"],
+    "exact_amount": ["1x5", "0x5", "1.50", "1e5", "+1"],
     "opening_time": ["09:30:00x000001", "09:30:00.000000-00:00", "09:30:00.000000+01:00:00"],
     "ts": ["2026-02-22T10:00:00x000001+00:00", "2026-02-22T10:00:00.000001 00:00", "2026-02-30T10:00:00.000001+00:00"],
     "limits_by_desk": [{"a": "1x5"}],
