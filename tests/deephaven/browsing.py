@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from playwright.sync_api import Page
+from playwright.sync_api import TimeoutError as TooLate
 
 from tests.waiting import wait_until
 from tools.browser import Grid, grids, plots
@@ -31,6 +33,21 @@ def figure(page: Page, name: str) -> dict[str, Any]:
         return next((trace for plot in plots(page) for trace in plot if trace["name"] == name and trace["y"]), None)
 
     return _waited(page, found, f"a plot of {name}")
+
+
+def open_panel(page: Page, name: str) -> None:
+    """Open a panel of the IDE from its list; the list closes by itself while the IDE goes on loading."""
+    entry = page.get_by_role("button", name=name, exact=True)
+
+    def opened() -> bool:
+        if not entry.is_visible():
+            page.get_by_role("button", name="Panels").click()
+        with suppress(TooLate):
+            entry.click(timeout=5_000)
+            return True
+        return False
+
+    _waited(page, opened, f"{name} in the list of panels")
 
 
 def until(page: Page, condition: Callable[[], Any], what: str = "") -> Any:

@@ -14,7 +14,7 @@ import pytest
 from server.dashboards import PAGE_NOTES
 from server.dashboards.past import moment_text
 from server.store_place import TRADERS
-from tests.deephaven.browsing import SECONDS, figure, grid, until
+from tests.deephaven.browsing import SECONDS, figure, grid, open_panel, until
 from tests.fix_children import Child, Children
 from tests.waiting import wait_until
 from tools.browser import SIZE, address, grids, launched, plots
@@ -324,12 +324,10 @@ def test_ide_itself_shows_a_page_and_its_tables(browser: Browser, site: Site, vi
         page = context.new_page()
         page.set_default_timeout(SECONDS * 1000)
         page.goto(f"{site.url}?psk={site.key}")
-        page.get_by_role("button", name="Panels").click()
-        page.get_by_role("button", name="prices_live", exact=True).click()
+        open_panel(page, "prices_live")
         live = grid(page, "Symbol", "Bid")
         until(page, lambda: grid(page, "Bid").column("Price") != live.column("Price"), "other prices")
-        page.get_by_role("button", name="Panels").click()
-        page.get_by_role("button", name="risk", exact=True).click()
+        open_panel(page, "risk")
         figure(page, "Gross (USD)")
     finally:
         context.close()
