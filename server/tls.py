@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import stat
 from pathlib import Path
 
 from server.errors import TlsFileError
@@ -18,7 +19,8 @@ def check_tls_files(certificate: Path, key: Path) -> None:
         key: A PEM file, not encrypted.
 
     Raises:
-        TlsFileError: One of them is missing, no PEM or encrypted, or the two do not belong together.
+        TlsFileError: One of them is missing, no PEM or encrypted, the two do not belong together, or the key is open to
+            others.
     """
     for path, begin, what in (
         (certificate, "CERTIFICATE-----", "certificate"),
@@ -40,3 +42,7 @@ def check_tls_files(certificate: Path, key: Path) -> None:
     except ssl.SSLError as error:
         problem = error.reason or str(error)
         raise TlsFileError(key, f"does not belong to {certificate}, or one of them is damaged ({problem})") from error
+    if stat.S_IMODE(key.stat().st_mode) & 0o027:  # a group may read it: the one of those who look after certificates
+        raise TlsFileError(
+            key, "is open to others, who may have the key: have a new one made, with mode 0600 or, for a group, 0640"
+        )

@@ -124,6 +124,13 @@ def make(folder: Path, name: str) -> tuple[Path, Path]:
 def test_tls_files_that_fit_together_are_accepted_and_others_named(tmp_path: Path) -> None:
     (certificate, key), (_, other) = make(tmp_path, "one"), make(tmp_path, "other")
     check_tls_files(certificate, key)
+    for mode in (0o644, 0o604, 0o660, 0o602):
+        key.chmod(mode)
+        with pytest.raises(TlsFileError, match="is open to others, who may have the key"):
+            check_tls_files(certificate, key)
+    for mode in (0o640, 0o400, 0o600):
+        key.chmod(mode)
+        check_tls_files(certificate, key)
     with pytest.raises(TlsFileError, match="does not belong to") as caught:
         check_tls_files(certificate, other)
     assert caught.value.path == other
