@@ -81,8 +81,8 @@ class EventBus:
         if not isinstance(memory, int) or memory < 1:
             raise StoreError(f"memory takes a number of events, 1 or more, not {shown(memory)}")
         self._lock = threading.Lock()
-        # Its tuples are replaced, never changed, so that an event's are found without a lock.
-        self._registered: dict[tuple[str, str], tuple[_Registration, ...]] = {}
+        # By kind and name. The tuples are replaced, never changed, so that an event's are found without a lock.
+        self._registered: dict[str, dict[str, tuple[_Registration, ...]]] = {"type": {}, "entity": {}, "all": {}}
         self._memory = memory
         self._on_error = on_error
         self._seen: OrderedDict[_Identity, None] = OrderedDict()
@@ -159,7 +159,7 @@ class EventBus:
 
     def _settle(self, event: ChangeEvent, *, delivered: bool = True) -> None:
         identity = (event.entity_id, event.version)
-        with self._settled:
+        with self._lock:
             self._under_way.discard(identity)
             if not delivered:
                 self._seen.pop(identity, None)
@@ -167,11 +167,11 @@ class EventBus:
                 self._settled.notify_all()
 
     def _call(self, event: ChangeEvent) -> None:
-        find = self._registered.get
+        registered = self._registered
         wanted = (
-            *find(("type", event.type_name), ()),
-            *find(("entity", event.entity_id), ()),
-            *find(("all", "events"), ()),
+            *registered["type"].get(event.type_name, ()),
+            *registered["entity"].get(event.entity_id, ()),
+            *registered["all"].get("events", ()),
         )
         for registration in wanted:
             if not registration.active:
@@ -203,19 +203,19 @@ class EventBus:
     def _add(self, kind: str, name: str, callback: Callback) -> None:
         _require_callback(callback)
         with self._lock:
-            self._registered[kind, name] = (*self._registered.get((kind, name), ()), _Registration(callback))
+            of_kind = self._registered[kind]
+            of_kind[name] = (*of_kind.get(name, ()), _Registration(callback))
 
     def _remove(self, kind: str, name: str, callback: Callback) -> None:
         with self._lock:
-            registrations = self._registered.get((kind, name), ())
+            of_kind = self._registered[kind]
+            registrations = of_kind.get(name, ())
             for registration in registrations:
                 if registration.callback == callback:
                     registration.active = False
-                    left = tuple(other for other in registrations if other is not registration)
-                    if left:
-                        self._registered[kind, name] = left
-                    else:
-                        del self._registered[kind, name]
+                    of_kind[name] = tuple(other for other in registrations if other is not registration)
+                    if not of_kind[name]:
+                        del of_kind[name]
                     return
         raise StoreError(f"{shown(callback)} is not registered for {'all' if kind == 'all' else kind} {name}")
 

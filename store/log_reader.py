@@ -359,8 +359,11 @@ def _rows(answer: list[tuple[Any, ...]]) -> tuple[list[LogRow], Position]:
     *found, end = answer
     rows = []
     for row in found:
-        data = None if row[13] is None else json.loads(row[13])
-        # What made an entity is all of it: most of the work of reading it twice.
-        changes: Any = {} if row[12] is None else data if row[12] == row[13] else json.loads(row[12])
+        text = row[13]
+        data = None if text is None else json.loads(text)
+        if row[12] is None:
+            changes: Any = {}
+        else:  # what made an entity is all of it, most of the work of reading it twice
+            changes = data if row[12] == text else json.loads(row[12])
         rows.append(LogRow(row[0], row[11], Metadata(*row[2:11]), changes, data, row[14], row[1]))
     return rows, rows[-1].position if end[0] is None else Position(*end[:2])

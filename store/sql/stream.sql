@@ -34,12 +34,17 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, store, pg_t
 $$;
 
 -- The names under which the caller is granted access, and the place from which each holds; whether it reads all.
+-- In PL/pgSQL, as the two that tell of grants: the plans of SQL functions are made anew in each read of the stream, which
+-- for a single event is most of the work.
 CREATE OR REPLACE FUNCTION store.standing(OUT names text[], OUT since bigint[], OUT reads_all boolean)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
-    SELECT array_agg(n.name), array_agg(n.place), '' = ANY (store.principals())
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+BEGIN
+    SELECT array_agg(n.name), array_agg(n.place) INTO names, since
     FROM (SELECT session_user::text AS name, 0::bigint AS place
           UNION ALL
-          SELECT g.group_name, coalesce(g.place, 0) FROM store.group_members g WHERE g.member = session_user::text) n
+          SELECT g.group_name, coalesce(g.place, 0) FROM store.group_members g WHERE g.member = session_user::text) n;
+    reads_all := '' = ANY (store.principals());
+END
 $$;
 
 -- Those of the names that had access to an entity at a place of the stream.
@@ -58,25 +63,31 @@ $$;
 
 -- The first place behind p_after at which something may come into the caller's view; null for none up to p_upto.
 CREATE OR REPLACE FUNCTION store.next_grant(p_after bigint, p_upto bigint, p_names text[], p_since bigint[])
-RETURNS bigint LANGUAGE sql STABLE AS $$
-    SELECT min(f.place)
-    FROM (SELECT (SELECT s.place FROM store.share_events s
-                  WHERE s.principal = n.name AND s.action = 'SHARED' AND s.place > greatest(p_after, n.since)
-                  ORDER BY s.place LIMIT 1)
-          FROM unnest(p_names, p_since) AS n (name, since)
-          UNION ALL
-          SELECT g.place FROM store.group_members g WHERE g.member = session_user::text AND g.place > p_after
-         ) AS f (place)
-    WHERE f.place <= p_upto
+RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (
+        SELECT min(f.place)
+        FROM (SELECT (SELECT s.place FROM store.share_events s
+                      WHERE s.principal = n.name AND s.action = 'SHARED' AND s.place > greatest(p_after, n.since)
+                      ORDER BY s.place LIMIT 1)
+              FROM unnest(p_names, p_since) AS n (name, since)
+              UNION ALL
+              SELECT g.place FROM store.group_members g WHERE g.member = session_user::text AND g.place > p_after
+             ) AS f (place)
+        WHERE f.place <= p_upto);
+END
 $$;
 
 -- The last place at which something may have come into the caller's view: behind it, nothing comes again.
 CREATE OR REPLACE FUNCTION store.last_grant(p_names text[], p_since bigint[])
-RETURNS bigint LANGUAGE sql STABLE AS $$
-    SELECT max(greatest(n.since, (SELECT s.place FROM store.share_events s
-                                  WHERE s.principal = n.name AND s.action = 'SHARED' AND s.place > 0
-                                  ORDER BY s.place DESC LIMIT 1)))
-    FROM unnest(p_names, p_since) AS n (name, since)
+RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (
+        SELECT max(greatest(n.since, (SELECT s.place FROM store.share_events s
+                                      WHERE s.principal = n.name AND s.action = 'SHARED' AND s.place > 0
+                                      ORDER BY s.place DESC LIMIT 1)))
+        FROM unnest(p_names, p_since) AS n (name, since));
+END
 $$;
 
 -- Whether an entity that the caller sees comes into view once more behind p_place: then its whole history comes there,
@@ -248,20 +259,21 @@ BEGIN
             ORDER BY v.seq LIMIT p_limit - v_rows;
             GET DIAGNOSTICS v_found = ROW_COUNT;
             v_rows := v_rows + v_found;
+        ELSE
+            FOR seq, entity_id, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, type_name,
+                v_changes, v_data, due IN
+                SELECT * FROM store.events_in_view(true, v_at, coalesce(v_grant, v_upto), p_types, v_principals, v_me.names,
+                                                   v_me.since, v_me.reads_all, v_granted, v_joined) v
+                ORDER BY v.seq LIMIT p_limit - v_rows
+            LOOP
+                v_rows := v_rows + 1;
+                changes := v_changes::text;
+                data := v_data::text;
+                v_bytes := v_bytes + octet_length(changes) + coalesce(octet_length(data), 0);
+                RETURN NEXT;
+                EXIT WHEN v_bytes >= c_bytes;
+            END LOOP;
         END IF;
-        FOR seq, entity_id, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, type_name,
-            v_changes, v_data, due IN
-            SELECT * FROM store.events_in_view(true, v_at, coalesce(v_grant, v_upto), p_types, v_principals, v_me.names,
-                                               v_me.since, v_me.reads_all, v_granted, v_joined) v
-            WHERE p_data ORDER BY v.seq LIMIT p_limit - v_rows
-        LOOP
-            v_rows := v_rows + 1;
-            changes := v_changes::text;
-            data := v_data::text;
-            v_bytes := v_bytes + octet_length(changes) + coalesce(octet_length(data), 0);
-            RETURN NEXT;
-            EXIT WHEN v_bytes >= c_bytes;
-        END LOOP;
         IF v_rows >= p_limit OR v_bytes >= c_bytes THEN
             v_at := NULL;
             EXIT;

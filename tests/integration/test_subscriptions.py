@@ -202,6 +202,33 @@ def test_listener_whose_connection_is_killed_misses_and_repeats_nothing(store_db
     assert [event.entity_id for event in recorder.events] == ids
 
 
+def test_watermark_is_passed_once_nothing_older_can_still_be_written(store_db: StoreDatabase) -> None:
+    alice, reader = store_db.client("alice"), store_db.connect("bob")
+    reader.autocommit = True
+
+    def watermark(after: int = 0) -> tuple[int, bool, bool | None]:
+        with reader.cursor() as cursor:
+            cursor.execute("SELECT seq, fence IS NOT NULL, passed FROM store.watermark(%s)", (after,))
+            row = cursor.fetchone()
+            assert row is not None
+            return row
+
+    alice.write(trade())
+    wait_until(lambda: watermark() == (1, True, True))
+    assert watermark(1) == (1, False, None)
+    with alice.transaction():
+        alice.write(trade())
+        store_db.client("alice").write(trade())
+        assert watermark() == (3, True, False)
+    wait_until(lambda: watermark() == (3, True, True))
+
+    reader.autocommit = False
+    reader.set_session(isolation_level="REPEATABLE READ")
+    assert watermark(9) == (3, False, None)
+    alice.write(trade())
+    assert watermark() == (4, True, False), "nothing that was committed since the snapshot is in it"
+
+
 def test_event_of_a_slow_transaction_is_not_overtaken_and_not_lost(store_db: StoreDatabase) -> None:
     slow, quick, recorder = store_db.client(), store_db.client(), Recorder()
     with listening(store_db, recorder, poll_seconds=0.05):
