@@ -47,6 +47,7 @@ ALLOWED_ROWS = [
     "SELECT * FROM store.read_log(0, 9000000000, NULL, NULL, true)",
     "SELECT * FROM store.read_log(-9000000000, 9000000000, ARRAY['Trade'], 1000000, true)",
     "SELECT * FROM store.read_stream(0, 0, 9000000000, NULL, 1000000, true)",
+    "SELECT * FROM store.read_stream(0, 0, 9000000000, NULL, 1000000, false)",
     "SELECT * FROM store.read_stream(-1, 9000000000, 9000000000, ARRAY['Trade'], 1000000, true)",
     "SELECT * FROM store.read_stream(0, 1, 9000000000, NULL, NULL, true)",
     "SELECT * FROM store.log_lag(0, 0, NULL)",
