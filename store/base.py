@@ -53,12 +53,17 @@ class Metadata(NamedTuple):
     event_type: str
 
 
+_CANONICAL_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
 def require_entity_id(entity_id: object) -> str:
     """Return an entity's id in its canonical form.
 
     Raises:
         StoreError: It is not one.
     """
+    if type(entity_id) is str and _CANONICAL_ID.fullmatch(entity_id):
+        return entity_id
     try:
         return str(uuid.UUID(entity_id if isinstance(entity_id, str) else str(entity_id)))
     except ValueError:

@@ -1,11 +1,7 @@
-"""One user's connections: a small pool, transactions pinned to a thread or task, PostgreSQL's errors as the store's."""
+"""One user's statements: on pooled connections, in transactions of a thread or task, with the store's own errors."""
 
 from __future__ import annotations
 
-import os
-import select
-import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -19,6 +15,7 @@ from psycopg2.extensions import connection as Connection
 from store import errors
 from store.metrics import PoolStats
 from store.pipeline import answers
+from store.pool import POOL_SIZE, Pool, PooledConnection, connect, running
 from store.refusals import raise_store_error
 from store.sql import statements
 
@@ -31,40 +28,6 @@ __all__ = [
     "run",
     "run_named",
 ]
-
-POOL_SIZE = 8
-LONGEST_WAIT = 60.0  # seconds
-
-
-class PooledConnection(Connection):
-    """A connection that remembers which named statements it has prepared, and whether it has no place in its pool."""
-
-    prepared: set[str]
-    surplus: bool
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Open the connection; nothing is prepared yet."""
-        try:
-            super().__init__(*args, **kwargs)
-        except psycopg2.Error:
-            self.close()  # libpq leaves the socket of a refused login open, and the error would keep it so
-            raise
-        self.prepared = set()
-        self.surplus = False
-
-
-def connect(conninfo: dict[str, Any]) -> PooledConnection:
-    """Open a connection in autocommit mode.
-
-    Raises:
-        ConnectionLost: The server cannot be reached, or refused the login.
-    """
-    try:
-        conn: PooledConnection = psycopg2.connect(connection_factory=PooledConnection, **conninfo)
-    except psycopg2.OperationalError as error:
-        raise_store_error(error, changing=False, conninfo=conninfo)
-    conn.autocommit = True
-    return conn
 
 
 def run(conn: Connection, text: str, params: Sequence[Any] = (), *, changing: bool = False) -> list[tuple[Any, ...]]:
@@ -155,47 +118,31 @@ class Database:
 
     Args:
         conninfo: Keyword arguments of `psycopg2.connect`.
-        size: The most connections open at a time; a caller waits for one beyond that. Not so an asyncio task, which
-            would make those wait that it waits for: it gets one more, for once.
+        size: The most connections open at a time. See `Pool`.
     """
 
     def __init__(self, conninfo: dict[str, Any], size: int = POOL_SIZE) -> None:
         """Connect nothing yet."""
         self.user = str(conninfo["user"])
-        self._conninfo = conninfo
-        self._size = size
+        self._pool = Pool(conninfo, size)
         self._transaction: ContextVar[Transaction | None] = ContextVar("store transaction", default=None)
-        self._inherited: list[PooledConnection] = []
         # The classes known to fit what is published of their types. Weak: a class that is gone does not linger.
         self.agreed: WeakSet[type] = WeakSet()
         self.retries = 0
-        self._opened = 0
-        self._waits = 0
-        self._reset()
-
-    def _reset(self) -> None:
-        self._process = os.getpid()
-        self._lock = threading.Lock()
-        self._slots = threading.BoundedSemaphore(self._size)
-        self._idle: list[PooledConnection] = []
-        self._closed = False
 
     def connect(self) -> PooledConnection:
-        """Open a new connection outside the pool. See `connect`."""
-        conn = connect(self._conninfo)
-        self._opened += 1
-        return conn
+        """Open a new connection outside the pool. See `store.pool.connect`."""
+        return self._pool.connect()
 
     def pool(self) -> PoolStats:
         """Return how the connections stand."""
-        in_use = self._size - self._slots._value
-        return PoolStats(self._size, in_use, len(self._idle), self._opened, self._waits)
+        return self._pool.stats()
 
     def current(self) -> Transaction | None:
         """Return the transaction open in this thread or task, if any."""
         transaction = self._transaction.get()
         # A task started inside a transaction inherits the variable, but the transaction is not its own.
-        return transaction if transaction is not None and transaction.owner == _running() else None
+        return transaction if transaction is not None and transaction.owner == running() else None
 
     @contextmanager
     def connection(self) -> Iterator[PooledConnection]:
@@ -204,11 +151,11 @@ class Database:
         if transaction is not None:
             yield transaction.conn
             return
-        conn = self._take()
+        conn = self._pool.take()
         try:
             yield conn
         finally:
-            self._give_back(conn)
+            self._pool.give_back(conn)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -218,8 +165,8 @@ class Database:
             with self._savepoint(outer):
                 yield outer
             return
-        conn = self._take()
-        transaction = Transaction(conn, _running())
+        conn = self._pool.take()
+        transaction = Transaction(conn, running())
         token = self._transaction.set(transaction)
         try:
             try:
@@ -246,7 +193,7 @@ class Database:
                 raise
         finally:
             self._transaction.reset(token)
-            self._give_back(conn)
+            self._pool.give_back(conn)
         with ExitStack() as committed:  # each one runs, also where Ctrl-C ends one before it
             for action in reversed(transaction.after_commit):
                 committed.callback(action)
@@ -279,9 +226,7 @@ class Database:
         Raises:
             StoreError: The database refused it; each refusal has its own class.
         """
-        # Inside a transaction nothing is committed yet: only the loss of its COMMIT leaves the outcome open.
-        alone = changing and self.current() is None
-        return self._call(lambda conn: run_named(conn, name, params, changing=alone), changing)
+        return self._call(run_named, name, params, changing)
 
     def fetch_each(self, name: str, calls: Iterable[Sequence[Any]]) -> Iterator[list[tuple[Any, ...]]]:
         """Run a statement of `queries.sql` once for each set of parameters, inside the open transaction."""
@@ -292,85 +237,36 @@ class Database:
 
     def fetch_text(self, text: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run a query built for one call, with bound parameters, and return its rows."""
-        return self._call(lambda conn: run(conn, text, params), changing=False)
+        return self._call(run, text, params, changing=False)
 
     def _call(
-        self, statement: Callable[[PooledConnection], list[tuple[Any, ...]]], changing: bool
+        self, send: Callable[..., list[tuple[Any, ...]]], text: str, params: Sequence[Any], changing: bool
     ) -> list[tuple[Any, ...]]:
         """Run a statement on a connection; a query whose pooled connection broke is sent again on a new one."""
-        repeatable = not changing and self.current() is None
+        transaction = self.current()
+        if transaction is not None:
+            # Nothing is committed yet: only the loss of the transaction's COMMIT leaves the outcome open.
+            return send(transaction.conn, text, params)
         try:
-            with self.connection() as conn:
-                return statement(conn)
+            return self._call_alone(send, text, params, changing)
         except errors.ConnectionLost:
-            if not repeatable:
+            if changing:
                 raise
             self.retries += 1
-        with self.connection() as conn:
-            return statement(conn)
+        return self._call_alone(send, text, params, changing)
+
+    def _call_alone(
+        self, send: Callable[..., list[tuple[Any, ...]]], text: str, params: Sequence[Any], changing: bool
+    ) -> list[tuple[Any, ...]]:
+        conn = self._pool.take()
+        try:
+            return send(conn, text, params, changing=changing)
+        finally:
+            self._pool.give_back(conn)
 
     def close(self) -> None:
         """Close every idle connection. Connections on loan are closed when they come back."""
-        with self._lock:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for conn in idle:
-            conn.close()
-
-    def _take(self) -> PooledConnection:
-        if os.getpid() != self._process:
-            # After a fork the sockets belong to the parent: closing them here would end its sessions.
-            self._inherited += self._idle
-            self._reset()
-        patient = isinstance(_running(), int)
-        if not self._slots.acquire(blocking=False):
-            if not patient:
-                conn = self.connect()
-                conn.surplus = True
-                return conn
-            self._waits += 1
-            if not self._slots.acquire(timeout=LONGEST_WAIT):
-                raise errors.StoreError(
-                    f"none of this client's {self._size} connections has become free in {LONGEST_WAIT:g} s: end the"
-                    " transactions that keep them, or use more clients"
-                )
-        try:
-            while True:
-                with self._lock:
-                    if self._closed:
-                        raise errors.StoreError("this client is closed: make a new StoreClient")
-                    idle = self._idle.pop() if self._idle else None
-                if idle is None:
-                    return self.connect()
-                if _alive(idle):
-                    return idle
-                idle.close()
-        except BaseException:
-            self._slots.release()
-            raise
-
-    def _give_back(self, conn: PooledConnection) -> None:
-        with self._lock:
-            keep = not conn.closed and not self._closed and not conn.surplus
-            if keep:
-                self._idle.append(conn)
-        if not keep:
-            conn.close()
-        if not conn.surplus:
-            self._slots.release()
-
-
-def _running() -> object:
-    """Return what a transaction belongs to: the running asyncio task, else the thread."""
-    asyncio = sys.modules.get("asyncio")  # where nobody has imported it, no task runs
-    if asyncio is not None:
-        try:
-            task = asyncio.current_task()
-        except RuntimeError:
-            task = None
-        if task is not None:
-            return task
-    return threading.get_ident()
+        self._pool.close()
 
 
 def _abandon(conn: PooledConnection) -> None:
@@ -380,15 +276,3 @@ def _abandon(conn: PooledConnection) -> None:
             cursor.execute("ROLLBACK")
     except psycopg2.Error:
         conn.close()
-
-
-def _alive(conn: PooledConnection) -> bool:
-    """Say whether an idle connection still stands, without a round trip: a server that left has made it readable."""
-    poller = select.poll()
-    poller.register(conn.fileno(), select.POLLIN)
-    while poller.poll(0):  # first what the server had to say, then the end
-        try:
-            conn.poll()
-        except psycopg2.Error:
-            return False
-    return not conn.closed

@@ -76,6 +76,10 @@ class Writer:
             derived = derived_key("create", lambda: (schema_of(obj).type_name for obj in objects))
         key = derived.text if derived else key
         items = created(objects, valid_from, valid_to, lean=key is None)
+        if len(objects) == 1 and key is None and not self._readers and not self._writers:
+            sent = list(items)
+            rows = self._database.fetch("create_object", as_text(sent), self._shares_clock(), changing=True)
+            return self._finish(objects, _created_rows(rows[0], sent, valid_from, valid_to), [sent[0]["data"]])
         name = "create_objects" if len(objects) <= ALONE else "create_batch"
         ids: list[str] = []
         with self._whole(len(objects)):
@@ -168,6 +172,10 @@ class Writer:
             if issubclass(cls, Storable):  # what is none is refused, with its place, as it is encoded
                 require_agreement(self._database, cls)
 
+    def _shares_clock(self) -> bool:
+        """Say whether this call is one of several in a transaction, which have one time of recording."""
+        return self._database.current() is not None
+
     def _count(self, derived: DerivedKey | None) -> None:
         """Count a change of a key scope as made, until its transaction is rolled back."""
         if derived is not None:
@@ -191,7 +199,7 @@ class Writer:
         """Send items, a chunk at a time; yield each chunk with the answer to it and the key under which it was sent."""
         if key is not None:
             _require_key(key)
-        shared_clock = self._database.current() is not None
+        shared_clock = self._shares_clock()
         sent: deque[tuple[list[dict[str, Any]], str | None]] = deque()
 
         def calls() -> Iterator[tuple[Any, ...]]:

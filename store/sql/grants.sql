@@ -34,6 +34,7 @@ GRANT SELECT ON store.object_heads, store.object_events, store.checkpoints TO st
 GRANT EXECUTE ON FUNCTION
     store.principals(),
     store.may_see(uuid),
+    store.create_object(jsonb, boolean),
     store.create_objects(jsonb, text[], text[], boolean, text),
     store.create_batch(jsonb, text[], text[], boolean, text),
     store.append_events(jsonb, boolean, text),

@@ -135,17 +135,16 @@ $$;
 CREATE OR REPLACE FUNCTION store.note_shape(p_type text, p_data jsonb)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    v_fields text[] := ARRAY(SELECT jsonb_object_keys(p_data));
+    v_fields text[];
 BEGIN
-    IF cardinality(v_fields) > 1000 THEN
-        v_fields := '{}';
+    IF EXISTS (SELECT FROM store.type_shapes t
+               WHERE t.type_name = p_type AND t.owner = session_user AND p_data ?& t.fields) THEN
+        RETURN;
     END IF;
-    IF NOT EXISTS (SELECT FROM store.type_shapes t
-                   WHERE t.type_name = p_type AND t.owner = session_user AND t.fields <@ v_fields) THEN
-        INSERT INTO store.type_shapes (type_name, owner, fields)
-        SELECT p_type, session_user, CASE WHEN count(*) < 64 THEN v_fields ELSE '{}' END
-        FROM store.type_shapes t WHERE t.type_name = p_type AND t.owner = session_user;
-    END IF;
+    v_fields := ARRAY(SELECT jsonb_object_keys(p_data));
+    INSERT INTO store.type_shapes (type_name, owner, fields)
+    SELECT p_type, session_user, CASE WHEN count(*) < 64 AND cardinality(v_fields) <= 1000 THEN v_fields ELSE '{}' END
+    FROM store.type_shapes t WHERE t.type_name = p_type AND t.owner = session_user;
 END
 $$;
 

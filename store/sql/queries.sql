@@ -1,5 +1,8 @@
 -- The statements that the client sends, each prepared once a connection.
 
+-- name: create_object
+SELECT entity_id::text, owner, tx_time FROM store.create_object($1::jsonb, $2::boolean)
+
 -- name: create_objects
 SELECT entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, data::text,
        logged_type, logged_tx_time, logged_valid_from, replayed

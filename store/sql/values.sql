@@ -43,18 +43,26 @@ RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
     SELECT p ~ '^.{10}T([01][0-9]|2[0-3])(:[0-5][0-9]){2}[.][0-9]{6}[+]00:00$' AND store.is_date(left(p, 10))
 $$;
 
+-- A text of a kind that is written as one. Not one expression with what calls it, like the others: PostgreSQL prepares
+-- all of such an expression for each statement, whichever kinds there are in it.
+CREATE OR REPLACE FUNCTION store.is_written(p text, p_kind text)
+RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    RETURN CASE p_kind
+        WHEN 'decimal' THEN store.is_decimal(p)
+        WHEN 'date' THEN store.is_date(p)
+        WHEN 'date-time' THEN store.is_datetime(p)
+        WHEN 'time' THEN store.is_time(p)
+        WHEN 'uuid' THEN p ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+        ELSE false END;
+END
+$$;
+
 -- A scalar of a kind. `boolean`, `string`, `integer` and `number` are JSON's own; the others are texts.
 CREATE OR REPLACE FUNCTION store.is_scalar(v jsonb, p_kind text)
 RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE jsonb_typeof(v)
-        WHEN 'string' THEN CASE p_kind
-            WHEN 'string' THEN true
-            WHEN 'decimal' THEN store.is_decimal(v #>> '{}')
-            WHEN 'date' THEN store.is_date(v #>> '{}')
-            WHEN 'date-time' THEN store.is_datetime(v #>> '{}')
-            WHEN 'time' THEN store.is_time(v #>> '{}')
-            WHEN 'uuid' THEN (v #>> '{}') ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-            ELSE false END
+        WHEN 'string' THEN p_kind = 'string' OR store.is_written(v #>> '{}', p_kind)
         WHEN 'number' THEN CASE p_kind
             WHEN 'number' THEN store.is_double(v::numeric)
             WHEN 'integer' THEN scale(v::numeric) = 0 AND abs(v::numeric) < 1e4300

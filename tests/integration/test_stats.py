@@ -13,12 +13,12 @@ import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from store import connection
 from store.client import StoreClient
 from store.errors import ConnectionLost, VersionConflict
 from store.events import EventBus
 from store.logs import JsonFormatter
 from store.models import Trade
+from store.pool import PooledConnection
 from store.schema import change_password, disable_user, enable_user, provision_user
 from store.subscriptions import SubscriptionListener
 from store.telemetry import observe
@@ -58,7 +58,7 @@ def test_client_stats_count_calls_errors_and_connections(store_db: StoreDatabase
 
 def test_client_stats_count_a_read_that_is_sent_again(store_db: StoreDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     client = store_db.client()
-    monkeypatch.setattr(connection, "_alive", lambda conn: True)  # as where the way to the server breaks unnoticed
+    monkeypatch.setattr(PooledConnection, "alive", lambda conn: True)  # as where the way to the server breaks unnoticed
     with closing(store_db.admin()) as conn, conn.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'alice'"

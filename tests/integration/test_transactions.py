@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from store.client import StoreClient
-from store.connection import POOL_SIZE
 from store.errors import ConnectionLost, StoreError, TransactionConflict, VersionConflict
 from store.events import ChangeEvent, EventBus
 from store.models import Trade
+from store.pool import POOL_SIZE
 from tests.fix_postgres import StoreDatabase
 from tests.waiting import wait_until
 
@@ -211,13 +211,13 @@ def test_client_shared_by_more_tasks_than_connections_serves_all(store_db: Store
     open_ones: list[int] = []
     asyncio.run(main())
     assert client.count(Trade) == 40
-    assert len(client._database._idle) <= POOL_SIZE
+    assert client.stats().pool.idle <= POOL_SIZE
 
 
 def test_client_whose_connections_all_stay_in_use_says_so(
     store_db: StoreDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.connection.LONGEST_WAIT", 0.05)
+    monkeypatch.setattr("store.pool.LONGEST_WAIT", 0.05)
     client = store_db.client()
     done, barrier = threading.Event(), threading.Barrier(POOL_SIZE + 1)
 

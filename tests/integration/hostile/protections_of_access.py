@@ -212,7 +212,7 @@ PROTECTIONS_OF_ACCESS = [
         "PERFORM store.check_creations(p_items);",
         "NULL;",
         PUBLISHED,
-        "FUNCTION store.create_objects(",
+        "FUNCTION store.create_object(",
     ),
     Protection(
         "new objects of a published type, in a batch, keep to it",

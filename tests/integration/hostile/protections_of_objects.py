@@ -174,9 +174,10 @@ PROTECTIONS_OF_OBJECTS = [
     Protection(
         "the owner is the login",
         CREATE,
-        "v.owner := session_user",
-        "v.owner := coalesce(p_item->>'owner', session_user)",
+        "owner := session_user",
+        "owner := coalesce(v_item->>'owner', session_user)",
         FORGING,
+        "FUNCTION store.create_object(",
     ),
     Protection(
         "who changed is the login",
@@ -317,8 +318,8 @@ PROTECTIONS_OF_OBJECTS = [
     Protection(
         "objects of very many fields weigh on nobody's filters",
         MUTATE,
-        "cardinality(v_fields) > 1000",
-        "false",
+        "AND cardinality(v_fields) <= 1000",
+        "",
         SABOTAGE,
     ),
     Protection(

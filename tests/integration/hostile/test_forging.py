@@ -274,6 +274,10 @@ ODD_ARGUMENTS = [
     'SELECT * FROM store.create_objects(\'[{"type_name": "T", "data": {}, "valid_to": "-infinity"}]\', \'{}\','
     " '{}', false, NULL)",
     "SELECT * FROM store.create_objects(repeat('[', 100000)::jsonb, '{}', '{}', false, NULL)",
+    "SELECT * FROM store.create_object(NULL, NULL)",
+    "SELECT * FROM store.create_object('{}', false)",
+    "SELECT * FROM store.create_object('[null]', true)",
+    'SELECT * FROM store.create_object(\'[{"type_name": "T", "data": {}}, {}]\', false)',
     "SELECT * FROM store.append_events(NULL, NULL, NULL)",
     "SELECT * FROM store.append_events('[{}]', false, NULL)",
     'SELECT * FROM store.append_events(\'[{"entity_id": "x"}]\', false, NULL)',

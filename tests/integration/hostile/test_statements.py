@@ -67,7 +67,6 @@ ON_FUNCTIONS = [
     "SELECT * FROM store.log_appends('[]', '{{bob}}', true, '2001-01-01', true)",
     "SELECT store.make_objects('[]', '{{}}', '{{}}', '2001-01-01')",
     "SELECT store.log_creations('[]', '{{}}', '{{}}', '2001-01-01')",
-    "SELECT store.log_creation('{{\"type_name\": \"Trade\"}}', '{{}}', '{{}}', '2001-01-01')",
     "SELECT store.claim_key('confidential key', '[]')",
     "SELECT * FROM store.replayed('confidential key')",
     "SELECT store.transaction_clock(true)",
