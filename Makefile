@@ -9,6 +9,8 @@ RUNTIME := -r requirements-store.txt -r requirements-server.txt -r requirements-
 PREPARE := sh tools/bootstrap.sh $(RUNTIME)
 DEVELOP := $(PREPARE) -r requirements-dev.txt
 PYTEST  := $(DEVELOP) --jdk --chromium -- python -m pytest
+# Two processes: one has all that needs Deephaven, the other the rest, a file at a time.
+PAIR    := -n 2 --dist loadgroup --no-loadscope-reorder
 LONG    := --long -o timeout=7200 -o faulthandler_timeout=7500
 
 .DEFAULT_GOAL := help
@@ -21,7 +23,7 @@ demo: ## Start PostgreSQL and Deephaven and stream orders, trades and risk: ARGS
 	@$(PREPARE) --jdk -- python demo_bridge.py $(ARGS)
 
 test: ## Run the tests, with a round or two of the long ones
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) $(PAIR) $(ARGS)
 
 check: ## Run ruff, mypy (strict) and import-linter
 	@$(DEVELOP) -- python -m tools.check
@@ -46,7 +48,7 @@ soak: ## Run the tests under load at full length
 	@$(PYTEST) -m soak $(LONG) $(ARGS)
 
 coverage: ## Run the tests and show line and branch coverage
-	@$(PYTEST) --cov --cov-report=term --cov-report=html $(ARGS)
+	@$(PYTEST) $(PAIR) --cov --cov-report=term --cov-report=html $(ARGS)
 
 mutation: ## Seed faults and see whether the tests tell; write docs/testing.md
 	@$(DEVELOP) --jdk -- python -m tools.mutation $(ARGS)

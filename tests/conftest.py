@@ -78,6 +78,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, N
     for item in items:
         if TESTS / "deephaven" in item.path.parents or "deephaven_server" in getattr(item, "fixturenames", ()):
             item.add_marker("deephaven")
+        # Run by two processes, one has the only JVM, and each file's servers are started once.
+        item.add_marker(pytest.mark.xdist_group("deephaven" if _needs_jvm(item) else str(item.path)))
     yield  # pytest brings those together that share a server
-    # From its start on, the JVM takes part of both cores: whatever can do without it goes first.
-    items.sort(key=lambda item: item.get_closest_marker("deephaven") is not None)
+    # From its start on, the JVM takes part of both cores: whatever can do without it goes first. Of two processes, one
+    # begins with it, since that takes longest.
+    last = "PYTEST_XDIST_WORKER" not in os.environ
+    items.sort(key=lambda item: _needs_jvm(item) is last)
+
+
+def _needs_jvm(item: pytest.Item) -> bool:
+    return item.get_closest_marker("deephaven") is not None

@@ -99,7 +99,7 @@ def test_read_prices_missing_file_says_so(tmp_path: Path) -> None:
         ("prices.parquet", b"PAR1", "cannot be read"),
         ("prices.csv", b"\xff\xfe\x00", "cannot be read"),
         ("prices.csv.gz", b"date,symbol,price\n", "cannot be read"),
-        ("prices.csv.gz", gzip.compress(b"date,symbol,price\n2013-03-01,A,1\n")[:-10], "cannot be read"),
+        ("prices.csv.gz", gzip.compress(b"date,symbol,price\n2013-03-01,A,1\n", mtime=0)[:-10], "cannot be read"),
     ],
 )
 def test_read_prices_other_formats_are_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,9 +22,17 @@ sys.exit(status)
 """
 
 
-def collect(*arguments: str) -> list[str]:
+def collect(*arguments: str, worker: str = "") -> list[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    if worker:
+        environment["PYTEST_XDIST_WORKER"] = worker
     done = subprocess.run(
-        [sys.executable, "-c", COLLECT, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", COLLECT, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()
@@ -35,10 +44,12 @@ def test_selection_without_deephaven_loads_none_of_it() -> None:
     assert not [line for line in lines if "tests/deephaven/" in line]
 
 
-def test_selection_deephaven_tests_are_marked_and_come_last() -> None:
-    marks = [line.split()[1] for line in collect() if line.startswith("item")]
-    assert "1" in marks
-    assert marks == sorted(marks)
+@pytest.mark.parametrize("worker", ["", "gw0"])
+def test_selection_deephaven_tests_are_marked_and_come_last_or_first_in_a_worker(worker: str) -> None:
+    folders = ("tests/deephaven", "tests/docs")
+    marks = [line.split()[1] for line in collect(*folders, worker=worker) if line.startswith("item")]
+    assert set(marks) == {"0", "1"}
+    assert marks == sorted(marks, reverse=bool(worker))
 
 
 @pytest.mark.parametrize(("arguments", "number"), [([], "2"), (["--long"], "10")])
