@@ -337,6 +337,14 @@ PROTECTIONS_OF_OBJECTS = [
         READING,
     ),
     Protection(
+        "an entity is created from no old snapshot",
+        CREATE,
+        "        PERFORM store.require_present();\n",
+        "        NULL;\n",
+        FORGING,
+        "FUNCTION store.create_object(",
+    ),
+    Protection(
         "nothing is changed from an old snapshot",
         "store/sql/access.sql",
         "PERFORM FROM store.governance FOR SHARE;",
