@@ -225,9 +225,8 @@ def _require_distinct(obj: Storable, seen: set[object]) -> None:
     """
     identity = obj.entity_id or id(obj)
     if identity in seen:
-        raise StoreError(
-            f"{type(obj).__name__} {obj.entity_id or ''} stands twice in one batch: send its changes in turn"
-        )
+        named = f"{type(obj).__name__} {obj.entity_id}" if obj.entity_id else shown(obj)
+        raise StoreError(f"{named} stands twice in one batch: send its changes in turn")
     seen.add(identity)
 
 

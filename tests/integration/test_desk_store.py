@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -21,7 +21,7 @@ from server.errors import ServerError, StorePlaceError
 from server.instruments import universe
 from server.past import positions_at
 from server.positions import Contract, Holding, PositionKey
-from server.store_place import RISK_MANAGERS, TRADERS, AttachedStore, StoreLogins, default_store_directory, store_place
+from server.store_place import RISK_MANAGERS, TRADERS, StoreLogins, store_place
 from store.client import StoreClient
 from store.groups import create_group
 from store.log_reader import Position
@@ -328,60 +328,6 @@ def logins_of(guide: str) -> dict[str, Any]:
     return {name: found[name] for name in ("host", "port", "dbname")}
 
 
-@pytest.mark.parametrize(
-    ("prepare", "problem"),
-    [
-        (lambda path: path.write_text("a file"), "no store can be kept there: File exists"),
-        (lambda path: (path.mkdir(), (path / "thesis.tex").touch()), "holds 'thesis.tex' and no store"),
-    ],
-)
-def test_place_that_holds_something_else_is_left_alone(
-    tmp_path: Path, prepare: Callable[[Path], Any], problem: str
-) -> None:
-    path = tmp_path / "place"
-    prepare(path)
-    with pytest.raises(StorePlaceError, match=problem):
-        store_place(str(path)).open()
-    assert {found.name for found in tmp_path.rglob("*")} <= {"place", "thesis.tex"}
-
-
-@pytest.mark.parametrize(
-    ("url", "problem"),
-    [
-        ("postgresql://desk:secret@host/db", "set STORE_PASSWORD"),
-        ("postgresql://host/db", "names no login"),
-        ("postgresql://desk@host", "names no database"),
-        ("mysql://desk@host/db", "begins with postgresql://"),
-        ("postgresql://desk@host/db?options=-cx", "'options'"),
-    ],
-)
-def test_url_that_cannot_be_used_says_why_and_shows_no_password(url: str, problem: str) -> None:
-    with pytest.raises(StorePlaceError) as caught:
-        store_place(url)
-    assert problem in str(caught.value)
-    assert "secret" not in str(caught.value)
-
-
-def test_attached_store_takes_its_password_out_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
-    monkeypatch.setenv("STORE_PASSWORD", "hidden")
-    logins = AttachedStore("postgresql://desk@db.example.org:5433/trading?sslmode=verify-full").open()
-    assert (
-        logins.desk
-        == logins.bridge
-        == {
-            "user": "desk",
-            "password": "hidden",
-            "host": "db.example.org",
-            "port": "5433",
-            "dbname": "trading",
-            "sslmode": "verify-full",
-        }
-    )
-    assert "STORE_PASSWORD" not in os.environ
-
-
 @pytest.mark.both_servers
 def test_attached_store_is_used_with_one_login(store_db: StoreDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     for group in (TRADERS, RISK_MANAGERS):
@@ -399,8 +345,3 @@ def test_attached_store_is_used_with_one_login(store_db: StoreDatabase, monkeypa
         bob.update(own, valid_from=own.valid_from)
         wait_until(lambda: figures(store) == as_stored(store))
         assert f"{store_db.dbname} on" in store.place.guide()
-
-
-def test_usual_directory_is_the_users_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert default_store_directory() == tmp_path / "deephaven-trading-platform" / "store"
