@@ -10,7 +10,7 @@ PREPARE := sh tools/bootstrap.sh $(RUNTIME)
 DEVELOP := $(PREPARE) -r requirements-dev.txt
 PYTEST  := $(DEVELOP) --jdk --chromium -- python -m pytest
 # Two processes: one has all that needs Deephaven, the other the rest, a file at a time.
-PAIR    := -n 2 --dist loadgroup --no-loadscope-reorder
+PAIR    := --numprocesses 2
 LONG    := --long -o timeout=7200 -o faulthandler_timeout=7500
 
 .DEFAULT_GOAL := help

@@ -95,7 +95,7 @@ def bootstrap_schema(admin_conn: Connection) -> list[Shortfall]:
     """
     try:
         with admin_conn, admin_conn.cursor() as cursor:
-            return _bring_up_to_date(cursor)
+            return _bring_up_to_date(admin_conn, cursor)
     except psycopg2.errors.LockNotAvailable as error:
         raise StoreError(
             f"the store is read by open transactions, of {_holders(admin_conn)}: let them end, or end them, and repeat"
@@ -103,9 +103,9 @@ def bootstrap_schema(admin_conn: Connection) -> list[Shortfall]:
         ) from error
 
 
-def _bring_up_to_date(cursor: Any) -> list[Shortfall]:
+def _bring_up_to_date(conn: Connection, cursor: Any) -> list[Shortfall]:
     digest = _digest()
-    _require_server(cursor.connection, cursor)
+    _require_server(conn, cursor)
     lock_setup(cursor)
     applied, current, complete = _installed(cursor)
     if applied > len(MIGRATIONS):

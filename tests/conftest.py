@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -27,6 +28,7 @@ pytest_plugins = [
 ]
 
 TESTS = Path(__file__).parent
+JVM_FOLDERS = ("tests/deephaven/", "tests/docs/")
 STATUS = pytest.StashKey[int]()
 # The same examples in every run of `make test`; new ones in every long run. No test is judged by the clock.
 settings.register_profile("usual", derandomize=True, deadline=None, print_blob=True)
@@ -78,13 +80,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, N
     for item in items:
         if TESTS / "deephaven" in item.path.parents or "deephaven_server" in getattr(item, "fixturenames", ()):
             item.add_marker("deephaven")
-        # Run by two processes, one has the only JVM, and each file's servers are started once.
-        item.add_marker(pytest.mark.xdist_group("deephaven" if _needs_jvm(item) else str(item.path)))
     yield  # pytest brings those together that share a server
     # From its start on, the JVM takes part of both cores: whatever can do without it goes first. Of two processes, one
     # begins with it, since that takes longest.
     last = "PYTEST_XDIST_WORKER" not in os.environ
     items.sort(key=lambda item: _needs_jvm(item) is last)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share the tests out among processes: all that needs a JVM to one of them, the rest a file at a time."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByServer(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "deephaven" if file.startswith(JVM_FOLDERS) else file
+
+    config.option.loadscopereorder = False
+    return ByServer(config, log)
 
 
 def _needs_jvm(item: pytest.Item) -> bool:

@@ -114,11 +114,12 @@ def test_client_subscription_ends_with_the_client(
     writer = TableWriter("ticks", {"Symbol": "string", "Price": "double"})
     publish("ticks_live", writer.blink.last_by("Symbol"))
     client = DeephavenClient(deephaven_server.host, deephaven_server.port, key=deephaven_server.key)
-    threads = threading.active_count()
+    before = set(threading.enumerate())
     client.subscribe("ticks_live", lambda update: None)
+    assert set(threading.enumerate()) - before
     client.close()
     client.close()
-    assert threading.active_count() <= threads
+    wait_until(lambda: not set(threading.enumerate()) - before, message="the subscription's threads have ended")
     with pytest.raises(ClientError, match="this client is closed"):
         client.list_tables()
 
