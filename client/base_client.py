@@ -156,11 +156,12 @@ class DeephavenClient:
             return self._call(lambda session: session.open_table(name), repeatable=True)
         except (ServerUnreachable, AccessRefused):
             raise
-        except ClientError:
+        except ClientError as error:
             known = self.list_tables()
-            if name in known:
+            if name in known and _status(error) is not grpc.StatusCode.NOT_FOUND:
                 raise
-            raise TableNotFound(name, known) from None
+            # The list comes in a moment late: it may still name a table that was just taken away.
+            raise TableNotFound(name, [table for table in known if table != name]) from None
 
     def read(self, table: Table | str) -> pyarrow.Table:
         """Return the rows of a table, opened or named, as they are now.
