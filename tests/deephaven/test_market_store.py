@@ -122,11 +122,14 @@ def test_store_tables_are_those_of_the_catalog_and_positions_those_of_the_past(
     assert market.store is not None
     expected = {(row.book, row.symbol): (row.quantity, row.avg_cost) for row in positions_at(market.store.reader)}
     assert len(expected) == 4 * SYMBOLS
-    shown = rows(market.tables["positions_live"], "Book", "Symbol", "Quantity", "AvgCost")
-    assert {found[:2]: found[2:] for found in shown} == expected
-    assert sorted(rows(market.tables["trades_live"], "EntityId")) == sorted(
-        str(found.entity_id) for found in market.store.reader.query(Trade, limit=None)
-    )
+
+    def shown() -> dict[Any, Any]:
+        found = rows(market.tables["positions_live"], "Book", "Symbol", "Quantity", "AvgCost")
+        return {row[:2]: row[2:] for row in found}
+
+    wait_until(lambda: shown() == expected, message=lambda: f"{shown()} instead of {expected}")
+    written = sorted(str(found.entity_id) for found in market.store.reader.query(Trade, limit=None))
+    wait_until(lambda: sorted(rows(market.tables["trades_live"], "EntityId")) == written)
 
 
 def test_limits_of_the_store_bound_the_exposures_breaches_first(
