@@ -36,15 +36,16 @@ def figure(page: Page, name: str) -> dict[str, Any]:
 
 
 def open_panel(page: Page, name: str) -> None:
-    """Open a panel of the IDE from its list; the list closes by itself while the IDE goes on loading."""
+    """Open a panel of the IDE from its list; anew where the list closed, or the loading's picture stayed over it."""
     entry = page.get_by_role("button", name=name, exact=True)
 
     def opened() -> bool:
-        if not entry.is_visible():
-            page.get_by_role("button", name="Panels").click()
         with suppress(TooLate):
-            entry.click(timeout=5_000)
+            if not entry.is_visible():
+                page.get_by_role("button", name="Panels").click(timeout=20_000)
+            entry.click(timeout=20_000)
             return True
+        page.reload()
         return False
 
     _waited(page, opened, f"{name} in the list of panels")
