@@ -113,7 +113,8 @@ class Children:
     def script(self, source: str, *arguments: str, env: Mapping[str, str] | None = None) -> Child:
         """Start a script given as text; a second run of the same text is the same file, as after a crash."""
         path = self._folder / f"script_{abs(hash(source)):x}.py"
-        path.write_text(source, encoding="utf-8")
+        if not path.exists():  # a child that starts may be reading it, and would take a file cut short for a whole one
+            path.write_text(source, encoding="utf-8")
         return self.run(str(path), *arguments, env=env)
 
     def close(self) -> None:

@@ -151,7 +151,12 @@ def test_clients_go_on_after_one_of_them_and_then_the_server_was_killed(children
     def await_frames(state: str, more: int, *children: Child) -> None:
         before = [frames(child, state) for child in children]
         for child, count in zip(children, before, strict=True):
-            wait_until(lambda: frames(child, state) >= count + more, SECONDS, lambda: child.output[-2000:])  # noqa: B023
+            ended = f"{more} frames {state}: exit status"
+            wait_until(
+                lambda: frames(child, state) >= count + more,  # noqa: B023
+                SECONDS,
+                lambda: f"{ended} {child.process.poll()}, output {child.output[-2000:]!r}",  # noqa: B023
+            )
 
     await_frames("connected", 2, *shown.values(), killed)
     killed.kill()
