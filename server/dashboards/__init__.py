@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from server.dashboards.as_of import as_of_page
+from server.dashboards.closed_page import hush_closed_pages
 from server.dashboards.columns import Catalog
 from server.dashboards.figures import DeskFigures
 from server.dashboards.pm import pm_page
@@ -35,6 +36,7 @@ def desk_pages(figures: DeskFigures, *, reader: StoreClient | None = None) -> di
         figures: What they show.
         reader: Who asks the store about the past; None for a server without one.
     """
+    hush_closed_pages()
     catalog = Catalog()
     return {
         "quant": quant_page(figures, catalog),
