@@ -34,7 +34,7 @@ FIRST_RETRY, LAST_RETRY = 0.05, 5.0  # seconds
 FIRST_FENCE_WAIT, LAST_FENCE_WAIT = 0.0002, 0.05  # seconds
 # Hints that bring nothing may be forged: the more of them in a row, the longer until the next look (seconds).
 FIRST_PAUSE, LAST_PAUSE = 0.001, 0.02
-# While events come faster than one in a look, a reader that has caught up lets some gather: each look costs the writers.
+# While several events come in one look, a reader that has caught up lets some gather: each look costs the writers.
 GATHER_SECONDS = 0.004
 STALL_SECONDS = 5.0  # how often a stalled reader says so
 

@@ -7,6 +7,7 @@ the traceback of a KeyError, though nothing is lost and nobody looks any more.
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 __all__ = ["hush_closed_pages"]
 
@@ -20,7 +21,7 @@ def hush_closed_pages() -> None:
 
 def _of_an_open_page(record: logging.LogRecord) -> bool:
     traceback = record.exc_info[2] if record.exc_info else None
-    stream = None if traceback is None else traceback.tb_frame.f_locals.get("self")
+    stream: Any = None if traceback is None else traceback.tb_frame.f_locals.get("self")
     if not hasattr(stream, "_is_closed"):
         return True
     context = getattr(stream, "_context", None)  # taken away at last; before that it clears itself
