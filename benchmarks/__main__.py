@@ -51,7 +51,7 @@ def run_one(benchmark: Benchmark, repeats: int) -> list[Result]:
     except Exception as error:
         traceback.print_exc()
         message = f"{type(error).__name__}: {error}"
-        return [Result(benchmark.name, benchmark.against, floor=benchmark.floor, error=message)]
+        return [Result(benchmark.name, benchmark.against, aim=benchmark.aim, floor=benchmark.floor, error=message)]
 
 
 def run_module(module: str, names: Sequence[str], repeats: int) -> list[Result]:

@@ -103,7 +103,7 @@ def latency() -> Iterator[Samples]:
         yield Samples(take)
 
 
-@ratio("bridge: replay of 100k events", against="raw SELECT into the same Python rows", floor=0.4, limit=1 / 20_000)
+@ratio("bridge: replay of 100k events", against="raw SELECT into the same Python rows", aim=0.4, limit=1 / 20_000)
 def replay() -> Iterator[Pair]:
     """Four events an order; to the end of the replay, that is until the rows are visible in the tables."""
     with servers() as store, StoreClient(user="alice", password=PASSWORD, **store.conn_info()) as client:

@@ -136,7 +136,7 @@ class Scene:
         return finished
 
 
-@ratio("market data: 2M ticks into Deephaven", against="table_publisher, the same batches as its own tables", floor=0.7)
+@ratio("market data: 2M ticks into Deephaven", against="table_publisher, the same batches as its own tables", aim=0.7)
 def market_data() -> Iterator[Pair]:
     """Both begin with 40 batches of 50,000 ticks, ours as NumPy columns; both end in prices_live and a ring."""
     scene = Scene()
@@ -147,7 +147,7 @@ def market_data() -> Iterator[Pair]:
 
 
 @ratio(
-    "market data: 2M ticks simulated and into Deephaven", against="table_publisher, batches that are there", floor=None
+    "market data: 2M ticks simulated and into Deephaven", against="table_publisher, batches that are there", aim=None
 )
 def simulation() -> Iterator[Pair]:
     """Ours makes each tick besides, from random numbers on; shown for comparison, since nothing raw does that."""

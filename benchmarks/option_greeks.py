@@ -54,7 +54,7 @@ def plain(call: Any, s: Any, k: Any, t: Any, r: float, v: Any, q: float) -> Colu
     )
 
 
-@ratio("greeks: price and five Greeks of 500k options", against="the formula in plain NumPy", floor=0.8)
+@ratio("greeks: price and five Greeks of 500k options", against="the formula in plain NumPy", aim=0.8)
 def greeks() -> Iterator[Pair]:
     """Edge cases and checks of the arguments included on our side."""
     columns = options(ROWS)
@@ -70,7 +70,7 @@ def greeks() -> Iterator[Pair]:
     yield Pair(ours=through_us, raw=by_hand, operations=ROWS)
 
 
-@ratio("greeks: price and five Greeks of one option", against="QuantLib, a loop over options", floor=20.0)
+@ratio("greeks: price and five Greeks of one option", against="QuantLib, a loop over options", aim=20.0)
 def greeks_quantlib() -> Iterator[Pair]:
     """QuantLib's calculator takes one option at a time."""
     import QuantLib
@@ -96,7 +96,7 @@ def greeks_quantlib() -> Iterator[Pair]:
     yield Pair(ours=through_us, raw=loop, operations=ROWS, raw_operations=LOOPED)
 
 
-@ratio("greeks: implied volatility of one option", against="QuantLib, a loop over options", floor=1.0)
+@ratio("greeks: implied volatility of one option", against="QuantLib, a loop over options", aim=1.0)
 def implied() -> Iterator[Pair]:
     """Both to nine digits or better."""
     import QuantLib

@@ -36,7 +36,7 @@ def ratios(results: Sequence[Result]) -> str:
             result.name,
             result.error or result.against,
             "" if result.ratio is None else f"**{result.ratio:.2f}x**",
-            "" if result.floor is None else f"{result.floor:.2f}x",
+            "" if result.aim is None else f"{result.aim:.2f}x",
             duration(result.ours),
             rate(result),
             verdict(result),
@@ -45,7 +45,7 @@ def ratios(results: Sequence[Result]) -> str:
         if result.against
     ]
     text = table(("what", "against", "ratio", "at least", "ours", "a second", ""), body)
-    return f"{text}\n\n![Our speed as a multiple of the plain one; black: the floor](images/{PICTURE.name})"
+    return f"{text}\n\n![Our speed as a multiple of the plain one; black: asked for](images/{PICTURE.name})"
 
 
 def highlights(results: Sequence[Result]) -> str:

@@ -80,11 +80,11 @@ def evaluation(expr: Expr, by_hand: Callable[[dict[str, Any]], Any]) -> Iterator
     yield Pair(ours, raw, operations=ROWS)
 
 
-@ratio("expr.eval, 5 nodes", against="a function written by hand, with its tests for null", floor=0.5)
+@ratio("expr.eval, 5 nodes", against="a function written by hand, with its tests for null", aim=0.5)
 def eval_5_nodes() -> Iterator[Pair]:
     yield from evaluation(PNL, pnl_by_hand)
 
 
-@ratio("expr.eval, 35 nodes", against="a function written by hand, with its tests for null", floor=0.75)
+@ratio("expr.eval, 35 nodes", against="a function written by hand, with its tests for null", aim=0.75)
 def eval_35_nodes() -> Iterator[Pair]:
     yield from evaluation(WORTH, worth_by_hand)

@@ -53,7 +53,7 @@ def group_ticks(size: int, *, watched: bool = False) -> Callable[[], None]:
     return tick
 
 
-@ratio("graph update + get, 1 computed", against="raw reaktiv: set a Signal, read a Computed", floor=0.7)
+@ratio("graph update + get, 1 computed", against="raw reaktiv: set a Signal, read a Computed", aim=0.7)
 def update_and_get() -> Iterator[Pair]:
     from reaktiv import Computed, Signal  # type: ignore[import-untyped]
 
@@ -76,17 +76,17 @@ def update_and_get() -> Iterator[Pair]:
     yield Pair(ours, raw, operations=TICKS)
 
 
-@ratio("group sum, tick, N = 100,000", against="the same at N = 100", floor=0.5, limit=50e-6)
+@ratio("group sum, tick, N = 100,000", against="the same at N = 100", aim=0.5, limit=50e-6)
 def group_sum_size() -> Iterator[Pair]:
     yield Pair(group_ticks(100_000), group_ticks(100), operations=TICKS)
 
 
-@ratio("group sum with an effect, tick, N = 1,000", against="the same without an effect", floor=None)
+@ratio("group sum with an effect, tick, N = 1,000", against="the same without an effect", aim=None)
 def group_sum_effect() -> Iterator[Pair]:
     yield Pair(group_ticks(1_000, watched=True), group_ticks(1_000), operations=TICKS)
 
 
-@ratio("group sum, tick, N = 1,000", against="raw reaktiv: one Computed over 1,000 Signals", floor=None)
+@ratio("group sum, tick, N = 1,000", against="raw reaktiv: one Computed over 1,000 Signals", aim=None)
 def group_sum_reaktiv() -> Iterator[Pair]:
     from reaktiv import Computed, Signal
 
@@ -103,7 +103,7 @@ def group_sum_reaktiv() -> Iterator[Pair]:
     yield Pair(group_ticks(1_000), raw, operations=TICKS, raw_operations=20)
 
 
-@ratio("group sum, tick, N = 1,000 again", against="csp: a dynamic sum over 1,000 inputs, its run included", floor=None)
+@ratio("group sum, tick, N = 1,000 again", against="csp: a dynamic sum over 1,000 inputs, its run included", aim=None)
 def group_sum_csp() -> Iterator[Pair]:
     import csp
     from csp import ts
@@ -167,7 +167,7 @@ def fan_out(computed: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
     return ours, raw
 
 
-@ratio("graph update, 100 computeds with an effect each", against="raw reaktiv, the same", floor=None)
+@ratio("graph update, 100 computeds with an effect each", against="raw reaktiv, the same", aim=None)
 def update_fan_out() -> Iterator[Pair]:
     ours, raw = fan_out(100)
     yield Pair(ours, raw, operations=20)

@@ -96,28 +96,28 @@ def check_by_hand(obj: Execution) -> None:
         raise ValueError
 
 
-@ratio("validate_instance, 10 fields", against="the same rules written out by hand", floor=None, limit=20e-6)
+@ratio("validate_instance, 10 fields", against="the same rules written out by hand", aim=None, limit=20e-6)
 def validate_instance() -> Iterator[Pair]:
     """Check a valid object."""
     obj = execution()
     yield Pair(repeated(REGISTRY.validate_instance, obj), repeated(check_by_hand, obj), CALLS)
 
 
-@ratio("encode an object, 10 fields", against="conversion written out by hand", floor=None, limit=8e-6)
+@ratio("encode an object, 10 fields", against="conversion written out by hand", aim=None, limit=8e-6)
 def encode() -> Iterator[Pair]:
     """Make JSON-ready data of an object."""
     obj = execution()
     yield Pair(repeated(record_schema(Execution).encode, obj), repeated(encode_by_hand, obj), CALLS)
 
 
-@ratio("decode an object, 10 fields", against="conversion written out by hand", floor=None, limit=8e-6)
+@ratio("decode an object, 10 fields", against="conversion written out by hand", aim=None, limit=8e-6)
 def decode() -> Iterator[Pair]:
     """Make an object of stored data."""
     data = record_schema(Execution).encode(execution())
     yield Pair(repeated(record_schema(Execution).decode, data), repeated(decode_by_hand, data), CALLS)
 
 
-@ratio("validate_class, 30 fields", against="the dataclass decorator on the same class", floor=None, limit=1e-3)
+@ratio("validate_class, 30 fields", against="the dataclass decorator on the same class", aim=None, limit=1e-3)
 def validate_class() -> Iterator[Pair]:
     """Check a class whose annotations are strings, the slower kind."""
     names = [column.name for column in REGISTRY.all_columns() if column.python_type is float][:30]

@@ -78,7 +78,7 @@ def table(results: Sequence[Result], before: Mapping[str, Result]) -> Table:
             duration(result.raw),
             "" if result.ratio is None else f"{result.ratio:.2f}x",
             change(result, before),
-            "" if result.floor is None else f"{result.floor:.2f}x",
+            "" if result.aim is None else f"{result.aim:.2f}x",
             duration(result.limit),
             verdict(result),
         )
@@ -89,16 +89,19 @@ def verdict(result: Result) -> str:
     """Return the mark at the end of a row; rows that nothing is asked of have none."""
     if result.error:
         return "error"
-    if result.floor is None and result.limit is None:
+    if result.aim is None and result.limit is None:
         return ""
-    return "pass" if result.passed else "FAIL"
+    return "short" if result.short else "pass" if result.passed else "FAIL"
 
 
 def show(results: Sequence[Result], console: Console, before: Mapping[str, Result]) -> None:
     """Print the table and, under it, how many rows passed, and which became slower."""
     console.print(table(results, before))
-    judged = [result for result in results if verdict(result)]
-    console.print(f"{sum(result.passed for result in judged)} of {len(judged)} reached what is asked of them")
+    judged = [verdict(result) for result in results if verdict(result)]
+    console.print(f"{judged.count('pass')} of {len(judged)} reached what is asked of them")
+    short = [f"{result.name} (fails below {result.floor:.2f}x)" for result in results if result.short]
+    if short:
+        console.print(f"short of it, and not failed: {'; '.join(short)}")
     slower = [result.name for result in results if change(result, before).endswith("!")]
     if slower:
         console.print(f"slower than before by a fifth or more: {'; '.join(slower)}")
@@ -154,17 +157,17 @@ def previous(folder: Path, otherwise: Path) -> dict[str, Result]:
 
 
 def write_plot(results: Sequence[Result], path: Path) -> None:
-    """Draw the ratios as bars, each with a tick at its floor."""
+    """Draw the ratios as bars, each with a tick at what is asked for."""
     from matplotlib.figure import Figure
 
     rows = [result for result in reversed(results) if result.ratio is not None]
     figure = Figure(figsize=(9, 1.2 + 0.4 * len(rows)), layout="constrained")
     axes = figure.subplots()
-    colours = ["#2a7f62" if result.passed else "#b3422f" for result in rows]
+    colours = ["#c98a1b" if result.short else "#2a7f62" if result.passed else "#b3422f" for result in rows]
     axes.barh([result.name for result in rows], [result.ratio or 0.0 for result in rows], color=colours)
     for place, result in enumerate(rows):
-        if result.floor is not None:
-            axes.plot([result.floor, result.floor], [place - 0.4, place + 0.4], color="black", linewidth=2)
+        if result.aim is not None:
+            axes.plot([result.aim, result.aim], [place - 0.4, place + 0.4], color="black", linewidth=2)
     axes.axvline(1.0, color="grey", linestyle=":")
     axes.set_xlabel("our speed / raw speed (black: at least)")
     path.parent.mkdir(parents=True, exist_ok=True)

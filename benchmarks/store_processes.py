@@ -113,7 +113,7 @@ def share_out(pipes: Sequence[Connection]) -> float:
     return time.perf_counter() - begin
 
 
-@ratio("commits with 8 writers and 3 listeners", against="8 writers alone", floor=0.6)
+@ratio("commits with 8 writers and 3 listeners", against="8 writers alone", aim=0.6)
 def commits_with_listeners() -> Iterator[Pair]:
     with (
         scene() as made,
@@ -160,21 +160,21 @@ def plain_login(made: Scene) -> dict[str, Any]:
     return {**made.where, "user": RAW_USER, "password": RAW_PASSWORD}
 
 
-@ratio("commits, 1 writer process", against="as many with raw INSERT", floor=None)
+@ratio("commits, 1 writer process", against="as many with raw INSERT", aim=None)
 def commits_by_1() -> Iterator[Pair]:
     yield from commits_by(1)
 
 
-@ratio("commits, 2 writer processes", against="as many with raw INSERT", floor=None)
+@ratio("commits, 2 writer processes", against="as many with raw INSERT", aim=None)
 def commits_by_2() -> Iterator[Pair]:
     yield from commits_by(2)
 
 
-@ratio("commits, 4 writer processes", against="as many with raw INSERT", floor=None)
+@ratio("commits, 4 writer processes", against="as many with raw INSERT", aim=None)
 def commits_by_4() -> Iterator[Pair]:
     yield from commits_by(4)
 
 
-@ratio("commits, 8 writer processes", against="as many with raw INSERT", floor=None)
+@ratio("commits, 8 writer processes", against="as many with raw INSERT", aim=None)
 def commits_by_8() -> Iterator[Pair]:
     yield from commits_by(8)

@@ -70,27 +70,27 @@ def by_depth(filters: Filters) -> Iterator[Pair]:
     yield Pair(pages(deep), pages(shallow), operations=QUERIES)
 
 
-@ratio("query 50 of 100k x 10, dict, 50 match", against="1 version each", floor=0.8, limit=0.005)
+@ratio("query 50 of 100k x 10, dict, 50 match", against="1 version each", aim=0.8, limit=0.005)
 def query_selective_dict() -> Iterator[Pair]:
     yield from by_depth(SELECTIVE)
 
 
-@ratio("query 50 of 100k x 10, Expr, 50 match", against="1 version each", floor=0.8, limit=0.005)
+@ratio("query 50 of 100k x 10, Expr, 50 match", against="1 version each", aim=0.8, limit=0.005)
 def query_selective_expr() -> Iterator[Pair]:
     yield from by_depth(Field("symbol") == Const("SYM42"))
 
 
-@ratio("query 50 of 100k x 10, dict, half match", against="1 version each", floor=0.8, limit=0.005)
+@ratio("query 50 of 100k x 10, dict, half match", against="1 version each", aim=0.8, limit=0.005)
 def query_unselective_dict() -> Iterator[Pair]:
     yield from by_depth(UNSELECTIVE)
 
 
-@ratio("query 50 of 100k x 10, Expr, half match", against="1 version each", floor=0.8, limit=0.005)
+@ratio("query 50 of 100k x 10, Expr, half match", against="1 version each", aim=0.8, limit=0.005)
 def query_unselective_expr() -> Iterator[Pair]:
     yield from by_depth(Field("side") == Const("BUY"))
 
 
-@ratio("as-of over 100k, midway in 10 versions", against="full current query", floor=0.3)
+@ratio("as-of over 100k, midway in 10 versions", against="full current query", aim=0.3)
 def as_of_midway() -> Iterator[Pair]:
     _, deep, midway = depths()
     yield Pair(
@@ -100,7 +100,7 @@ def as_of_midway() -> Iterator[Pair]:
     )
 
 
-@ratio("as-of over 100k, after the last change", against="full current query", floor=0.3)
+@ratio("as-of over 100k, after the last change", against="full current query", aim=0.3)
 def as_of_now() -> Iterator[Pair]:
     _, deep, _ = depths()
     now = deep.client.stable_time()

@@ -19,13 +19,13 @@ SELECT_HEAD = (
 )
 
 
-@ratio("write one", against="raw INSERT of the row of the log", floor=0.75)
+@ratio("write one", against="raw INSERT of the row of the log", aim=0.75)
 def write_one() -> Iterator[Pair]:
     with scene() as made:
         yield _write_pair(made)
 
 
-@ratio("write one, published type", against="raw INSERT of the row of the log", floor=0.6)
+@ratio("write one, published type", against="raw INSERT of the row of the log", aim=0.6)
 def write_one_published() -> Iterator[Pair]:
     with scene() as made:
         made.server.publish(Trade)
@@ -48,7 +48,7 @@ def _write_pair(made: Scene) -> Pair:
     return Pair(ours, raw, operations=WRITES)
 
 
-@ratio("update one", against="raw INSERT of the row of the log", floor=None)
+@ratio("update one", against="raw INSERT of the row of the log", aim=None)
 def update_one() -> Iterator[Pair]:
     prices, seqs = count(1), count(1)
     with scene() as made:
@@ -70,7 +70,7 @@ def update_one() -> Iterator[Pair]:
         yield Pair(ours, raw, operations=WRITES)
 
 
-@ratio("read by id", against="raw SELECT by primary key", floor=0.7)
+@ratio("read by id", against="raw SELECT by primary key", aim=0.7)
 def read_by_id() -> Iterator[Pair]:
     with scene() as made:
         entity_ids = made.client.write_many([trade(number) for number in range(ENTITIES)])

@@ -75,7 +75,7 @@ def launched() -> Iterator[None]:
             yield
 
 
-@ratio("engine.run, 5 steps", against="the same in raw DBOS", floor=0.9)
+@ratio("engine.run, 5 steps", against="the same in raw DBOS", aim=0.9)
 def run_five_steps() -> Iterator[Pair]:
     with launched():
 
@@ -90,7 +90,7 @@ def run_five_steps() -> Iterator[Pair]:
         yield Pair(ours, raw, operations=RUNS)
 
 
-@ratio("engine.step", against="a step in raw DBOS", floor=0.9)
+@ratio("engine.step", against="a step in raw DBOS", aim=0.9)
 def one_step() -> Iterator[Pair]:
     with launched():
 
@@ -103,7 +103,7 @@ def one_step() -> Iterator[Pair]:
         yield Pair(ours, raw, operations=LONG)
 
 
-@ratio("engine.run, no step", against="the same in raw DBOS", floor=None)
+@ratio("engine.run, no step", against="the same in raw DBOS", aim=None)
 def run_no_step() -> Iterator[Pair]:
     with launched():
 

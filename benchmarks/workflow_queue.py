@@ -91,12 +91,12 @@ def drained_by(count: int) -> Iterator[Pair]:
             yield Pair(lambda: drain(count), lambda: drain(1), operations=QUEUED)
 
 
-@ratio("1,000 queued workflows, 2 processes", against="1 process", floor=None)
+@ratio("1,000 queued workflows, 2 processes", against="1 process", aim=None)
 def two_processes() -> Iterator[Pair]:
     yield from drained_by(2)
 
 
-@ratio("1,000 queued workflows, 4 processes", against="1 process", floor=None)
+@ratio("1,000 queued workflows, 4 processes", against="1 process", aim=None)
 def four_processes() -> Iterator[Pair]:
     yield from drained_by(4)
 

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks.__main__ import run_one
-from benchmarks.harness import Benchmark, Pair, Result, Samples, measure, percentile
+from benchmarks.harness import Benchmark, Pair, Result, Samples, measure, percentile, ratio
 from benchmarks.page import ON_THE_README, highlights, machine, ratios, times
 from benchmarks.report import (
     change,
@@ -48,13 +48,13 @@ class Toy:
         self.order.append("raw")
         self.now += next(self._raw)
 
-    def benchmark(self, floor: float | None = 0.5, **options: object) -> Benchmark:
+    def benchmark(self, aim: float | None = 0.5, **options: object) -> Benchmark:
         def start() -> Iterator[Pair]:
             self.order.append("set-up")
             yield Pair(self.ours, self.raw, **options)
             self.order.append("clean-up")
 
-        return Benchmark("toy", "raw toy", floor, {}, start, __name__)
+        return Benchmark("toy", "raw toy", aim, aim, {}, start, __name__)
 
 
 def test_measure_pair_ratio_is_the_median_of_the_repeats_without_the_warm_up() -> None:
@@ -91,7 +91,7 @@ def test_measure_pair_own_measure_replaces_the_clock() -> None:
     def start() -> Iterator[Pair]:
         yield Pair(ours=lambda: 0.5, raw=lambda: 0.25)
 
-    (result,) = measure(Benchmark("toy", "raw", 0.6, {}, start, __name__), repeats=1)
+    (result,) = measure(Benchmark("toy", "raw", 0.8, 0.6, {}, start, __name__), repeats=1)
     assert (result.ours, result.ratio, result.passed) == (0.5, 0.5, False)
 
 
@@ -100,7 +100,7 @@ def test_measure_samples_each_limit_is_a_row() -> None:
         yield Samples(lambda: [0.001] * 98 + [0.002, 0.004])
 
     limits = {"p50": 0.002, "p99": 0.002, "max": 0.005}
-    rows = measure(Benchmark("lag", "", None, limits, start, __name__), repeats=3)
+    rows = measure(Benchmark("lag", "", None, None, limits, start, __name__), repeats=3)
     assert [(row.name, row.ours, row.passed) for row in rows] == [
         ("lag, p50", 0.001, True),
         ("lag, p99", 0.002, False),
@@ -128,12 +128,29 @@ def test_result_passes_when_floor_is_reached_and_limit_kept(result: Result, pass
     assert result.passed is passed
 
 
+@pytest.mark.parametrize(
+    ("asked", "least"), [({"aim": 0.5}, 0.4), ({"aim": 0.5, "floor": 0.1}, 0.1), ({"aim": None}, None)]
+)
+def test_ratio_fails_below_four_fifths_of_what_is_asked_for_or_below_its_own_floor(
+    asked: dict[str, float | None], least: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered: list[Benchmark] = []
+    monkeypatch.setattr("benchmarks.harness.REGISTERED", registered)
+    ratio("toy", against="raw toy", **asked)(lambda: iter(()))  # type: ignore[arg-type]
+    assert (registered[0].aim, registered[0].floor) == (asked["aim"], least)
+
+
+@pytest.mark.parametrize(("reached", "short"), [(0.39, False), (0.4, True), (0.49, True), (0.5, False)])
+def test_result_between_floor_and_aim_is_short(reached: float, short: bool) -> None:
+    assert Result("r", ratio=reached, aim=0.5, floor=0.4).short is short
+
+
 def test_run_one_raising_benchmark_becomes_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     def start() -> Iterator[Pair]:
         raise OSError("no disk")
         yield
 
-    (result,) = run_one(Benchmark("toy", "raw", 0.5, {}, start, __name__), repeats=1)
+    (result,) = run_one(Benchmark("toy", "raw", 0.5, 0.4, {}, start, __name__), repeats=1)
     assert (result.error, result.passed) == ("OSError: no disk", False)
     assert "Traceback" in capsys.readouterr().err
 
@@ -146,8 +163,9 @@ def test_duration_takes_the_unit_that_suits(seconds: float, text: str) -> None:
 
 
 ROWS = [
-    Result("write", "raw INSERT", ours=0.002, raw=0.001, ratio=0.5, floor=0.4, repeats=[0.002]),
-    Result("read", "raw SELECT", ours=0.002, raw=0.001, ratio=0.5, floor=0.7, repeats=[0.002]),
+    Result("write", "raw INSERT", ours=0.002, raw=0.001, ratio=0.5, aim=0.4, floor=0.32, repeats=[0.002]),
+    Result("read", "raw SELECT", ours=0.002, raw=0.001, ratio=0.5, aim=0.7, floor=0.56, repeats=[0.002]),
+    Result("update", "raw INSERT", ours=0.002, raw=0.001, ratio=0.5, aim=0.6, floor=0.48, repeats=[0.002]),
     Result("csp", "csp", ours=0.002, raw=0.001, ratio=0.5, repeats=[0.002]),
 ]
 
@@ -156,15 +174,17 @@ def test_show_marks_rows_and_counts_those_that_are_judged() -> None:
     console = Console(width=150, record=True, file=io.StringIO())
     show(ROWS, console, {})
     text = console.export_text()
-    assert [line.split("│")[-2].strip() for line in text.splitlines() if "0.50x" in line] == ["pass", "FAIL", ""]
-    assert "1 of 2" in text
+    marks = [line.split("│")[-2].strip() for line in text.splitlines() if "0.50x" in line]
+    assert marks == ["pass", "FAIL", "short", ""]
+    assert "1 of 3" in text
+    assert "short of it, and not failed: update (fails below 0.48x)" in text
 
 
 def test_write_json_rows_read_back_equal(tmp_path: Path) -> None:
     write_json(document(ROWS, {"toy": 1.25}, 0.24), tmp_path / "new" / "run.json")
     content = read_json(tmp_path / "new" / "run.json")
     assert results_of(content) == ROWS
-    assert [row["passed"] for row in content["results"]] == [True, False, True]
+    assert [row["passed"] for row in content["results"]] == [True, False, True, True]
     assert content["seconds"] == {"toy": 1.2}
     assert content["python"] and content["cores"]
     assert "load" not in machine(content)
@@ -185,9 +205,9 @@ def test_previous_is_the_newest_run_or_the_reference(tmp_path: Path) -> None:
 
     write(reference, "2030-01-01", 0.1)
     assert previous(folder, reference)["write"].ratio == 0.1
-    for moment, ratio in (("2026-02-22T10:00:00", 0.3), ("2026-02-22T09:00:00", 0.2)):
+    for moment, reached in (("2026-02-22T10:00:00", 0.3), ("2026-02-22T09:00:00", 0.2)):
         write_json(
-            {**document([Result("write", ratio=ratio)], {}, 0.0), "measured_at": moment}, folder / f"{ratio}.json"
+            {**document([Result("write", ratio=reached)], {}, 0.0), "measured_at": moment}, folder / f"{reached}.json"
         )
     assert previous(folder, reference)["write"].ratio == 0.3
 
