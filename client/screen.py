@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
@@ -50,6 +52,8 @@ class Screen:
         self._interval = interval
         self._on_frame = on_frame
         self._panels: Sequence[Panel] = ()
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")  # an encoding may lack the bars of a line
         self._console = Console(highlight=False)
         if not self._console.is_terminal:
             self._console = Console(highlight=False, width=_PIPED_WIDTH)

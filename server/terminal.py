@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
@@ -32,6 +33,8 @@ class Shown(NamedTuple):
 
 def open_console(file: TextIO) -> Console:
     """Return a console on a stream: as wide as the terminal, or wide enough for any table when piped."""
+    if isinstance(file, io.TextIOWrapper):
+        file.reconfigure(errors="replace")  # an encoding may lack a character of a name
     console = Console(file=file, highlight=False)
     if not console.is_terminal:
         console = Console(file=file, highlight=False, width=_PIPED_WIDTH)

@@ -61,6 +61,8 @@ class ObjectStoreServer:
         visiting: bool = False,
     ) -> None:
         """Remember the directory; nothing runs before `start`."""
+        if isinstance(data_dir, str) and not data_dir.strip():
+            raise StoreError("data_dir is empty: name a directory, '.' for this one, or None for a temporary one")
         self._governed = governed
         self._visiting = visiting
         self._given_dir = None if data_dir is None else Path(data_dir).expanduser().resolve()

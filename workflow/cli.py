@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import click
 import psycopg
 
-from store.cli.rendering import Printer, note
+from store.cli.rendering import Printer, escape_what_cannot_be_shown, note
 from store.errors import StoreError
 from store.server import ObjectStoreServer
 from workflow.database import Database
@@ -45,6 +45,8 @@ class Target:
         """Check the options; connect nothing."""
         if (data_dir is None) == (url is None):
             raise click.UsageError("name the engine's database with either --data-dir or --url")
+        if data_dir is not None and not data_dir.strip():
+            raise click.UsageError("the store's directory is empty: name one, or . for this one")
         if url is not None and urlsplit(url).password is not None:
             raise click.UsageError(f"a password in --url is there for all to see: leave it out, and set {PASSWORD}")
         self._data_dir, self._url = data_dir, url
@@ -266,6 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What stands behind `python -m workflow`; those of the process when None.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
+    escape_what_cannot_be_shown()
     try:
         commands.main(given or ["--help"], prog_name=PROGRAM, standalone_mode=False)
     except click.UsageError as error:

@@ -92,7 +92,7 @@ def _told(made: Backup) -> str:
 @contextmanager
 def _bar(label: str) -> Iterator[Progress | None]:
     """Show on a terminal how far the work is."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     with click.progressbar(length=1, label=label, file=sys.stderr) as bar:

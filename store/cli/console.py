@@ -16,7 +16,7 @@ from psycopg2.extensions import POLL_OK, POLL_READ, get_wait_callback, set_wait_
 from psycopg2.extensions import connection as Connection
 
 from store.cli.commands import commands
-from store.cli.rendering import note
+from store.cli.rendering import escape_what_cannot_be_shown, note
 from store.cli.target import PASSWORD
 from store.errors import StoreError
 
@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         1
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
+    escape_what_cannot_be_shown()
     try:
         with _interruptible():
             commands.main(given or ["--help"], prog_name=PROGRAM, standalone_mode=False)

@@ -5,6 +5,8 @@ Stored text may come from anybody. None of it reaches the terminal as something 
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import os
 import sys
@@ -15,9 +17,21 @@ from typing import Any
 
 import click
 
-__all__ = ["Count", "Printer", "assignments", "cell", "counted", "json_line", "note", "one_line", "table"]
+__all__ = [
+    "Count",
+    "Printer",
+    "assignments",
+    "cell",
+    "counted",
+    "escape_what_cannot_be_shown",
+    "json_line",
+    "note",
+    "one_line",
+    "table",
+]
 
 GAP = "  "
+ESCAPED = "store.escaped"
 
 
 class Count(int):
@@ -67,6 +81,14 @@ class Printer:
     def facts(self, facts: dict[str, Any]) -> None:
         """Print an object in JSON."""
         click.echo(json_line(facts))
+
+
+def escape_what_cannot_be_shown() -> None:
+    """Let this process print, as its escape, each character that the encoding of its output lacks."""
+    codecs.register_error(ESCAPED, _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=ESCAPED)
 
 
 def note(sentence: str) -> None:
@@ -164,7 +186,17 @@ def _json_value(value: Any) -> str:
 def _printable(text: str) -> str:
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def _escape(text: str) -> str:
+    return json.dumps(text)[1:-1]
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return _escape(error.object[error.start : error.end]), error.end
 
 
 def _is_number(value: Any) -> bool:
@@ -199,4 +231,7 @@ def _cut(line: str, width: int | None) -> str:
 
 def _terminal_width() -> int | None:
     """Return the width of the terminal that stdout is, None where it is none or does not tell."""
-    return os.get_terminal_size(sys.stdout.fileno()).columns or None if sys.stdout.isatty() else None
+    # A process whose output was closed before it began has no stdout.
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    return os.get_terminal_size(sys.stdout.fileno()).columns or None

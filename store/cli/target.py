@@ -38,6 +38,9 @@ class Target:
         """Read the options; connect nothing, and ask for nothing that a command may do without."""
         if data_dir is not None and url is not None:
             raise click.UsageError("name the store with either --data-dir or --url")
+        if data_dir is not None and not data_dir.strip():
+            # A variable of the shell that is not set: it would be the directory that one happens to be in.
+            raise click.UsageError("the store's directory is empty: name one, or . for this one")
         self.data_dir = data_dir
         self.out = Printer(as_json)
         try:
@@ -124,7 +127,7 @@ def ask_password(variable: str, prompt: str, *, confirm: bool = False) -> str | 
         The password, None where there is neither.
     """
     found = os.environ.get(variable)
-    if found is None and sys.stdin.isatty():
+    if found is None and sys.stdin is not None and sys.stdin.isatty():
         how: dict[str, Any] = {"default": "", "show_default": False, "hide_input": True, "err": True}
         found = str(click.prompt(prompt, confirmation_prompt=confirm, **how))
     return found

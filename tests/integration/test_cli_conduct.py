@@ -63,6 +63,7 @@ def test_wrong_calls_end_with_status_2_and_one_line_that_says_what_is_right(argu
     [
         ([], "name the store with either --data-dir or --url"),
         (["--data-dir", "desk", "--url", "postgresql://alice@h/d"], "name the store with either --data-dir or --url"),
+        (["--data-dir", ""], "the store's directory is empty"),
         (["--url", "postgresql://h/d"], "name the login with --user, or in --url"),
         (["--url", "postgresql://alice@h"], "--url names no database"),
         (["--url", "host=h dbname=d user=alice"], "--url begins with postgresql://"),
@@ -221,6 +222,41 @@ def test_output_into_a_closed_pipe_ends_quietly(store_db: StoreDatabase) -> None
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "closed", "status", "told"),
+    [
+        (["catalog", "ticker"], ">&-", 0, ""),
+        (["ls"], "<&-", 1, "Error: cannot connect as 'alice'"),
+        (["ls"], "2>&-", 1, ""),
+    ],
+)
+def test_stream_that_was_closed_before_the_beginning_is_done_without(
+    arguments: list[str], closed: str, status: int, told: str
+) -> None:
+    command = [sys.executable, "-m", "store", "--url", "postgresql://alice@localhost:1/store", *arguments]
+    quoted = " ".join(f"'{word}'" for word in command)
+    done = subprocess.run(
+        ["bash", "-c", f"{quoted} {closed}"],
+        env=ANYWHERE.environment(STORE_PASSWORD="") if closed != "<&-" else CommandLine().environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.startswith(told) and "Traceback" not in done.stderr
+
+
+def test_characters_that_the_output_has_no_encoding_for_are_escaped(store_db: StoreDatabase) -> None:
+    name = "アン \U0001f600 Zoë"
+    entity_id = store_db.client().write(Trade(symbol="F", quantity=1, price=1.0, side="BUY", trader_name=name))
+    alice = by_url(store_db, "alice")
+    [line] = [line for line in alice.lines("get", entity_id, PYTHONIOENCODING="ascii:strict") if "trader_name" in line]
+    assert line.endswith(name)  # what cannot even say é is no terminal's choice: it gets UTF-8
+    done = alice.run("--json", "get", entity_id, PYTHONIOENCODING="cp1251")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u30a2\\u30f3 \\ud83d\\ude00 Zo\\u00eb" in done.stdout
+    assert json.loads(done.stdout)["data"]["trader_name"] == name
 
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07 \u009b31m \u202eabc\nnext"

@@ -87,6 +87,12 @@ def test_server_that_is_not_running_says_so() -> None:
         ObjectStoreServer().conn_info()
 
 
+@pytest.mark.parametrize("data_dir", ["", " "])
+def test_server_of_an_empty_directory_name_is_refused(data_dir: str) -> None:
+    with pytest.raises(StoreError, match="data_dir is empty: name a directory"):
+        ObjectStoreServer(data_dir)
+
+
 def test_cluster_trusts_nobody_and_listens_on_no_port(tmp_path: Path) -> None:
     with ObjectStoreServer(tmp_path / "data") as server:
         with closing(server.admin_conn()) as admin, admin.cursor() as cursor:

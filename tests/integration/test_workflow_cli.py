@@ -113,6 +113,7 @@ def test_list_show_cancel_resume_and_prune(
 def test_wrong_calls_are_told_on_one_line(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert "either --data-dir or --url" in said(capsys, "list", status=2)
     assert "'desk' names no engine: write MODULE:ENGINE" in said(capsys, *options, "recover", "desk", status=1)
+    assert "the store's directory is empty" in said(capsys, "--data-dir", "", "list", status=2)
     assert "a password in --url" in said(capsys, "--url", "postgresql://a:b@h/d", "list", status=2)
     assert "there is no store in /nowhere" in said(capsys, "--data-dir", "/nowhere", "list", status=1)
     assert "No such command 'lst'" in said(capsys, *options, "lst", status=2)

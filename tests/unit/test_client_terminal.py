@@ -14,6 +14,7 @@ from client.access import FoundKey, find_key
 from client.errors import AccessRefused, ClientError, KeyNotFound, TableNotFound
 from client.formats import Catalog, ColumnStyle, cell_text
 from client.panel import Panel, sparkline
+from client.screen import Screen
 from client.snapshots import write_snapshot
 
 KEY = "k3y-of-at-least-sixteen"
@@ -189,6 +190,27 @@ def test_panel_aligns_numbers_right_and_says_when_it_is_empty() -> None:
     assert lines[0].strip() == "Positions · by symbol"
     assert [line.rstrip() for line in lines[1:]] == ["Symbol      Qty", "A            +5", "LONGER  -12,000"]
     assert "nothing to show" in drawn(panel.grid([], marked=False))
+
+
+class Quiet:
+    """Stands where a connection does, for a screen without tables of its own."""
+
+    address = "127.0.0.1:10000"
+
+    def read(self, table: Any) -> pyarrow.Table:
+        return pyarrow.table({"Symbol": ["東京"], "Line": [[1.0, 2.0]]})
+
+
+def test_screen_shows_what_the_encoding_of_its_output_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr("sys.stdout", stream)
+    columns = {"Symbol": ColumnStyle("Symbol"), "Line": ColumnStyle("Line")}
+    panel = Panel("Watched", None, columns, ["Symbol"])  # type: ignore[arg-type]
+    Screen("quant", Quiet(), lambda client: [panel]).show_once()  # type: ignore[arg-type]
+    stream.flush()
+    shown = stream.buffer.getvalue().decode("latin-1").splitlines()  # type: ignore[attr-defined]
+    assert shown[0].startswith("QUANT   127.0.0.1:10000   ? connected")
+    assert shown[-2].split() == ["??", "??"]
 
 
 ROWS = pyarrow.table({"Symbol": ["AAPL", "MSFT"], "PnL": [1.5, None]})
