@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +43,16 @@ def test_page_that_is_a_program_of_its_own_runs_and_prints_what_it_shows(page: P
         cwd=tmp_path / "work", env=environment, capture_output=True, text=True, timeout=280,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page_that_is_given_a_store_or_a_server_says_where_to_get_one(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    names = [node for node in ast.walk(ast.parse("".join(blocks))) if isinstance(node, ast.Name)]
+    used, made = ({name.id for name in names if isinstance(name.ctx, kind)} for kind in (ast.Load, ast.Store))
+    if (used - made) & {"host", "port", "dbname", "deephaven_server"}:
+        assert "#a-store-to-practise-on" in text or page.stem == "external-postgresql"
 
 
 def test_readme_stays_short() -> None:
