@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from codeop import compile_command
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ PROGRAMS = [
     for page in pages()
     if "```python" in page.read_text(encoding="utf-8")
 ]
+PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PAGES = [program for program in PROGRAMS if not runs_alone(program.values[0])]
 ALONE = [program for program in PROGRAMS if runs_alone(program.values[0])]
 
@@ -48,11 +50,21 @@ def test_page_that_is_a_program_of_its_own_runs_and_prints_what_it_shows(page: P
 @pytest.mark.parametrize("page", PAGES)
 def test_page_that_is_given_a_store_or_a_server_says_where_to_get_one(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    blocks = PYTHON_BLOCK.findall(text)
     names = [node for node in ast.walk(ast.parse("".join(blocks))) if isinstance(node, ast.Name)]
     used, made = ({name.id for name in names if isinstance(name.ctx, kind)} for kind in (ast.Load, ast.Store))
     if (used - made) & {"host", "port", "dbname", "deephaven_server"}:
         assert "#a-store-to-practise-on" in text or page.stem == "external-postgresql"
+
+
+@pytest.mark.parametrize("page", PROGRAMS)
+def test_page_blocks_can_be_pasted_into_an_interactive_python(page: Path) -> None:
+    for block in PYTHON_BLOCK.findall(page.read_text(encoding="utf-8")):
+        typed: list[str] = []
+        for line in block.splitlines():
+            typed.append(line)  # a statement ends at a blank line, and must not go on, or another begin, anywhere else
+            if compile_command("\n".join(typed), symbol="single") is not None:
+                typed = []
 
 
 def test_readme_stays_short() -> None:
