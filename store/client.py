@@ -18,7 +18,7 @@ from store.connection import Database
 from store.conninfo import conninfo
 from store.errors import StoreError, VersionConflict
 from store.events import ChangeEvent, EventBus
-from store.items import Append, changed_fields, starts_of
+from store.items import Append, changed_fields, several, starts_of
 from store.metrics import ClientStats, Meter, measured
 from store.query import Filters, QueryResult
 from store.reading import Change, Point
@@ -135,7 +135,7 @@ class StoreClient:
         Returns:
             The entities' ids, in order.
         """
-        objects = list(objs)
+        objects = several(objs, "write_many")
         starts = starts_of(valid_from, len(objects))
         return self._writer.create(objects, starts, None, idempotency_key) if objects else []
 
@@ -190,7 +190,9 @@ class StoreClient:
         idempotency_key: str | None = None,
     ) -> None:
         """Update several objects, all or none. See `update`."""
-        if changes := [Append(obj, "UPDATED", None, None, valid_from, valid_to) for obj in objs]:
+        if changes := [
+            Append(obj, "UPDATED", None, None, valid_from, valid_to) for obj in several(objs, "update_many")
+        ]:
             self._writer.append(changes, idempotency_key)
 
     def delete(

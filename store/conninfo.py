@@ -27,6 +27,12 @@ SESSION = (
 )
 # What libpq says when no connection comes about, and what to do then.
 ADVICE = (
+    (
+        "password authentication failed",
+        "is the password right, and was the user made: server.provision_user(name, password), or"
+        " python -m store users add NAME?",
+    ),
+    ("no password supplied", "give the user's password"),
     ("certificate verify failed", "sslrootcert must name the authority that signed the server's certificate"),
     ("does not match host name", "connect by a name that stands in the server's certificate"),
     ("no encryption", "the server wants encryption: pass sslmode='verify-full' and sslrootcert"),

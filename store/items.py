@@ -20,6 +20,7 @@ __all__ = [
     "require_instant",
     "require_written",
     "schema_of",
+    "several",
     "starts_of",
 ]
 
@@ -201,6 +202,13 @@ def schema_of(obj: object) -> RecordSchema[Any]:
     if not isinstance(obj, Storable):
         raise StoreError(f"the store holds instances of Storable classes, not {shown(obj)}")
     return record_schema(type(obj))
+
+
+def several(objs: Iterable[Storable], method: str) -> list[Storable]:
+    """Return the objects that a method for several was called with; one alone is refused."""
+    if isinstance(objs, Storable):
+        raise StoreError(f"{method}() takes several objects, not one {type(objs).__name__}: write {method}([...])")
+    return list(objs)
 
 
 def starts_of(valid_from: datetime | Sequence[datetime | None] | None, objects: int) -> list[datetime | None]:

@@ -14,6 +14,7 @@ from psycopg2.extensions import connection as Connection
 
 from store.base import require_entity_id
 from store.connection import commit, run
+from store.errors import StoreError, shown
 from store.sql import statements
 
 __all__ = [
@@ -88,6 +89,8 @@ def list_shared_with(conn: Connection, entity_id: str) -> list[Grant]:
 
 def _call(conn: Connection, name: str, entity_id: str, *params: Any) -> list[tuple[Any, ...]]:
     """Run a statement at once: in its own transaction, unless the caller has one open on the connection."""
+    if not isinstance(conn, Connection):
+        raise StoreError(f"pass a connection first, such as client.conn, not {shown(conn)}")
     alone = conn.status == STATUS_READY and conn.info.transaction_status == TRANSACTION_STATUS_IDLE
     own_transaction = alone and not conn.autocommit
     changing = name != "grants_of" and alone and conn.autocommit  # else its COMMIT decides

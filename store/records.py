@@ -81,10 +81,10 @@ class RecordSchema(Generic[T]):
             (spec.name, _plain_type(spec.schema), spec.nullable, spec.encode, binding.fields[spec.name].broken)
             for spec in self.fields.values()
         )
-        # Neither slots nor other descriptors stand between an object's fields and its dict.
-        self._plain_attributes = not any(
-            hasattr(inspect.getattr_static(cls, name, None), "__set__") for name in self._names
-        )
+        # Slots and other descriptors stand between an object's fields and its dict.
+        described = sum(hasattr(inspect.getattr_static(cls, name, None), "__set__") for name in self._names)
+        self._plain_attributes = not described
+        self._plain_size = len(self._names) - described
         self._remembered = attrgetter(*_KNOWLEDGE, *self._names)
 
     def encode(self, instance: T) -> dict[str, Json]:
@@ -93,8 +93,9 @@ class RecordSchema(Generic[T]):
         Types are checked, constraints are not: those are `encode_valid`'s.
 
         Raises:
-            InvalidValue: A value does not fit its declared type; all such fields are listed.
+            InvalidValue: A value does not fit its declared type, or an attribute is nearly a field; all are listed.
         """
+        self._require_known(instance)
         try:
             values = zip(self._names, self._encoders, self._values(instance), strict=True)
             return {name: encode(value) for name, encode, value in values}
@@ -120,6 +121,7 @@ class RecordSchema(Generic[T]):
         Raises:
             InvalidValue: As for `encode_valid`; also where a field that does not differ is at fault.
         """
+        self._require_known(instance)
         changed = {}
         try:
             comparers = zip(self._comparers, self._values(instance), strict=True)
@@ -139,6 +141,13 @@ class RecordSchema(Generic[T]):
         except (ValueRefused, AttributeError):
             raise self._invalid(instance) from None
         return changed
+
+    def _require_known(self, instance: T) -> None:
+        """Refuse an object with an attribute that is a field's misspelled name."""
+        attributes = vars(instance)
+        more = len(attributes) - self._plain_size - (len(_KNOWLEDGE) if "_metadata" in attributes else 0)
+        if more > 0 and self._binding.misspelled(instance):
+            raise self._invalid(instance)
 
     def _invalid(self, instance: T) -> InvalidValue:
         return InvalidValue.of(self.type_name, self._binding.violations(instance))

@@ -93,8 +93,8 @@ class ColumnRegistry:
         for attribute in attributes:
             if attribute not in _ATTRIBUTES:
                 near = nearest_names(attribute, _ATTRIBUTES)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                message = f"{attribute}: no attribute of a column{hint}"
+                hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(_ATTRIBUTES)}"
+                message = f"{attribute}: no attribute of a column; {hint}"
                 violation = Violation(attribute, "definition", "an attribute of ColumnDef", attribute, message, near)
                 raise RegistryError.of(f"column {name!r}", [violation])
         column = ColumnDef(name, python_type, **attributes)

@@ -58,6 +58,13 @@ def test_entity_of_another_user_is_absent_in_every_way_of_reading(store_db: Stor
     assert list_shared_with(bob.conn, entity_id) == []
 
 
+def test_sharing_with_a_client_where_its_connection_belongs_says_so(store_db: StoreDatabase) -> None:
+    alice = store_db.client("alice")
+    entity_id = alice.write(trade())
+    with pytest.raises(StoreError, match=r"pass a connection first, such as client\.conn, not <store"):
+        share_read(alice, entity_id, "bob")  # type: ignore[arg-type]
+
+
 def test_change_of_an_unseen_entity_and_of_a_missing_one_give_the_same_error(store_db: StoreDatabase) -> None:
     alice, bob = store_db.client("alice"), store_db.client("bob")
     obj = trade()

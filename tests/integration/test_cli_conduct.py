@@ -83,9 +83,11 @@ def test_password_in_the_url_is_refused_and_not_repeated(url: str) -> None:
 
 def test_wrong_password_and_no_password_are_told_apart(store_db: StoreDatabase) -> None:
     alice = by_url(store_db, "alice")
-    assert 'password authentication failed for user "alice"' in alice.fails("ls", STORE_PASSWORD="wrong")
+    refused = alice.fails("ls", STORE_PASSWORD="wrong")
+    assert 'password authentication failed for user "alice"; is the password right' in refused
+    assert refused.endswith("python -m store users add NAME?")
     unasked = CommandLine(*alice.options)
-    assert unasked.fails("ls").endswith("no password supplied: set STORE_PASSWORD")
+    assert unasked.fails("ls").endswith("no password supplied; give the user's password: set STORE_PASSWORD")
 
 
 @pytest.mark.parametrize("command", [["ls"], ["tail", "--once"], ["verify"], ["init"]])

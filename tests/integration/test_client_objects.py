@@ -22,6 +22,7 @@ from store.errors import (
     EntityNotFound,
     InvalidRange,
     InvalidTransition,
+    InvalidValue,
     RegistryError,
     StoreError,
     TypeMismatch,
@@ -347,3 +348,27 @@ def test_write_already_written_object_names_its_entity(client: StoreClient) -> N
 def test_mutating_call_with_something_else_is_a_store_error(client: StoreClient, call: str, thing: Any) -> None:
     with pytest.raises(StoreError, match="Storable"):
         getattr(client, call)(thing)
+
+
+@pytest.mark.parametrize("call", ["write_many", "update_many"])
+def test_call_for_several_objects_with_one_says_how_to_write_it(client: StoreClient, call: str) -> None:
+    with pytest.raises(StoreError, match=rf"{call}\(\) takes several objects, not one Position: write"):
+        getattr(client, call)(Position())
+
+
+@pytest.mark.parametrize("call", ["write", "update", "update_many", "transition"])
+def test_attribute_that_misspells_a_field_is_refused_and_nothing_is_stored(client: StoreClient, call: str) -> None:
+    obj = Ticket("one", 1)
+    if call != "write":
+        client.write(obj)
+    obj.quantiy = 200  # type: ignore[attr-defined]
+    with pytest.raises(InvalidValue, match=r"Ticket\.quantiy: set, but no field of this class; did you mean"):
+        if call == "transition":
+            client.transition(obj, "CLOSED")
+        else:
+            getattr(client, call)([obj] if call == "update_many" else obj)
+    assert obj.version == (None if call == "write" else 1)
+    del obj.quantiy  # type: ignore[attr-defined]
+    obj.seen_by_risk = True  # type: ignore[attr-defined]  # what resembles no field is the program's own
+    (client.write if call == "write" else client.update)(obj)
+    assert obj.version == (1 if call == "write" else 2)

@@ -203,3 +203,16 @@ def test_isin_published_number_is_valid_and_no_other_digit_is(isin: str) -> None
 @pytest.mark.parametrize("text", ["", "US037833100", "US03783310055", "0S0378331005", "US037833100A", "ÜS0378331005"])
 def test_isin_malformed_text_is_invalid(text: str) -> None:
     assert not is_isin(text)
+
+
+def test_validate_instance_names_an_attribute_that_nearly_is_a_field() -> None:
+    checked = Checked()
+    checked.symbl = "MSFT"  # type: ignore[attr-defined]
+    checked._symbo = "MSFT"  # type: ignore[attr-defined]  # a program's own, as the underscore says
+    with pytest.raises(InvalidValue, match=r"Checked\.symbl: set, but no field of this class") as caught:
+        REGISTRY.validate_instance(checked)
+    assert [(found.field, found.rule, found.suggestions[0]) for found in caught.value.violations] == [
+        ("symbl", "unknown", "symbol")
+    ]
+    with pytest.raises(InvalidValue, match="did you mean 'symbol'"):
+        record_schema(Checked).encode(checked)
