@@ -311,6 +311,18 @@ class Expr(Operators):
 
         return to_json(self)
 
+    @staticmethod
+    def from_json(document: str | bytes | Mapping[str, Any]) -> Expr:
+        """Return the expression that `to_json` wrote. See `reactive.from_json`.
+
+        Example:
+            >>> Expr.from_json(Field("price").to_json())
+            Field('price')
+        """
+        from reactive.expr.serialize import from_json
+
+        return from_json(document)
+
     def bind(self, schema: Any) -> Expr:
         """Return the expression with its fields' declared types, checked: what is ill-typed is refused.
 

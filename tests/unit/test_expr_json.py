@@ -50,6 +50,7 @@ def test_from_json_reads_what_to_json_wrote(expr: Expr) -> None:
     assert from_json(expr.to_json()).equals(expr)
     assert from_json(json.loads(expr.to_json())).equals(expr)
     assert from_json(expr.to_json().encode()).equals(expr)
+    assert Expr.from_json(expr.to_json()).equals(expr)
 
 
 def document(**node: Any) -> dict[str, Any]:
