@@ -25,10 +25,12 @@ def require_jvm() -> None:
     Raises:
         BridgeError: It does not.
     """
-    from deephaven_internal import jvm
-
     try:
+        from deephaven_internal import jvm
+
         jvm.check_ready()
+    except ModuleNotFoundError as error:
+        raise BridgeError(f"{error}: pip install -r requirements-server.txt") from error
     except RuntimeError as error:
         raise BridgeError(
             "no Deephaven server runs in this process; start one first: server.embedded.DeephavenServer().start()"

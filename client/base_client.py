@@ -1,8 +1,9 @@
 """The connection to a Deephaven server that every client builds on; needs no Java.
 
-with DeephavenClient() as client:
-prices = client.open_table("prices_live").where("Price > 100").sort("Symbol")
-print(prices.to_arrow().to_pandas())
+Example:
+    >>> with DeephavenClient() as client:
+    ...     prices = client.open_table("prices_live").where("Price > 100").sort("Symbol")
+    ...     print(prices.to_arrow().to_pandas())
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import os
 import re
 import socket
 import sys
@@ -111,10 +112,10 @@ class DeephavenServer:
         host: str = "127.0.0.1",
         port: int = DEFAULT_PORT,
         heap: str | None = None,
-        key_file: Path | None = None,
+        key_file: str | os.PathLike[str] | None = None,
         anonymous: bool = False,
-        tls_cert: Path | None = None,
-        tls_key: Path | None = None,
+        tls_cert: str | os.PathLike[str] | None = None,
+        tls_key: str | os.PathLike[str] | None = None,
     ) -> None:
         if not 0 <= port <= 65535:
             raise ServerError(f"port {port} is not between 0 and 65535")
@@ -137,8 +138,8 @@ class DeephavenServer:
         # Deephaven copies what goes through sys.stdout into every browser's console; what may show the key goes here.
         self.terminal: TextIO = sys.stdout
         self._heap = heap
-        self._key_file = key_file
-        self._tls_files = (tls_cert, tls_key) if tls_cert is not None and tls_key is not None else None
+        self._key_file = None if key_file is None else Path(key_file).expanduser()
+        self._tls_files = None if tls_cert is None or tls_key is None else (Path(tls_cert), Path(tls_key))
 
     @property
     def url(self) -> str:
@@ -188,8 +189,11 @@ class DeephavenServer:
         return self
 
     def _start_jvm(self) -> None:
-        import deephaven_server
-        from deephaven_server.start_jvm import start_jvm
+        try:
+            import deephaven_server
+            from deephaven_server.start_jvm import start_jvm
+        except ModuleNotFoundError as error:
+            raise ServerError(f"{error}: pip install -r requirements-server.txt") from error
 
         vm_options = Path(deephaven_server.__file__).parent / "jars" / "dh-default.vmoptions"
         # Python keeps the signals (-Xrs). Deephaven's own defaults add a file of compiler directives that is empty of

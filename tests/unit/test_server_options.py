@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,10 @@ from server.embedded import DeephavenServer, is_loopback
 from server.errors import ServerError, StorePlaceError, TlsFileError
 from server.options import MarketOptions, read_options, usual_store
 from server.store_place import default_store_directory, store_place
+from server.terminal import open_console
 from server.tls import check_tls_files
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_options_usual_ones_are_those_of_the_class() -> None:
@@ -112,6 +117,37 @@ def test_anonymous_where_others_can_connect_is_refused(host: str) -> None:
 def test_tls_with_one_file_only_is_refused() -> None:
     with pytest.raises(ServerError, match="TLS needs both files"):
         DeephavenServer(tls_cert=Path("cert.pem"))
+
+
+def test_files_may_be_named_by_texts(tmp_path: Path) -> None:
+    server = DeephavenServer(port=0, key_file=str(tmp_path / "own.key"))
+    server.check()
+    assert (tmp_path / "own.key").read_text().strip() == server.key
+    with pytest.raises(TlsFileError, match=r"cert\.pem"):
+        DeephavenServer(port=0, anonymous=True, tls_cert="cert.pem", tls_key="key.pem").check()
+
+
+def test_console_shows_what_the_encoding_of_its_stream_has() -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    open_console(stream).print("東京 é")
+    stream.flush()
+    assert stream.buffer.getvalue().decode("latin-1") == "?? é\n"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from server.embedded import DeephavenServer; DeephavenServer(port=0, anonymous=True).start()",
+        "from bridge import StoreBridge; from store.models import Trade; "
+        "StoreBridge('', 1, '', 'a', 'b').register(Trade)",
+    ],
+)
+def test_without_deephaven_the_error_says_what_to_install(code: str) -> None:
+    hide = "import sys; sys.modules['deephaven_server'] = sys.modules['deephaven_internal'] = None; "
+    done = subprocess.run([sys.executable, "-c", hide + code], cwd=ROOT, capture_output=True, text=True, check=False)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(("server.errors.ServerError", "bridge.errors.BridgeError"))
+    assert last.endswith("pip install -r requirements-server.txt")
 
 
 def make(folder: Path, name: str) -> tuple[Path, Path]:
