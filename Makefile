@@ -63,7 +63,7 @@ build: ## Build the wheel and the sdist into dist/
 	@$(DEVELOP) -- python -m build --no-isolation $(ARGS)
 
 package-test: ## Install wheel and sdist in clean environments, one an extra and Python, and use them there
-	@$(DEVELOP) -- python -m tools.package_test $(ARGS)
+	@$(DEVELOP) --jdk -- python -m tools.package_test $(ARGS)
 
 clean: ## Remove caches, reports and builds
 	@rm -rf build dist site htmlcov .coverage .coverage.* *.egg-info .hypothesis .import_linter_cache

