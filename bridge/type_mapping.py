@@ -94,18 +94,26 @@ class FieldColumn(NamedTuple):
 
 
 def _natural_type(annotation: Any) -> str:
+    scalar = _scalar_type(annotation)
+    if scalar is not None:
+        return scalar
     annotation, _ = split_optional(annotation)
     origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
-    if origin is Literal:
-        return _SCALARS[type(arguments[0])]
-    if isinstance(origin, type) and issubclass(origin, Enum):
-        return _SCALARS[type(next(iter(origin)).value)]
-    if origin in _SCALARS:
-        return _SCALARS[origin]
     elements = arguments[:1] if origin is tuple and arguments[1:] == (...,) else arguments
     if origin in (list, tuple) and len(elements) == 1:
-        return ARRAY_TYPES.get(_natural_type(elements[0]), "string")
+        return ARRAY_TYPES.get(_scalar_type(elements[0]) or "", "string")
     return "string"
+
+
+def _scalar_type(annotation: Any) -> str | None:
+    """Return the column type of single values; None for lists, dictionaries and records."""
+    annotation, _ = split_optional(annotation)
+    origin = get_origin(annotation) or annotation
+    if origin is Literal:
+        return _SCALARS[type(get_args(annotation)[0])]
+    if isinstance(origin, type) and issubclass(origin, Enum):
+        return _SCALARS[type(next(iter(origin)).value)]
+    return _SCALARS.get(origin)
 
 
 def field_column(type_name: str, spec: FieldSpec) -> FieldColumn:

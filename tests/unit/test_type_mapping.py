@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any, Literal, Optional
 from uuid import UUID
 
+import numpy as np
 import pytest
 
 from bridge import BridgeError, CellRefused, ColumnTypeError, extract_row
@@ -16,6 +17,7 @@ from store.annotations import split_optional
 from store.base import FieldSpec, Metadata
 from store.models import Order
 from store.registry import ColumnDef
+from store.scalars import ValueRefused
 from store.values import codec
 
 
@@ -73,6 +75,10 @@ def cell(annotation: Any, value: Any, override: str | None = None) -> Any:
         (list[Optional[int]], "long[]", [1, None], [1, None]),  # noqa: UP045
         (list[Side], "string[]", [Side.BUY], ["B"]),
         (list[date], "string", [date(2024, 1, 2)], '["2024-01-02"]'),
+        (list[Leg], "string", [Leg("AAPL", 2)], '[{"symbol": "AAPL", "ratio": 2}]'),
+        (list[dict[str, int]], "string", [{"a": 1}], '[{"a": 1}]'),
+        (list[list[str]], "string", [["a"]], '[["a"]]'),
+        (list[UUID], "string[]", [UUID(int=1)], ["00000000-0000-0000-0000-000000000001"]),
         (tuple[int, str], "string", (1, "é"), '[1, "é"]'),
         (list, "string", [1, "a"], '[1, "a"]'),
         (dict[str, float], "string", {"a": 1.5}, '{"a": 1.5}'),
@@ -149,6 +155,73 @@ def test_cell_that_does_not_fit_is_refused(annotation: Any, override: str | None
         cell(annotation, value, override)
 
 
+@pytest.mark.parametrize(
+    ("annotation", "stored"),
+    [
+        (bool, "yes"),
+        (bool, 1),
+        (int, 1.5),
+        (int, True),
+        (int, "5"),
+        (float, "NaN"),
+        (float, True),
+        (Decimal, "abc"),
+        (Decimal, "NaN"),
+        (Decimal, True),
+        (Decimal, "1E+999999999"),
+        (Decimal, "1E-999999999"),
+        (datetime, "2024-01-01"),
+        (date, 5),
+        (time, "noon"),
+        (list[str], "abc"),
+        (list[str], [["a"]]),
+        (list[int], [1.5]),
+        (list[int], {"a": 1}),
+        (list[bool], ["yes"]),
+        (list[float], 5),
+    ],
+)
+def test_cell_of_what_only_sql_can_have_stored_is_refused(annotation: Any, stored: Any) -> None:
+    """Whoever goes past the Python client may store anything as an unpublished type: Java takes only its own."""
+    with pytest.raises((CellRefused, ValueRefused, TypeError, ValueError)):
+        column(annotation).cell(stored)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "stored", "expected"),
+    [(int, 5.0, 5), (Decimal, " 1_0.50 ", "10.50"), (Decimal, "0E+99999999", "0"), (Decimal, 5, "5"), (float, 5, 5.0)],
+)
+def test_cell_of_another_spelling_of_a_value_is_the_value(annotation: Any, stored: Any, expected: Any) -> None:
+    found = column(annotation).cell(stored)
+    assert (found, type(found)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("dh_type", "value"),
+    [
+        ("string", 5),
+        ("bool", 1),
+        ("long", 1.5),
+        ("BigDecimal", Decimal("NaN")),
+        ("BigInteger", "x"),
+        ("Instant", datetime(2024, 1, 1)),
+        ("Instant", "2024-01-01"),
+        ("LocalDate", "2024-01-01"),
+        ("LocalTime", 5),
+        ("string[]", "abc"),
+    ],
+)
+def test_python_cell_refuses_what_would_fail_in_java(dh_type: str, value: Any) -> None:
+    with pytest.raises(CellRefused, match=f"a {dh_type.removesuffix('[]')}"):
+        python_cell(dh_type)(value)
+
+
+def test_python_cell_takes_numpy_scalars() -> None:
+    assert python_cell("long")(np.int64(5)) == 5
+    assert python_cell("bool")(np.bool_(True)) is True
+    assert python_cell("double")(np.float32(1.5)) == 1.5
+
+
 def test_cell_too_large_an_int_names_the_way_out() -> None:
     with pytest.raises(CellRefused, match='dh_type_override="BigInteger"') as caught:
         cell(int, 10**30)
@@ -156,9 +229,13 @@ def test_cell_too_large_an_int_names_the_way_out() -> None:
 
 
 def test_instant_cell_is_exact_to_the_microsecond() -> None:
-    value = datetime(2262, 4, 11, 23, 47, 16, 854775, tzinfo=timezone.utc)
-    assert instant_cell(value) == 9_223_372_036_854_775_000
-    assert instant_cell(datetime(1677, 9, 21, 0, 12, 43, 145225, tzinfo=timezone.utc)) == -9_223_372_036_854_775_000
+    value = datetime(2262, 4, 11, 23, 47, 15, 999999, tzinfo=timezone.utc)
+    assert instant_cell(value) == 9_223_372_035_999_999_000
+    assert instant_cell(datetime(1677, 9, 21, 0, 12, 44, 1, tzinfo=timezone.utc)) == -9_223_372_035_999_999_000
+    # Deephaven refuses an Instant in the last second that 64 bits hold, and with it all rows of its batch.
+    for beyond in (value + timedelta(microseconds=1), datetime(1677, 9, 21, 0, 12, 44, tzinfo=timezone.utc)):
+        with pytest.raises(CellRefused):
+            instant_cell(beyond)
 
 
 def test_python_cell_takes_what_one_would_write() -> None:
