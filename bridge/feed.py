@@ -9,22 +9,14 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bridge.cells import Cell, instant_cell
-from bridge.computed_columns import (
-    ComputedColumn,
-    computed_columns,
-    expression_names,
-    python_value,
-    with_expressions,
-)
+from bridge.computed_columns import ComputedColumn, computed_columns
 from bridge.errors import BridgeError, CellRefused
+from bridge.filters import EntityFilter
 from bridge.java_columns import java_value
 from bridge.metrics import FeedStats, Meter
 from bridge.schedule import DueChanges
 from bridge.type_mapping import FieldColumn, column_types, field_columns
-from store.base import record_schema
-from store.errors import nearest_names
 from store.log_reader import BEGINNING
-from store.scalars import ValueRefused
 
 if TYPE_CHECKING:
     from deephaven.table import Table
@@ -61,6 +53,7 @@ class Feed:
     Attributes:
         position: The place in the log of the last event delivered.
         due_changes: What will change without an event.
+        reader: The user, whose right to read an entity of others may be withdrawn; None for one who reads everything.
         lock: Held while events or due changes are handed to the tables, so that the newest comes last.
     """
 
@@ -74,21 +67,30 @@ class Feed:
     ) -> None:
         self.position = BEGINNING
         self.due_changes = DueChanges()
+        self.reader: str | None = None
         self.lock = threading.Lock()
         self._meter = Meter()
         self.type_name = cls.type_name()
-        names = None if columns is None else list(columns)
+        names = _names(columns)
         shown, self._computed = field_columns(cls, names), computed_columns(cls, names)
         self._sources = [_Source(column) for column in shown]
         self._plain = [(column.name, column.cell) for column in shown]
         self._types = column_types(cls, names)
-        self._filter = None if filter is None else _Filter(cls, filter)
-        self._shown: set[str] = set()
-        self._granted: dict[str, int] = {}  # the newest version delivered, of entities that came into view later
+        self._filter = None if filter is None else EntityFilter(cls, filter)
+        self._shown: set[str] = set()  # the entities in the live table, where there is a filter
+        self._others: dict[str, int] = {}  # the newest version delivered, of entities of others
+        self._withdrawn: set[str] = set()  # those of them that the user may no longer read
+        if writer is not None:
+            _check_writer(self.type_name, writer, list(self._types))
         self._writer = writer
         self._publisher: TableWriter
         self.raw: Table | None = getattr(writer, "table", None)
         self.live: Table
+
+    @property
+    def has_writer(self) -> bool:
+        """Whether rows go to a writer that is not the bridge's own."""
+        return self._writer is not None
 
     def open(self) -> None:
         """Make the tables; in the main thread, or inside Deephaven's execution context.
@@ -119,23 +121,28 @@ class Feed:
         sooner = False
         new = [row for row in rows if row.position > self.position]
         for row in new:
-            if self._was_delivered(row):
+            entity, version = row.metadata.entity_id, row.metadata.version
+            # What is withdrawn and granted anew brings its whole history once more: all of it is in the raw table.
+            again = row.granted_at > 0 and version <= self._others.get(entity, 0)
+            if again and not (entity in self._withdrawn and version == self._others[entity]):
                 continue
-            sooner = self.due_changes.note(row.metadata.entity_id, row.due) or sooner
+            sooner = self.due_changes.note(entity, row.due) or sooner
             found = self._steer(row)
-            if found is None:
-                continue
-            cells = self._cells(row)
-            published.append((*cells, *found))
-            if self._writer is not None:
-                # It may raise: what comes before this row is delivered, what comes from it on is not.
-                if found[0]:
-                    self._writer.write_row(*map(java_value, self._types.values(), cells))
-                self._publisher.write_cells(published)
-                published = []
-                self.position = row.position
-            if row.granted_at or row.metadata.entity_id in self._granted:
-                self._granted[row.metadata.entity_id] = row.metadata.version
+            if found is not None:
+                in_raw, in_live = found
+                cells = self._cells(row)
+                published.append((*cells, in_raw and not again, in_live))
+                if self._writer is not None:
+                    # It may raise: what comes before this row is delivered, what comes from it on is not.
+                    if in_raw and not again:
+                        self._writer.write_row(*map(java_value, self._types.values(), cells))
+                    self._publisher.write_cells(published)
+                    published = []
+                    self.position = row.position
+                self._remember(row, in_live)
+            if self.reader is not None and row.metadata.owner != self.reader:
+                self._others[entity] = version
+                self._withdrawn.discard(entity)
         if published:
             self._publisher.write_cells(published)
         if new:
@@ -150,6 +157,23 @@ class Feed:
             found = self._steer(row)
             if found is not None:
                 published.append((*self._cells(row), False, found[1]))
+                self._remember(row, found[1])
+        if published:
+            self._publisher.write_cells(published)
+
+    def readable(self) -> list[str]:
+        """Return the entities of others that were delivered and not withdrawn since."""
+        return [entity for entity in self._others if entity not in self._withdrawn]
+
+    def withdraw(self, entities: Iterable[str]) -> None:
+        """Show entities that the user may no longer read in the live table no more; the raw table keeps their rows."""
+        published = []
+        nulls = dict.fromkeys(self._types)
+        for entity in entities:
+            self._withdrawn.add(entity)
+            self._shown.discard(entity)
+            self.due_changes.note(entity, None)
+            published.append((*(nulls | {"EntityId": entity}).values(), False, False))
         if published:
             self._publisher.write_cells(published)
 
@@ -164,31 +188,23 @@ class Feed:
             meter.events, meter.per_second(), meter.delay_seconds, self._publisher.waiting, len(self.due_changes)
         )
 
-    def _was_delivered(self, row: LogRow) -> bool:
-        """Say whether a row comes again: what was withdrawn and granted anew brings its whole history once more."""
-        return row.metadata.version <= self._granted.get(row.metadata.entity_id, 0)
-
     def _steer(self, row: LogRow) -> tuple[bool, bool] | None:
         """Return whether an event belongs in the raw and in the live table, None when in neither."""
         present = row.data is not None
-        if self._filter is None:
+        if self._filter is None or (present and self._matches(self._filter, row)):
             return True, present
-        entity = row.metadata.entity_id
-        matches = row.data is not None and self._matches(self._filter, row)
-        known = entity in self._shown
-        if matches:
-            self._shown.add(entity)
-            return True, True
-        if not known:
-            return None
         # A deletion is an event of the entity; one that merely no longer matches leaves the live table in silence.
-        self._shown.discard(entity)
-        return not present, False
+        return (not present, False) if row.metadata.entity_id in self._shown else None
 
-    def _matches(self, filter: _Filter, row: LogRow) -> bool:
+    def _remember(self, row: LogRow, in_live: bool) -> None:
+        """Keep what a filter needs to know of an entity: whether it is shown."""
+        if self._filter is not None:
+            (self._shown.add if in_live else self._shown.discard)(row.metadata.entity_id)
+
+    def _matches(self, filter: EntityFilter, row: LogRow) -> bool:
         try:
-            return filter.matches(row.data or {})
-        except (ValueError, TypeError, ValueRefused) as error:
+            return filter.matches(row.data or {}, row.metadata)
+        except Exception as error:  # whatever was stored, the others go on
             where = f"{self.type_name} {row.metadata.entity_id} version {row.metadata.version}"
             _log.error("%s does not pass the filter, which fails on it: %s", where, error)
             return False
@@ -200,7 +216,7 @@ class Feed:
         else:
             try:
                 fields = [cell(data[name]) for name, cell in self._plain]
-            except (KeyError, ValueError, TypeError):
+            except Exception:
                 fields = [self._cell_or_null(source, row) for source in self._sources]
             fields += [self._cell_or_null(column, row) for column in self._computed]
         return (
@@ -221,7 +237,7 @@ class Feed:
         # The log cannot be refused: a value that has no place in its column is missing there, and said to be.
         try:
             return source(row.data or {})
-        except (ValueError, TypeError, ValueRefused) as error:
+        except Exception as error:
             where = f"{self.type_name}.{source.name} of {row.metadata.entity_id} version {row.metadata.version}"
             _log.error("%s is shown as null: %s", where, error)
             return None
@@ -245,25 +261,26 @@ class _Source:
         return self._cell(self._default)
 
 
-class _Filter:
-    """An expression over the fields, as Python values, of one type."""
+def _names(columns: Iterable[str] | None) -> list[str] | None:
+    if columns is None:
+        return None
+    names = [columns] if isinstance(columns, str) else list(columns)
+    if isinstance(columns, str) or not all(isinstance(name, str) for name in names):
+        raise BridgeError(f"columns takes a list of names, not {columns!r}")
+    return names
 
-    def __init__(self, cls: type[Storable], expression: Expr) -> None:
-        schema = record_schema(cls)
-        named = expression_names(cls)
-        expression = with_expressions(cls, expression)
-        for name in sorted(expression.fields()):
-            if name not in schema.fields:
-                near = nearest_names(name, [*schema.fields, *named])
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise BridgeError(f"the filter names {name!r}, which {schema.type_name} does not have{hint}")
-        self._type_name = schema.type_name
-        self._expression = expression
-        self._specs = [schema.fields[name] for name in expression.fields()]
 
-    def matches(self, data: dict[str, Any]) -> bool:
-        values = {spec.name: python_value(spec, data) for spec in self._specs}
-        return self._expression.eval(values) is True
+def _check_writer(type_name: str, writer: RowWriter, columns: Sequence[str]) -> None:
+    """Refuse what is seen to take no rows of these columns before the first row is lost on it."""
+    if not callable(getattr(writer, "write_row", None)):
+        raise BridgeError(f"writer={writer!r} has no write_row: pass a DynamicTableWriter, or a class that has one")
+    table = getattr(writer, "table", None)
+    taken = [column.name for column in getattr(table, "columns", ())]
+    if taken and len(taken) != len(columns):
+        raise BridgeError(
+            f"the writer of {type_name} has {len(taken)} columns ({', '.join(taken)}), and a row {len(columns)}"
+            f" ({', '.join(columns)}): make it of infer_dh_schema(cls, columns)"
+        )
 
 
 def _age(row: LogRow) -> float:

@@ -26,12 +26,27 @@ _NO_POSITION = 2**62  # beyond any position: asks for the log's end, not for a s
 
 
 class Follower:
-    """One reader of the log and the feeds that it serves."""
+    """One reader of the log and the feeds that it serves.
+
+    Args:
+        conninfo: Keyword arguments of `psycopg2.connect`.
+        feeds: The feeds.
+        subscriber_id: The name of a checkpoint to move; None moves none.
+        poll_seconds: How long a lost hint can delay an event.
+        peers: The others that move the same checkpoint, which is where the last of them is.
+    """
 
     def __init__(
-        self, conninfo: dict[str, Any], feeds: Sequence[LogFeed], subscriber_id: str | None, poll_seconds: float
+        self,
+        conninfo: dict[str, Any],
+        feeds: Sequence[LogFeed],
+        subscriber_id: str | None,
+        poll_seconds: float,
+        peers: Sequence[Follower] = (),
     ) -> None:
+        self._peers = peers
         self._feeds = {feed.type_name: feed for feed in feeds}
+        self._user: str = conninfo["user"]
         self._subscriber_id = subscriber_id
         self._reader = LogReader(conninfo, types=list(self._feeds), data=True, poll_seconds=poll_seconds, ahead=True)
         self._reader.position = min(feed.position for feed in feeds)
@@ -53,10 +68,12 @@ class Follower:
     def start(self) -> None:
         """Connect, and begin."""
         try:
-            self._reader.connect()
+            self.schedule.reads_all = bool(self._reader.fetch("reads_all")[0][0])
         except BaseException:
             self._reader.close()
             raise
+        for feed in self._feeds.values():
+            feed.reader = None if self.schedule.reads_all else self._user
         self._thread.start()
         self.schedule.start()
 
@@ -77,6 +94,11 @@ class Follower:
         """
         self.check()
         return self.position.seq >= end and not self.schedule.overdue(moment)
+
+    def drop_withdrawn(self, conn: PooledConnection) -> None:
+        """Take out of the live tables what the user may no longer read, asked on another connection."""
+        if not self.schedule.reads_all:
+            self.schedule.drop_withdrawn(conn)
 
     def check(self) -> None:
         """Raise what ended it, if anything did."""
@@ -111,7 +133,8 @@ class Follower:
             if sooner:
                 self.schedule.wake()
         if self._subscriber_id is not None:
-            self._save_checkpoint(rows[-1].position.seq)
+            others = [peer.position.seq for peer in self._peers if peer is not self]
+            self._save_checkpoint(min([rows[-1].position.seq, *others]))
 
     def _save_checkpoint(self, position: int) -> None:
         assert self._subscriber_id is not None
@@ -126,14 +149,20 @@ def log_end(conn: PooledConnection) -> int:
     return int(run_named(conn, "watermark", [_NO_POSITION])[0][0])
 
 
-def wait_current(followers: Sequence[Follower], end: int, moment: datetime, deadline: float | None) -> bool:
-    """Wait until all are current, and say whether they are; the deadline is one of `time.monotonic`.
+def wait_current(
+    followers: Sequence[Follower],
+    end: int,
+    moment: datetime,
+    deadline: float | None,
+    stop: threading.Event | None = None,
+) -> bool:
+    """Wait until all are current, `stop` is set or the deadline of `time.monotonic` comes; say whether they are.
 
     Raises:
         BridgeError: One has ended.
     """
     while not all([follower.is_current(end, moment) for follower in followers]):
-        if deadline is not None and time.monotonic() >= deadline:
+        if (stop is not None and stop.is_set()) or (deadline is not None and time.monotonic() >= deadline):
             return False
         time.sleep(_LOOK_SECONDS)
     return True

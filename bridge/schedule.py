@@ -1,7 +1,10 @@
-"""What changes without an event: scheduled changes that begin and bounded ones that end, brought into the live tables.
+"""What changes without an event: scheduled changes that begin, bounded ones that end, and rights that are withdrawn.
 
 The log says nothing when a valid time arrives. So each event carries the moment at which its entity next changes by
 itself; when that has come, the entity's present state is read and shown, together with the moment after that.
+
+Nor does it say to whom something was withdrawn: by its owner, or because a group or a right to read everything is gone.
+So the database is asked now and then which entities of others may still be read, the less often the longer it takes.
 """
 
 from __future__ import annotations
@@ -10,7 +13,8 @@ import heapq
 import json
 import logging
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, Protocol
 
@@ -26,6 +30,9 @@ logger = logging.getLogger(__name__)
 _ENTITIES_A_READ = 500
 _LONGEST_WAIT = 30.0  # seconds: a clock that was set forward is noticed by then
 _RETRY = 1.0  # seconds
+_ENTITIES_A_LOOK = 10_000
+_LOOK_SECONDS = 1.0  # between two looks at what may still be read, or else
+_LOOK_SHARE = 50  # so many times what one takes
 # A moment that has come by this machine's clock but not by the server's is looked at again after this.
 _CLOCKS_DIFFER = timedelta(milliseconds=20)
 
@@ -85,12 +92,14 @@ class LogFeed(Protocol):
         type_name: The type.
         position: The place in the log of the last event delivered.
         due_changes: What will change without an event.
+        reader: The user, whose right to read an entity of others may be withdrawn; None for one who reads everything.
         lock: Held while events or due changes are delivered, so that the newest comes last.
     """
 
     type_name: str
     position: Position
     due_changes: DueChanges
+    reader: str | None
     lock: threading.Lock
 
     def deliver(self, rows: Sequence[LogRow]) -> bool:
@@ -99,6 +108,12 @@ class LogFeed(Protocol):
     def deliver_due(self, rows: Sequence[LogRow]) -> None:
         """Take what entities have become without an event."""
 
+    def readable(self) -> list[str]:
+        """Return the entities of others that were delivered and not withdrawn since."""
+
+    def withdraw(self, entities: Sequence[str]) -> None:
+        """Take note that the user may no longer read some entities."""
+
 
 class ScheduleWatcher:
     """Shows, in a thread of its own, what falls due in the live tables of some types.
@@ -106,14 +121,19 @@ class ScheduleWatcher:
     Args:
         conninfo: Keyword arguments of `psycopg2.connect`.
         feeds: The types.
+
+    Attributes:
+        reads_all: Whether nothing can be withdrawn from the user.
     """
 
     def __init__(self, conninfo: dict[str, Any], feeds: Sequence[LogFeed]) -> None:
+        self.reads_all = False
         self._conninfo = conninfo
         self._feeds = list(feeds)
         self._conn: PooledConnection | None = None
         self._changed = threading.Event()
         self._stopping = False
+        self._next_look = 0.0  # on the monotonic clock
         self._thread = threading.Thread(target=self._run, name="store-bridge-schedule", daemon=True)
 
     def start(self) -> None:
@@ -136,30 +156,55 @@ class ScheduleWatcher:
         firsts = [feed.due_changes.first() for feed in self._feeds]
         return any(first is not None and first <= moment for first in firsts)
 
+    def drop_withdrawn(self, conn: PooledConnection) -> None:
+        """Take out of the live tables what the user may no longer read, asked on a connection of the caller's."""
+        for feed in self._feeds:
+            with feed.lock:
+                entities = feed.readable()
+            for begin in range(0, len(entities), _ENTITIES_A_LOOK):
+                some = entities[begin : begin + _ENTITIES_A_LOOK]
+                # No event may come in between: granted again, an entity would be taken out after it has come back.
+                with feed.lock:
+                    left = {entity for (entity,) in run_named(conn, "readable", [some])}
+                    feed.withdraw([entity for entity in some if entity not in left])
+
     def _run(self) -> None:
         try:
             while not self._stopping:
                 self._changed.clear()
-                wait = self._show_due()
+                wait = min(self._attempt(self._show_due), self._attempt(self._look_at_rights))
                 self._changed.wait(wait)
         finally:
             self._disconnect()
 
+    def _attempt(self, work: Callable[[], float]) -> float:
+        """Do something that needs the server. Return how many seconds to wait for the next time."""
+        try:
+            return work()
+        except ConnectionLost as error:
+            logger.warning("changes without an event wait for the server: %s; trying again", error)
+        except Exception:
+            logger.exception("changes without an event cannot be shown; trying again")
+        self._disconnect()
+        return _RETRY
+
+    def _look_at_rights(self) -> float:
+        """Drop what was withdrawn, if it is time. Return how many seconds to wait for the next look."""
+        if self.reads_all:
+            return _LONGEST_WAIT
+        begin = time.monotonic()
+        if begin >= self._next_look:
+            self.drop_withdrawn(self._connection())
+            took = time.monotonic() - begin
+            self._next_look = begin + took + max(_LOOK_SECONDS, _LOOK_SHARE * took)
+        return max(self._next_look - time.monotonic(), 0.0)
+
     def _show_due(self) -> float:
         """Show what is due. Return how many seconds to wait for the next."""
         now = datetime.now(timezone.utc)
-        try:
-            for feed in self._feeds:
-                while not self._stopping and (entities := feed.due_changes.due(now, _ENTITIES_A_READ)):
-                    self._show(feed, entities)
-        except ConnectionLost as error:
-            logger.warning("scheduled changes wait for the server: %s; trying again", error)
-            self._disconnect()
-            return _RETRY
-        except Exception:
-            logger.exception("scheduled changes cannot be shown; trying again")
-            self._disconnect()
-            return _RETRY
+        for feed in self._feeds:
+            while not self._stopping and (entities := feed.due_changes.due(now, _ENTITIES_A_READ)):
+                self._show(feed, entities)
         ahead = [moment for feed in self._feeds if (moment := feed.due_changes.first()) is not None]
         if not ahead:
             return _LONGEST_WAIT
@@ -177,12 +222,16 @@ class ScheduleWatcher:
                 feed.due_changes.note(entity_id, None if moment is None else max(moment, soonest))
 
     def _read(self, type_name: str, entities: list[str]) -> list[LogRow]:
-        if self._conn is None:
-            self._conn = connect(self._conninfo)
+        rows = run_named(self._connection(), "objects_now", [type_name, entities])
         return [
             LogRow(0, type_name, Metadata(*row[:9]), {}, None if row[9] is None else json.loads(row[9]), row[10])
-            for row in run_named(self._conn, "objects_now", [type_name, entities])
+            for row in rows
         ]
+
+    def _connection(self) -> PooledConnection:
+        if self._conn is None:
+            self._conn = connect(self._conninfo)
+        return self._conn
 
     def _disconnect(self) -> None:
         conn, self._conn = self._conn, None

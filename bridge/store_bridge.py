@@ -20,6 +20,7 @@ from bridge.java_columns import require_jvm
 from bridge.metrics import FeedStats
 from bridge.replay import Replay
 from store.base import Storable, record_schema
+from store.checkpoint import require_subscriber_id
 from store.connection import PooledConnection, connect
 from store.conninfo import conninfo
 from store.subscriptions import Lag
@@ -36,7 +37,8 @@ class StoreBridge:
     """Replays the log into tables, then follows it: every event once, in the order of the log.
 
     The tables show what the bridge's user may read. They start empty, so a new bridge replays the log from its
-    beginning. The connection is opened again when it is lost, and what was missed is read then.
+    beginning. The connection is opened again when it is lost, and what was missed is read then. What is withdrawn from
+    the user leaves the live tables within a second or so; the raw tables keep the rows that there are.
 
     Args:
         host: The server's host, or the directory of its socket.
@@ -70,8 +72,10 @@ class StoreBridge:
         sslmode: str | None = None,
         sslrootcert: str | os.PathLike[str] | None = None,
     ) -> None:
+        if not poll_seconds > 0:
+            raise BridgeError(f"poll_seconds takes a number of seconds above 0, not {poll_seconds!r}")
         self._conninfo = conninfo(user, password, host, port, dbname, sslmode, sslrootcert)
-        self._subscriber_id = subscriber_id
+        self._subscriber_id = None if subscriber_id is None else require_subscriber_id(subscriber_id)
         self._poll_seconds = poll_seconds
         self._feeds: dict[str, Feed] = {}  # by type name: a notebook cell that runs again makes another class
         self._followers: list[Follower] = []
@@ -110,9 +114,9 @@ class StoreBridge:
                 raise BridgeError(f"{name} is registered already; derive other views from its tables")
             feed = Feed(cls, filter=filter, columns=columns, writer=writer)
             feed.open()
-            self._feeds[name] = feed
             if self._running:
-                self._follow([feed], None)
+                self._follow([feed])
+            self._feeds[name] = feed
 
     def table(self, cls: type[Storable]) -> Table:
         """Return the raw table of a type: append-only, one row per event; fields as they were just after it.
@@ -156,7 +160,15 @@ class StoreBridge:
                 raise BridgeError("this bridge runs already")
             if not self._feeds:
                 raise BridgeError("nothing to bridge: register a type first")
-            self._follow(list(self._feeds.values()), self._subscriber_id)
+            feeds = list(self._feeds.values())
+            try:
+                for group in [[feed for feed in feeds if not feed.has_writer], *([f] for f in feeds if f.has_writer)]:
+                    if group:
+                        self._follow(group)
+            except BaseException:
+                for follower in self._take_followers():
+                    follower.stop()
+                raise
             self._running = True
         return self
 
@@ -167,13 +179,15 @@ class StoreBridge:
             >>> bridge.stop()
         """
         with self._lock:
-            followers, self._followers = self._followers, []
+            followers = self._take_followers()
             self._running = False
         for follower in followers:
             follower.stop()
 
     def wait_current(self, timeout: float | None = None) -> bool:
         """Wait until everything that was committed, or fell due, before the call is visible in the tables.
+
+        What was withdrawn from the user before the call is out of the live tables, too.
 
         Args:
             timeout: Seconds; None waits as long as it takes.
@@ -198,6 +212,9 @@ class StoreBridge:
             end = log_end(conn)
         if not wait_current(followers, end, moment, deadline):
             return False
+        with self._probe() as conn:
+            for follower in followers:
+                follower.drop_withdrawn(conn)
         return all(feed.wait_visible(None if deadline is None else deadline - time.monotonic()) for feed in feeds)
 
     def lag(self) -> Lag:
@@ -285,14 +302,19 @@ class StoreBridge:
         return closing(connect(self._conninfo))
 
     def _feed(self, cls: type[Storable]) -> Feed:
-        name = cls.type_name()
+        name = record_schema(cls).type_name
         if name not in self._feeds:
             known = ", ".join(sorted(self._feeds)) or "no type"
             raise BridgeError(f"{name} is not registered with this bridge; it has {known}")
         return self._feeds[name]
 
-    def _follow(self, feeds: list[Feed], subscriber_id: str | None) -> None:
-        # A type that is registered later gets a reader of its own, which begins at the beginning.
-        follower = Follower(self._conninfo, feeds, subscriber_id, self._poll_seconds)
+    def _follow(self, feeds: list[Feed]) -> None:
+        # A type that is registered later gets a reader of its own, which begins at the beginning. So does one with a
+        # writer that is not ours: where that is slow, or fails, the others go on.
+        follower = Follower(self._conninfo, feeds, self._subscriber_id, self._poll_seconds, self._followers)
         follower.start()
         self._followers.append(follower)
+
+    def _take_followers(self) -> list[Follower]:
+        followers, self._followers = self._followers, []
+        return followers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from contextlib import ExitStack, closing
 from datetime import datetime, timezone
@@ -65,14 +66,19 @@ class DeskStore:
         self._follower: Follower
         self._bridge: StoreBridge
         self._opened = ExitStack()
+        self._stop: threading.Event | None = None
 
-    def open(self) -> DeskStore:
+    def open(self, stop: threading.Event | None = None) -> DeskStore:
         """Open the store, and wait until the positions are those of its trades.
+
+        Args:
+            stop: Ends that wait, once set.
 
         Raises:
             StorePlaceError: The place cannot be used.
             ServerError: The store cannot be used; the message says why.
         """
+        self._stop = stop
         try:
             with ExitStack() as opened:
                 self._open(opened)
@@ -110,7 +116,7 @@ class DeskStore:
         now = datetime.now(timezone.utc)
         with closing(connect(self._login)) as conn:
             end = log_end(conn)
-        return wait_current([self._follower], end, now, deadline)
+        return wait_current([self._follower], end, now, deadline, self._stop)
 
     def begin(self, desk: Desk) -> None:
         """Let a store that never held a trade begin with the desk's first positions, one without limits with some.
@@ -138,6 +144,8 @@ class DeskStore:
         # leaves open holds all readers of the log up, though: then the server starts all the same.
         read = self._follower.position
         while not self.wait_current(_WAIT_SECONDS):
+            if self._stop is not None and self._stop.is_set():
+                return
             if self._follower.position == read:
                 _log.warning("no trade can be read for %.0f s; the positions follow as they come", _WAIT_SECONDS)
                 return

@@ -41,8 +41,10 @@ class TradeFeed:
         self.type_name = Trade.type_name()
         self.position = BEGINNING
         self.due_changes = DueChanges()
+        self.reader: str | None = None
         self.lock = threading.Lock()
         self._positions = positions
+        self._others: set[str] = set()  # what others own, and the reader may be denied
         self._left_out: set[str] = set()
 
     def deliver(self, rows: Sequence[LogRow]) -> bool:
@@ -60,8 +62,21 @@ class TradeFeed:
         for row in rows:
             self._put(row)
 
+    def readable(self) -> list[str]:
+        """Return the trades of others, where the reader does not read everything."""
+        return list(self._others)
+
+    def withdraw(self, entities: Sequence[str]) -> None:
+        """Count no more what the reader may no longer read."""
+        for entity_id in entities:
+            self._others.discard(entity_id)
+            self.due_changes.note(entity_id, None)
+            self._positions.put(entity_id, None)
+
     def _put(self, row: LogRow) -> None:
         entity_id = row.metadata.entity_id
+        if self.reader is not None and row.metadata.owner != self.reader:
+            self._others.add(entity_id)
         execution: Execution | None = None
         if row.data is not None:
             try:

@@ -77,6 +77,12 @@ FROM store.read_log($1::bigint, $2::bigint, $3::text[], $4::integer, $5::boolean
 SELECT entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, data::text, due
 FROM store.objects_now($1::text, $2::text[]::uuid[])
 
+-- name: readable
+SELECT entity_id::text FROM store.object_heads WHERE entity_id = ANY ($1::text[]::uuid[])
+
+-- name: reads_all
+SELECT '' = ANY (store.principals())
+
 -- name: stretch
 SELECT after_seq, upto_seq FROM store.stretch($1::timestamptz, $2::timestamptz)
 

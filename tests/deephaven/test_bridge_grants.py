@@ -1,11 +1,20 @@
-"""A bridge whose user does not read everything: what is shared later appears with its history, once."""
+"""A bridge whose user does not read everything: what is shared later appears with its history, once; what is withdrawn
+leaves the live table.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from reactive.expr import Field
+from store.groups import add_members, create_group, remove_members
 from store.models import Order
 from store.permissions import share_read, unshare
 from tests.fix_bridge import Bridges, order, rows
 from tests.fix_postgres import StoreDatabase
+from tests.waiting import wait_until
 
 SECONDS = 30.0
 
@@ -31,3 +40,62 @@ def test_bridge_entity_shared_later_appears_with_its_history_once(bridges: Bridg
     assert rows(bridge.table(Order), "EntityId", "Version") == [(own, 1), (entity, 1), (entity, 2), (entity, 3)]
     assert sorted(rows(bridge.live(Order), "symbol", "quantity")) == [("AAPL", 300), ("MSFT", 100)]
     assert bridge.lag() == (0, 0.0)
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_bridge_entity_that_is_withdrawn_leaves_the_live_table_until_it_is_granted_again(
+    bridges: Bridges, store_db: StoreDatabase, filtered: bool
+) -> None:
+    alice = store_db.client("alice", readers=["bob"])
+    kept, shared = order("MSFT"), order("AAPL")
+    alice.write_many([kept, shared])
+    shared.quantity = 200
+    alice.update(shared)
+    entity = str(shared.entity_id)
+    bridge = bridges(user="bob")
+    bridge.register(Order, filter=Field("quantity") > 0 if filtered else None)
+    bridge.start()
+    assert bridge.wait_current(SECONDS)
+    before = rows(bridge.table(Order), "EntityId", "Version")
+    unshare(alice.conn, entity, "bob")
+    assert bridge.wait_current(SECONDS)
+    assert rows(bridge.live(Order), "symbol") == ["MSFT"]
+    assert rows(bridge.table(Order), "EntityId", "Version") == before
+    share_read(alice.conn, entity, "bob")
+    assert bridge.wait_current(SECONDS)
+    assert sorted(rows(bridge.live(Order), "symbol", "quantity", "Version")) == [("AAPL", 200, 2), ("MSFT", 100, 1)]
+    assert rows(bridge.table(Order), "EntityId", "Version") == before
+    # Withdrawn and granted again before anybody looked; changed while it was away.
+    unshare(alice.conn, entity, "bob")
+    shared.quantity = 300
+    alice.update(shared, valid_from=datetime.now(timezone.utc) + timedelta(milliseconds=300))
+    share_read(alice.conn, entity, "bob")
+    assert bridge.wait_current(SECONDS)
+    assert rows(bridge.table(Order), "EntityId", "Version") == [*before, (entity, 3)]
+    wait_until(
+        lambda: sorted(rows(bridge.live(Order), "symbol", "quantity")) == [("AAPL", 300), ("MSFT", 100)], SECONDS
+    )
+    unshare(alice.conn, entity, "bob")
+    wait_until(lambda: rows(bridge.live(Order), "symbol") == ["MSFT"], SECONDS)  # without anybody asking
+
+
+def test_bridge_of_a_user_who_leaves_a_group_shows_only_what_is_left(bridges: Bridges, store_db: StoreDatabase) -> None:
+    admin = store_db.admin()
+    create_group(admin, "desk_of_bob", ["bob"])
+    alice = store_db.client("alice")
+    both = order("AAPL")
+    store_db.client("alice", readers=["desk_of_bob"]).write(order("MSFT"))
+    store_db.client("alice", readers=["desk_of_bob", "bob"]).write(both)
+    store_db.client("bob").write(order("NVDA"))
+    bridge = bridges(Order, user="bob").start()
+    assert bridge.wait_current(SECONDS)
+    assert sorted(rows(bridge.live(Order), "symbol")) == ["AAPL", "MSFT", "NVDA"]
+    remove_members(admin, "desk_of_bob", ["bob"])
+    assert bridge.wait_current(SECONDS)
+    assert sorted(rows(bridge.live(Order), "symbol")) == ["AAPL", "NVDA"]
+    both.quantity = 7
+    alice.update(both)
+    add_members(admin, "desk_of_bob", ["bob"])
+    assert bridge.wait_current(SECONDS)
+    assert sorted(rows(bridge.live(Order), "symbol", "quantity")) == [("AAPL", 7), ("MSFT", 100), ("NVDA", 100)]
+    assert bridge.table(Order).size == 4

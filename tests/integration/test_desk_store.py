@@ -26,6 +26,7 @@ from store.client import StoreClient
 from store.groups import create_group
 from store.log_reader import Position
 from store.models import Limit, Trade
+from store.permissions import share_read, unshare
 from tests.fix_bridge import trade
 from tests.fix_postgres import StoreDatabase, password_of
 from tests.integration.server_ends import kill_postgres
@@ -146,6 +147,19 @@ def test_trade_that_cannot_be_counted_is_told_once_and_harms_no_other(
     odd.option_type = None
     bob.update(odd)
     wait_until(lambda: held(desk_store).trades == 2)
+
+
+def test_positions_of_a_reader_from_whom_a_trade_is_withdrawn_count_it_no_more(store_db: StoreDatabase) -> None:
+    carol = store_db.client("carol", readers=["bob"])
+    with closing(DeskStore(Place(StoreLogins(store_db.login("alice"), store_db.login("bob")))).open()) as store:
+        kept, shared = trade(book="A", quantity=5), trade(book="A", quantity=100)
+        carol.write_many([kept, shared])
+        wait_until(lambda: held(store).quantity == 105.0)
+        unshare(carol.conn, str(shared.entity_id), "bob")
+        wait_until(lambda: held(store).quantity == 5.0)
+        share_read(carol.conn, str(shared.entity_id), "bob")
+        wait_until(lambda: held(store).quantity == 105.0)
+        assert figures(store) == as_stored(store)
 
 
 def test_first_positions_and_limits_are_written_once_and_are_their_users_own(

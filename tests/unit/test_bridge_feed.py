@@ -38,6 +38,7 @@ def recorded(cls: type[Storable] = Order, **options: Any) -> tuple[Feed, Recorde
     feed = Feed(cls, **options)
     recorder = Recorder(list(column_types(cls, options.get("columns"))))
     feed._publisher = recorder  # type: ignore[assignment]
+    feed.reader = "bridge_user"
     return feed, recorder
 
 
@@ -289,3 +290,125 @@ def test_feed_filter_that_fails_on_an_event_leaves_it_out_and_says_so(caplog: py
     feed.deliver([event(1, HELD), event(2, HELD | {"avg_cost": "much"}, version=2), event(3, HELD, version=3)])
     assert recorder.shown("EntityId", "Version", "InLive") == [("e1", 1, True), ("e1", 2, False), ("e1", 3, True)]
     assert "Valued e1 version 2 does not pass the filter, which fails on it" in caplog.text
+
+
+def test_feed_history_of_what_was_there_all_the_time_comes_again_and_is_delivered_once() -> None:
+    feed, recorder = recorded()
+    rows = [event(1, AAPL), event(2, AAPL, version=2)]
+    feed.deliver(rows)
+    feed.deliver([row._replace(granted_at=7) for row in rows])
+    assert recorder.shown("Version") == [(1,), (2,)]
+
+
+def test_feed_entity_that_is_withdrawn_leaves_the_live_table_and_comes_back_with_its_newest_event() -> None:
+    feed, recorder = recorded(filter=Field("symbol") == Const("AAPL"))
+    rows = [event(1, AAPL), event(2, AAPL, version=2)]
+    feed.deliver([*rows, event(3, AAPL, entity="e2")])
+    assert sorted(feed.readable()) == ["e1", "e2"]
+    feed.withdraw(["e1"])
+    assert feed.readable() == ["e2"]
+    feed.deliver([row._replace(granted_at=7) for row in [*rows, event(5, AAPL, version=3)]])
+    assert recorder.shown("EntityId", "Version", "InRaw", "InLive") == [
+        ("e1", 1, True, True),
+        ("e1", 2, True, True),
+        ("e2", 1, True, True),
+        ("e1", None, False, False),
+        ("e1", 2, False, True),
+        ("e1", 3, True, True),
+    ]
+    assert sorted(feed.readable()) == ["e1", "e2"]
+
+
+def test_feed_own_entities_and_those_of_a_user_that_reads_all_are_not_remembered() -> None:
+    for reader in ("alice", None):
+        feed, _ = recorded()
+        feed.reader = reader
+        feed.deliver([event(1, AAPL)])
+        assert feed.readable() == []
+
+
+def test_feed_deletion_that_the_writer_refuses_comes_again() -> None:
+    class Refusing:
+        refuse = False
+
+        def __init__(self) -> None:
+            self.rows: list[tuple[Any, ...]] = []
+
+        def write_row(self, *values: Any) -> None:
+            if self.refuse:
+                raise OSError("deliberate")
+            self.rows.append(values)
+
+    writer = Refusing()
+    feed, recorder = recorded(columns=["symbol"], filter=Field("symbol") == Const("AAPL"), writer=writer)
+    created, deleted = event(1, AAPL), event(2, None, version=2, kind="DELETED")
+    without_times = {"tx_time": None, "valid_from": None}
+    rows = [row._replace(metadata=row.metadata._replace(**without_times)) for row in (created, deleted)]
+    feed.deliver(rows[:1])
+    writer.refuse = True
+    with pytest.raises(OSError, match="deliberate"):
+        feed.deliver(rows[1:])
+    writer.refuse = False
+    feed.deliver(rows[1:])
+    assert [row[2] for row in writer.rows] == [1, 2]
+    assert recorder.shown("Version", "InLive") == [(1, True), (2, False)]
+
+
+@pytest.mark.parametrize(
+    ("condition", "matching"),
+    [
+        (Field("state") == "PENDING", {1, 2}),
+        (Field("owner") == "alice", {1, 2}),
+        (Field("updated_by") != "bob", set()),
+        ((Field("version") > 1) & (Field("symbol") == "AAPL"), {2}),
+        (Field("valid_to").is_null(), {1, 2}),
+        (Field("tx_time") < datetime(2026, 2, 23, tzinfo=timezone.utc), {1, 2}),
+        (Field("event_type") == "UPDATED", {2}),
+    ],
+)
+def test_feed_filter_reads_metadata_as_queries_do(condition: Any, matching: set[int]) -> None:
+    feed, recorder = recorded(filter=condition)
+    feed.deliver([event(1, AAPL), event(2, AAPL, version=2, kind="UPDATED")])
+    assert {version for version, shown in recorder.shown("Version", "InLive") if shown} == matching
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        (Field("quantity"), "is no condition but int: compare it with something"),
+        (Field("quantity") + 1, "is no condition but float"),
+        (Field("symbol") > 5, "str and int do not compare"),
+        ({"symbol": "AAPL"}, r"filter takes an expression such as Field\(.*not \{'symbol': 'AAPL'\}"),
+        (True, "filter takes an expression"),
+        (Field("sate") == "PENDING", "did you mean 'state'"),
+    ],
+)
+def test_feed_filter_that_is_no_condition_is_refused(condition: Any, message: str) -> None:
+    with pytest.raises(BridgeError, match=message):
+        Feed(Order, filter=condition)
+
+
+@pytest.mark.parametrize("columns", ["symbol", ["symbol", 3], [None]])
+def test_feed_columns_that_are_no_list_of_names_are_refused(columns: Any) -> None:
+    with pytest.raises(BridgeError, match="columns takes a list of names, not"):
+        Feed(Order, columns=columns)
+
+
+def test_feed_writer_without_write_row_is_refused() -> None:
+    with pytest.raises(BridgeError, match="has no write_row: pass a DynamicTableWriter"):
+        Feed(Order, writer=[])  # type: ignore[arg-type]
+
+
+def test_feed_filter_that_fails_in_any_way_harms_no_other_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    feed, recorder = recorded(filter=Field("symbol") == Const("AAPL"))
+    assert feed._filter is not None
+    matches = feed._filter.matches
+
+    def failing(data: Mapping[str, Any], metadata: Metadata) -> bool:
+        if metadata.version == 2:
+            raise OverflowError("deliberate")
+        return matches(data, metadata)
+
+    monkeypatch.setattr(feed._filter, "matches", failing)
+    feed.deliver([event(1, AAPL), event(2, AAPL, version=2), event(3, AAPL, version=3)])
+    assert recorder.shown("Version", "InRaw", "InLive") == [(1, True, True), (2, False, False), (3, True, True)]

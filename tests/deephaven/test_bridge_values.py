@@ -1,0 +1,231 @@
+"""Values of every type in a bridge, those that only SQL can have written, and filters that mean what queries do."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from reactive.expr import Coalesce, Expr, Field, If
+from store.models import Order
+from tests.fix_bridge import Bridges, order, rows, trade
+from tests.fix_postgres import StoreDatabase
+from tests.integration.samples import FULL, Everything, Side, Ticket
+
+SECONDS = 30.0
+UTC = timezone.utc
+
+
+def test_bridge_field_of_every_type_shows_what_was_written(bridges: Bridges, store_db: StoreDatabase) -> None:
+    client = store_db.client()
+    bridge = bridges(Everything).start()
+    edges = {
+        "quantity": 2**63 - 1,
+        "weight": 5e-324,
+        "exact_amount": Decimal("-1E-16383"),
+        "ts": datetime(2262, 4, 11, 23, 47, 15, 999_999, tzinfo=UTC),
+        "trade_date": date(9999, 12, 31),
+        "external_ref": UUID(int=0),
+    }
+    last_second = datetime(2262, 4, 11, 23, 47, 16, tzinfo=UTC)
+    beyond = {"quantity": 2**64, "weight": -1.7976931348623157e308, "ts": last_second}
+    client.write_many([Everything(**FULL), Everything(), Everything(**edges), Everything(**beyond)])
+    client.write(Everything(quantity=1), valid_to=last_second)
+    assert bridge.wait_current(SECONDS)
+    names = [name for name in FULL if name != "exact_amount"]
+    table = bridge.table(Everything).update_view("Amount = exact_amount == null ? null : exact_amount.toPlainString()")
+    full, empty, at_edges, lost, bounded = (
+        dict(zip([*names, "Amount"], row, strict=True)) for row in rows(table, *names, "Amount")
+    )
+    exact = {name: FULL[name] for name in ("notes", "weight", "active", "ts", "trade_date", "opening_time")}
+    assert {name: full[name] for name in exact} == exact
+    assert full["quantity"] is None  # beyond 64 bits
+    assert (full["side"], full["urgency"], full["external_ref"]) == ("SELL", 10, str(FULL["external_ref"]))
+    assert Decimal(full["Amount"]) == FULL["exact_amount"]
+    assert (json.loads(full["tags"]), json.loads(full["extra"])) == (FULL["tags"], FULL["extra"])
+    assert json.loads(full["main_leg"]) == {"symbol": "GOOG", "ratio": "-2", "due": None, "marks": []}
+    assert [leg["symbol"] for leg in json.loads(full["legs"])] == ["AAPL", ""]
+    assert json.loads(full["limits_by_desk"]) == {"rates": "1000000.01", "": "0"}
+    assert set(empty.values()) == set(lost.values()) == {None}
+    assert (at_edges["quantity"], at_edges["weight"], at_edges["ts"]) == (2**63 - 1, 5e-324, edges["ts"])
+    assert Decimal(at_edges["Amount"]) == edges["exact_amount"]
+    assert at_edges["trade_date"] == edges["trade_date"]
+    assert bounded["quantity"] == 1
+
+
+UNGOVERNED: list[dict[str, Any]] = [
+    {"quantity": 1.5},
+    {"quantity": True},
+    {"quantity": "many"},
+    {"weight": "heavy"},
+    {"active": "yes"},
+    {"active": 1},
+    {"exact_amount": "much"},
+    {"exact_amount": "1E+999999999"},
+    {"exact_amount": True},
+    {"exact_amount": "NaN"},
+    {"ts": "2024-01-01"},
+    {"trade_date": 5},
+    {"opening_time": []},
+    {"external_ref": 7},
+    {"side": 1},
+    {"urgency": "HIGH"},
+    {"notes": {"a": 1}},
+    {"tags": "none"},
+    {name: None for name in FULL},
+    {"unheard_of": 1},
+    {},
+]
+
+
+def test_bridge_rows_that_only_sql_can_have_written_cost_no_other_row(
+    bridges: Bridges, store_db: StoreDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A colleague past our client, and a type that is not published: each value has the wrong shape for its column."""
+    client = store_db.client()
+    bridge = bridges(Everything)
+    filtered = bridges()
+    wanted = (
+        (Field("quantity") >= 0) & (Field("exact_amount") * 2 > 0) & (Field("ts") > datetime(2000, 1, 1, tzinfo=UTC))
+    )
+    filtered.register(Everything, filter=wanted)
+    for each in (bridge, filtered):
+        each.start()
+    good = FULL | {"quantity": 1}
+    client.write(Everything(**good))
+    items = [{"type_name": "Everything", "data": data} for data in UNGOVERNED]
+    with store_db.connect("bob") as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT * FROM store.create_objects(%s, '{}', '{}', false, NULL)", (json.dumps(items),))
+    client.write(Everything(**good))
+    for each in (bridge, filtered):
+        assert each.wait_current(SECONDS)
+    assert bridge.table(Everything).size == bridge.live(Everything).size == len(UNGOVERNED) + 2
+    assert filtered.live(Everything).size == 2
+    # What has no place in its column is missing there.
+    odd = rows(bridge.table(Everything).where("Owner == `bob`"), "quantity", "weight", "active", "trade_date")
+    assert set(odd) == {(None, None, None, None)}
+    assert "Everything.quantity of" in caplog.text
+    assert "stumbles" not in caplog.text
+
+
+MOMENT = datetime(2026, 2, 22, 10, tzinfo=UTC)
+CONDITIONS: list[Expr] = [
+    Field("quantity") > 1,
+    Field("quantity") != 1,
+    ~(Field("quantity") > 1),
+    Field("quantity").is_null(),
+    Field("tags").is_null(),
+    Field("active"),
+    ~Field("active"),
+    (Field("quantity") > 1) | Field("active"),
+    Field("side") == "SELL",
+    Field("urgency") >= 10,
+    Field("exact_amount") == Decimal("0.1"),
+    Field("exact_amount") * 3 > Decimal("0.3"),
+    Field("ts") >= MOMENT,
+    Field("trade_date") < date(2026, 3, 1),
+    Field("external_ref").starts_with("0000"),
+    Coalesce([Field("notes"), "none"]) == "none",
+    If(Field("active"), Field("quantity"), 5) == 5,
+    Field("notes").upper() == "ÉTÉ",
+    Field("weight") / Field("quantity") > 0.1,
+    Field("state").is_null() & (Field("owner") == "alice"),
+    Field("version") >= 2,
+    (Field("updated_by") != Field("owner")) | (Field("event_type") == "CREATED"),
+    Field("entity_id").length() == 36,
+    Field("tx_time") <= Field("valid_from"),
+]
+
+
+def test_bridge_filters_show_what_queries_return(bridges: Bridges, store_db: StoreDatabase) -> None:
+    client, bob = store_db.client(), store_db.client("bob")
+    samples = [
+        Everything(),
+        Everything(**FULL),
+        Everything(quantity=1, active=True, side=Side.BUY, exact_amount=Decimal("0.1"), notes="été"),
+        Everything(quantity=2, active=False, weight=0.3, ts=MOMENT, external_ref=UUID(int=5), notes="none"),
+        Everything(quantity=10**30, active=True, weight=-1.0, exact_amount=Decimal("0.10000000000000000001")),
+        Everything(
+            quantity=0, weight=1.0, ts=MOMENT - timedelta(microseconds=1), notes="", trade_date=date(2026, 2, 28)
+        ),
+    ]
+    client.write_many(samples)
+    bob.write(Everything(quantity=5, active=True))
+    samples[2].quantity = 5
+    client.update(samples[2])
+    reader = store_db.client("bridge_user")
+    for condition in CONDITIONS:
+        bridge = bridges()
+        bridge.register(Everything, filter=condition)
+        with bridge:
+            assert bridge.wait_current(SECONDS)
+            shown = set(rows(bridge.live(Everything), "EntityId"))
+            assert shown == {one.entity_id for one in reader.query(Everything, condition, limit=None)}, condition
+
+
+def test_bridge_filter_by_state_follows_the_lifecycle(bridges: Bridges, store_db: StoreDatabase) -> None:
+    client = store_db.client()
+    bridge = bridges()
+    bridge.register(Ticket, filter=Field("state") == "OPEN")
+    bridge.start()
+    first, second = Ticket("a"), Ticket("b")
+    client.write_many([first, second])
+    client.transition(first, "CLOSED")
+    assert bridge.wait_current(SECONDS)
+    assert rows(bridge.live(Ticket), "label") == ["b"]
+    assert rows(bridge.table(Ticket), "label", "State") == [("a", "OPEN"), ("b", "OPEN")]
+
+
+class Broken:
+    """A writer that takes no row of a symbol for as long as it is broken."""
+
+    def __init__(self) -> None:
+        self.broken = True
+        self.rows: list[tuple[Any, ...]] = []
+
+    def write_row(self, *values: Any) -> None:
+        if self.broken and values[0] == "BAD":
+            raise OSError("disk full")
+        self.rows.append(values)
+
+
+def test_bridge_writer_that_keeps_failing_holds_up_no_other_type(bridges: Bridges, store_db: StoreDatabase) -> None:
+    from store.models import Trade
+
+    client = store_db.client()
+    writer = Broken()
+    bridge = bridges()
+    bridge.register(Trade, columns=["symbol"], writer=writer)
+    bridge.register(Order)
+    bridge.start()
+    client.write(trade("GOOD"))
+    client.write(trade("BAD"))
+    client.write_many([order(quantity=number) for number in range(1, 50)])
+    client.write(trade("LAST"))
+
+    from tests.waiting import wait_until
+
+    wait_until(lambda: bridge.table(Order).size == 49, SECONDS)
+    client.write(order(quantity=50))
+    wait_until(lambda: bridge.table(Order).size == 50, SECONDS)
+    assert not bridge.wait_current(0.5)
+    assert [values[0] for values in writer.rows] == ["GOOD"]
+    writer.broken = False
+    assert bridge.wait_current(SECONDS)
+    assert [values[0] for values in writer.rows] == ["GOOD", "BAD", "LAST"]
+    assert sorted(rows(bridge.live(Trade), "symbol")) == ["BAD", "GOOD", "LAST"]
+
+
+def test_bridge_writer_of_other_columns_is_refused_before_a_row_is_lost(bridges: Bridges) -> None:
+    from deephaven import DynamicTableWriter
+
+    from bridge import BridgeError, infer_dh_schema
+
+    bridge = bridges()
+    with pytest.raises(BridgeError, match=r"the writer of Order has 2\d columns .*, and a row 11"):
+        bridge.register(Order, columns=["symbol"], writer=DynamicTableWriter(infer_dh_schema(Order)))
+    bridge.register(Order, columns=["symbol"], writer=DynamicTableWriter(infer_dh_schema(Order, ["symbol"])))
