@@ -13,7 +13,7 @@ from client.errors import TableNotFound
 if TYPE_CHECKING:
     from client.base_client import DeephavenClient
 
-__all__ = ["Catalog", "ColumnStyle", "cell_text"]
+__all__ = ["Catalog", "ColumnStyle", "cell_text", "printable"]
 
 
 class ColumnStyle(NamedTuple):
@@ -64,7 +64,9 @@ def cell_text(value: Any, specification: str) -> Text:
         return Text("-", "dim")
     if isinstance(value, datetime):
         return Text(value.strftime(specification or "%H:%M:%S"))
-    if isinstance(value, (bool, date, str)) or not specification:
+    if isinstance(value, str):
+        return Text(printable(value))
+    if isinstance(value, (bool, date)) or not specification:
         return Text(str(value) if not isinstance(value, float) else format(value, ",.2f"))
     text = format(value, specification)
     if not specification.startswith("+"):
@@ -72,3 +74,15 @@ def cell_text(value: Any, specification: str) -> Text:
     if not any(digit in text for digit in "123456789"):
         return Text(format(0, specification[1:]))
     return Text(text, "green" if value > 0 else "red")
+
+
+def printable(text: str) -> str:
+    """Return a text that cannot act on a terminal: of the names that others choose, some would move its cursor.
+
+    Example:
+        >>> len(printable("EQ" + chr(27)))
+        3
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)

@@ -23,7 +23,7 @@ __all__ = ["STALE_SECONDS", "Panel", "sparkline"]
 STALE_SECONDS = 15.0
 _BARS = "▁▂▃▄▅▆▇█"
 _GAP = 2  # between columns
-_LONGEST_TEXT = 24  # where not all columns have room
+_LONGEST_TEXT, _SHORTEST_TEXT = 24, 6  # where not all columns have room
 
 
 @dataclass
@@ -78,7 +78,12 @@ class Panel:
         if self.note:
             title.append(f" · {self.note}", "not bold dim")
         columns = [
-            _Column(style.heading, cells[name], any(isinstance(row[name], (int, float)) for row in rows))
+            _Column(
+                style.heading,
+                cells[name],
+                any(isinstance(row[name], (int, float)) for row in rows),
+                any(isinstance(row[name], str) for row in rows),
+            )
             for name, style in self.columns.items()
         ]
         return _Fitting(title, columns, styles)
@@ -97,16 +102,18 @@ class Panel:
 class _Column(NamedTuple):
     heading: str
     cells: list[Text]
-    numeric: bool
+    is_number: bool
+    is_text: bool
 
     def cut(self, longest: int) -> _Column:
-        """Return the column with its texts cut short, numbers as they are."""
-        if self.numeric:
+        """Return the column with its texts cut short."""
+        if self.width() <= longest:
             return self
+        heading = Text(self.heading)
         cells = [cell.copy() for cell in self.cells]
-        for cell in cells:
-            cell.truncate(longest, overflow="ellipsis")
-        return self._replace(cells=cells)
+        for text in (heading, *cells):
+            text.truncate(longest, overflow="ellipsis")
+        return self._replace(heading=heading.plain, cells=cells)
 
     def width(self) -> int:
         return max(cell_len(self.heading), *(cell.cell_len for cell in self.cells), 0)
@@ -115,7 +122,8 @@ class _Column(NamedTuple):
 class _Fitting:
     """A table of as many of its first columns as the screen has room for.
 
-    Long texts are cut before a column is left out. No number ever is: what is left of it would be another one.
+    Texts are cut before a column is left out, the longest first. No number ever is: what is left of it would be another
+    one.
     """
 
     def __init__(self, title: Text, columns: Sequence[_Column], styles: Sequence[str | None]) -> None:
@@ -124,16 +132,13 @@ class _Fitting:
         self._styles = styles
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        columns = self._columns
-        if _fitting(columns, options.max_width) < len(columns):
-            columns = [column.cut(_LONGEST_TEXT) for column in columns]
-        shown = columns[: max(_fitting(columns, options.max_width), 1)]
+        shown = _fitting(self._columns, options.max_width)
         title = self._title.copy()
-        if len(shown) < len(columns):
-            title.append(f" · {len(columns) - len(shown)} more on a wider screen", "not bold dim")
+        if len(shown) < len(self._columns):
+            title.append(f" · {len(self._columns) - len(shown)} more on a wider screen", "not bold dim")
         grid = Grid(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
         for column in shown:
-            grid.add_column(column.heading, justify="right" if column.numeric else "left", no_wrap=True)
+            grid.add_column(column.heading, justify="right" if column.is_number else "left", no_wrap=True)
         for number, style in enumerate(self._styles):
             grid.add_row(*(column.cells[number] for column in shown), style=style)
         if not self._styles:
@@ -142,10 +147,26 @@ class _Fitting:
         yield grid
 
 
-def _fitting(columns: Sequence[_Column], width: int) -> int:
-    """Return how many of the first columns have room."""
-    ends = accumulate(column.width() + _GAP for column in columns)
-    return sum(end - _GAP <= width for end in ends)
+def _fitting(columns: Sequence[_Column], width: int) -> list[_Column]:
+    """Return the first columns that have room, with texts cut as far as need be."""
+    whole = [column.width() for column in columns]
+    if _total(whole) <= width:
+        return list(columns)
+    least = [min(_SHORTEST_TEXT, room) if column.is_text else room for column, room in zip(columns, whole, strict=True)]
+    ends = accumulate(room + _GAP for room in least)
+    count = max(sum(end - _GAP <= width for end in ends), 1)
+    longest = [
+        min(_LONGEST_TEXT, room) if column.is_text else room for column, room in zip(columns, whole, strict=True)
+    ]
+    rooms, least = longest[:count], least[:count]
+    while _total(rooms) > width and rooms != least:
+        place = max(range(count), key=lambda place: (rooms[place] > least[place], rooms[place]))
+        rooms[place] -= 1
+    return [column.cut(room) if column.is_text else column for column, room in zip(columns[:count], rooms, strict=True)]
+
+
+def _total(rooms: Sequence[int]) -> int:
+    return sum(rooms) + _GAP * (len(rooms) - 1)
 
 
 def sparkline(values: Sequence[float | None], width: int = 24) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from client.access import FoundKey, find_key
@@ -160,11 +161,35 @@ def test_panel_leaves_columns_out_on_a_narrow_screen_and_cuts_no_number() -> Non
 
     assert lines(60)[2].split() == ["B" * 40, "2,274,101", "-1,000"]
     assert lines(43)[2].split() == ["B" * 23 + "…", "2,274,101", "-1,000"]
-    assert lines(36)[2].split() == ["B" * 23 + "…", "2,274,101"]
+    assert lines(36)[2].split() == ["B" * 16 + "…", "2,274,101", "-1,000"]
+    assert lines(25)[2].split() == ["B" * 5 + "…", "2,274,101", "-1,000"]
+    assert lines(24)[2].split() == ["B" * 12 + "…", "2,274,101"]
     assert lines(60)[0] == "Books · in USD"
-    assert "1 more on a wider screen" in drawn(panel.grid([row], marked=False), width=42)
+    assert "· 1 more" in drawn(panel.grid([row], marked=False), width=24)
+    assert "more" not in drawn(panel.grid([row], marked=False), width=25)
     assert drawn(panel.grid([], marked=False)).splitlines()[2].strip() == "nothing to show"
     assert lines(5)[2]  # whatever is left of it
+
+
+def test_panel_clips_the_longest_names_first_and_keeps_every_number() -> None:
+    columns = {name: ColumnStyle(name, ",.0f") for name in ("Book", "Symbol", "Gross")}
+    panel = Panel("Books", None, columns, ["Book"])  # type: ignore[arg-type]
+    row = {"Book": "東京株式先物取引帳簿第一号", "Symbol": "AAPL 260320C240.125", "Gross": -1_234_567.0}
+    for width in range(26, 60):
+        shown = drawn(panel.grid([row], marked=False), width=width).splitlines()[2].rstrip()
+        assert shown.endswith("-1,234,567")
+        assert cell_len(shown) <= width
+    assert "東京株式 …  " in drawn(panel.grid([row], marked=False), width=34)
+    headed = Panel("Limits", None, {"m": ColumnStyle("A very long heading"), "v": ColumnStyle("v", ",.0f")}, ["m"])  # type: ignore[arg-type]
+    lines = drawn(headed.grid([{"m": "loss", "v": 12.0}], marked=False), width=14).splitlines()
+    assert [line.split() for line in lines[1:]] == [["A", "very", "lo…", "v"], ["loss", "12"]]
+
+
+@pytest.mark.parametrize("name", ["EQ\x1b[2J", "EQ\nUS", "EQ\x9b31m", "EQ\u202eSU"])
+def test_cell_text_of_a_name_that_acts_on_terminals_does_not(name: str) -> None:
+    shown = cell_text(name, "").plain
+    assert shown.isprintable()
+    assert "\N{REPLACEMENT CHARACTER}" in shown
 
 
 def test_panel_does_not_dim_an_alarm_that_stands(monkeypatch: pytest.MonkeyPatch) -> None:
