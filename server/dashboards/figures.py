@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from deephaven.agg import Aggregation
     from deephaven.table import Table
 
-__all__ = ["DeskFigures", "attribution", "desk_figures", "headline", "since"]
+__all__ = ["DeskFigures", "attribution", "desk_figures", "headline", "since", "with_sum"]
 
 _LOOK = "PT0.5s"
 _CURVE_STEP = "PT1s"
@@ -149,7 +149,8 @@ def _limit_usage(limits: Table, exposures: Table) -> Table:
                 " : Metric == `net_exposure` ? (isNull(Net) ? 0.0 : abs(Net))"
                 " : Metric == `loss` ? (isNull(PnL) ? 0.0 : max(0.0, -PnL)) : NULL_DOUBLE",
                 "Usage = isNull(Value) || isNull(Stop) || Stop <= 0 ? NULL_DOUBLE : Value / Stop",
-                "Status = isNull(Value) ? `?` : !isNull(Stop) && Value >= Stop ? `STOP`"
+                # Nothing is no breach, not even of a limit of zero.
+                "Status = isNull(Value) ? `?` : Value <= 0 ? `OK` : !isNull(Stop) && Value >= Stop ? `STOP`"
                 " : !isNull(Warn) && Value >= Warn ? `WARN` : `OK`",
                 "Rank = Status == `STOP` ? 0 : Status == `WARN` ? 1 : Status == `?` ? 2 : 3",
                 "Order = isNull(Usage) ? 0.0 : -Usage",
@@ -172,6 +173,18 @@ def _risk_scores(risk: Table) -> Table:
         .sort_descending("Score")
         .view(list(column_types("risk_scores")))
     )
+
+
+def with_sum(table: Table, key: str, columns: Sequence[str]) -> Table:
+    """Return a key and columns of a table, below a row with their sums, whose key is `Sum`.
+
+    Example:
+        >>> with_sum(figures.scores, "Symbol", ["Delta", "Vega"])
+    """
+    from deephaven import merge
+
+    total = table.agg_by(_same(*columns)).update_view(f"{key} = `Sum`")
+    return merge([part.view([key, *columns]) for part in (total, table)])
 
 
 def headline(figures: DeskFigures) -> Table:

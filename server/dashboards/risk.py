@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from server.dashboards.columns import Catalog
-from server.dashboards.figures import DeskFigures
+from server.dashboards.figures import DeskFigures, with_sum
 from server.dashboards.formats import shown_table
 from server.dashboards.header import header_panel
 from server.dashboards.layout import HEADER_HEIGHT, bar_figure, missing
@@ -51,10 +51,11 @@ def risk_page(figures: DeskFigures, catalog: Catalog, store_advice: str) -> Any:
         )
         every = ui.use_memo(
             lambda: shown_table(
-                figures.scores,
+                # The web IDE's own sums are kept up by differences, and so keep every error.
+                with_sum(figures.scores, "Symbol", _GREEKS),
                 catalog,
                 dict.fromkeys(("Symbol", *_GREEKS), "risk_scores"),
-                aggregations=ui.TableAgg("Sum", cols=list(_GREEKS)),
+                format_=[ui.TableFormat(if_="Symbol == `Sum`", background_color="gray-200")],
             ),
             [],
         )

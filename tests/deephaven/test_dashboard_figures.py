@@ -14,6 +14,7 @@ from server.dashboards.figures import (
     desk_figures,
     headline,
     since,
+    with_sum,
 )
 from server.market_columns import column_types
 from tests.waiting import wait_until
@@ -249,6 +250,34 @@ def test_limits_breaches_come_first_and_are_counted(market: Market) -> None:
     wait_until(lambda: (row := rows(top)) and (row[0]["Breaches"], row[0]["Warnings"]) == (1, 1))
 
 
+def test_limits_of_zero_and_below_are_breached_by_what_is_held_only(market: Market) -> None:
+    figures = market.figures(
+        [
+            ("VOL", "gross_exposure", 0.0, 0.0),
+            ("VOL", "net_exposure", -5.0, 1e9),  # a warning below zero is past as soon as something is held
+            ("EQ", "gross_exposure", 1e9, 1.0),  # the stop comes before the warning
+            ("EQ", "net_exposure", 1.0, None),
+            ("NONE", "gross_exposure", 0.0, 0.0),
+            ("NONE", "loss", -1.0, -1.0),
+            ("名" * 64, "gross_exposure", 0.0, 0.0),
+        ]
+    )
+    usage = figures.limits
+    assert usage is not None
+    traded(market)
+    by_symbol(figures, 4)
+    found = wait_until(lambda: (limits := rows(usage)) and limits[0]["Status"] == "STOP" and limits)
+    assert {(row["Book"][:4], row["Metric"], row["Status"], row["Usage"] is None) for row in found} == {
+        ("VOL", "gross_exposure", "STOP", True),
+        ("VOL", "net_exposure", "WARN", False),
+        ("EQ", "gross_exposure", "STOP", False),
+        ("EQ", "net_exposure", "WARN", True),
+        ("NONE", "gross_exposure", "OK", True),
+        ("NONE", "loss", "OK", True),
+        ("名" * 4, "gross_exposure", "OK", True),
+    }
+
+
 def test_attribution_shares_and_what_changed_since(market: Market) -> None:
     figures = market.figures()
     traded(market)
@@ -288,3 +317,27 @@ def test_riskiest_come_first_and_null_risk_is_none(market: Market) -> None:
     found = wait_until(lambda: (scores := rows(ranked)) and len(scores) == 2 and scores)
     assert [row["Symbol"] for row in found] == ["BBB", "AAA"]
     assert [row["Score"] for row in found] == pytest.approx([60 * 0.75 + 20 * 0.5, 60 * 0.25 + 20 + 20 * 0.5])
+
+
+def test_sum_of_the_greeks_is_right_again_once_a_huge_one_is_corrected(market: Market) -> None:
+    columns = ["Delta", "Vega"]
+    summed = with_sum(market.figures().scores, "Symbol", columns)
+    times = np.array([SECOND, SECOND])
+
+    def write(*deltas: float) -> None:
+        nothing = np.zeros(2)
+        delta, vega = np.array(deltas), np.array([0.25, NULL])
+        market.risk.write(np.array([0, 1]), times, nothing, nothing, nothing, delta, nothing, nothing, vega, nothing)
+
+    def total() -> dict[str, Any]:
+        found = rows(summed)
+        return found[0] if len(found) == 3 else {"Delta": None}
+
+    write(0.1, 0.2)
+    wait_until(lambda: total()["Delta"] == 0.1 + 0.2)
+    write(0.1, 1e17)
+    wait_until(lambda: total()["Delta"] == 1e17)
+    write(0.1, 0.2)
+    wait_until(lambda: total()["Delta"] == 0.1 + 0.2, 30, lambda: str(total()))
+    assert total() == {"Symbol": "Sum", "Delta": 0.1 + 0.2, "Vega": 0.25}
+    assert {row["Symbol"] for row in rows(summed)[1:]} == {"AAA", "BBB"}
