@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import signal
 import sys
 import time
@@ -15,7 +16,7 @@ from rich.console import Console
 from server.access_key import default_key_file
 from server.dashboards import PAGE_NOTES
 from server.embedded import DeephavenServer, is_loopback
-from server.errors import PriceFileError, ServerError, StorePlaceError, TlsFileError
+from server.errors import PriceFileError, ServerError, StartStopped, StorePlaceError, TlsFileError
 from server.market_columns import TABLE_NOTES
 from server.market_server import MarketServer
 from server.options import MarketOptions, read_options, usual_store
@@ -49,10 +50,15 @@ def main(given: Sequence[str] | None = None, program: str = "app.py") -> int:
         try:
             begin = time.monotonic()
             with console.status("Starting Deephaven" if options.store is None else "Starting the store and Deephaven"):
-                market.start()
+                market.start(stop)
             console.print(f"Deephaven is up after {time.monotonic() - begin:.1f} s", highlight=False)
             if without_store:
                 console.print(without_store, markup=False)
+        except StartStopped:
+            console.print("Stopped before it was up.")
+            if sys.flags.interactive and stop.number != signal.SIGINT:
+                os._exit(0)  # any other end would lead to the prompt
+            return 0
         except (TlsFileError, PriceFileError, StorePlaceError) as error:
             return _refused(program, error, 2)
         except ServerError as error:

@@ -12,11 +12,13 @@ import os
 import re
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import Any, TextIO
 
 from server.access_key import load_or_create_key
 from server.errors import PortInUse, ServerError
+from server.shutdown import require_no_stop
 from server.tls import check_tls_files
 
 __all__ = ["ANONYMOUS", "AUTH_TYPE", "DEFAULT_PORT", "DeephavenServer", "heap_bytes", "heap_room", "is_loopback"]
@@ -167,13 +169,17 @@ class DeephavenServer:
             check_tls_files(*self._tls_files)
         _check_port(self.host, self.port)
 
-    def start(self) -> DeephavenServer:
+    def start(self, stop: threading.Event | None = None) -> DeephavenServer:
         """Start the JVM and the server; call it in the main thread.
+
+        Args:
+            stop: Ends the start after the step that it is at, once set.
 
         Returns:
             This server, with `port` and `key` set.
 
         Raises:
+            StartStopped: `stop` was set.
             ServerError: This process has a server already, or Java is missing or not a JDK.
             PortInUse: Another program has the port.
             KeyFileError: The key file cannot be trusted.
@@ -184,6 +190,7 @@ class DeephavenServer:
         """
         self.check()
         self._start_jvm()
+        require_no_stop(stop)
         self._start_server()
         DeephavenServer._running = self
         return self

@@ -11,6 +11,7 @@ __all__ = [
     "PortInUse",
     "PriceFileError",
     "ServerError",
+    "StartStopped",
     "StorePlaceError",
     "TlsFileError",
     "TradeLeftOut",
@@ -20,6 +21,14 @@ __all__ = [
 
 class ServerError(Exception):
     """Base of every error of the server package; the message says what to do."""
+
+
+class StartStopped(ServerError):
+    """A start that was asked to stop before it came to its end."""
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__("it was stopped before it was up")
 
 
 class WriterClosed(ServerError):

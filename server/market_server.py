@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from server.market_tables import MarketWriters, market_tables
 from server.options import DEFAULT_SPEED, MarketOptions
 from server.price_files import read_prices
 from server.price_history import PriceHistory, RecordedTicks
+from server.shutdown import require_no_stop
 from server.store_place import store_place
 from server.ticks import TickSource
 
@@ -78,28 +80,39 @@ class MarketServer:
         self.store = None if options.store is None else _desk_store(options.store)
         self._history = None if options.replay is None else read_prices(options.replay)
 
-    def start(self) -> MarketServer:
+    def start(self, stop: threading.Event | None = None) -> MarketServer:
         """Start Deephaven, publish the tables as globals of the main module, and begin; in the main thread.
 
+        Args:
+            stop: Ends the start after the step that it is at, once set.
+
         Raises:
+            StartStopped: `stop` was set; what had been started has ended, but for the JVM.
             ServerError: The store or Deephaven does not start.
         """
         try:
             self.deephaven.check()
             # PostgreSQL starts before the JVM, in whose process no other should be forked.
-            self.open_store()
-            self.deephaven.start()
+            self.open_store(stop)
+            require_no_stop(stop)
+            self.deephaven.start(stop)
+            require_no_stop(stop)
             # Before the tables: what runs out of memory on a thread of Deephaven's ends the process with its traces.
             self._require_heap(heap_room()[0])
-            return self.publish()
+            self.publish()
+            require_no_stop(stop)
+            return self
         except BaseException as error:
             self.stop()
             if "java.lang.OutOfMemoryError" in str(error):
                 raise self._heap_too_small(heap_room()[0]) from error
             raise
 
-    def open_store(self) -> None:
+    def open_store(self, stop: threading.Event | None = None) -> None:
         """Open the store, where there is one.
+
+        Args:
+            stop: Ends the wait for the trades that are there, once set.
 
         Raises:
             ServerError: It cannot be used, or takes no trades in the symbols of the replay.
@@ -107,7 +120,7 @@ class MarketServer:
         if self.store is not None:
             if self._history is not None:
                 _require_tradeable(self._history, self.options.replay)
-            self.store.open()
+            self.store.open(stop)
 
     def publish(self) -> MarketServer:
         """Publish the tables and begin, beside a Deephaven that runs in this process already; the store is open.

@@ -8,7 +8,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["end_on_interrupt", "stop_requested"]
+from server.errors import StartStopped
+
+__all__ = ["StopRequest", "end_on_interrupt", "require_no_stop", "stop_requested"]
+
+
+class StopRequest(threading.Event):
+    """Set once somebody wants an end.
+
+    Attributes:
+        number: The signal that said so; 0 while none has.
+    """
+
+    number = 0
+
+
+def require_no_stop(stop: threading.Event | None) -> None:
+    """Between two steps of a start, end it where somebody wants that.
+
+    Raises:
+        StartStopped: Somebody does.
+    """
+    if stop is not None and stop.is_set():
+        raise StartStopped
 
 
 def end_on_interrupt() -> None:
@@ -18,7 +40,7 @@ def end_on_interrupt() -> None:
 
 
 @contextmanager
-def stop_requested() -> Iterator[threading.Event]:
+def stop_requested() -> Iterator[StopRequest]:
     """Give an event that SIGINT (Ctrl-C), SIGTERM and SIGHUP set; nothing is interrupted. In the main thread only.
 
     A SIGHUP that is ignored, as under nohup, stays ignored.
@@ -28,9 +50,10 @@ def stop_requested() -> Iterator[threading.Event]:
         ...     stop.is_set()
         False
     """
-    stop = threading.Event()
+    stop = StopRequest()
 
     def request(number: int, frame: FrameType | None) -> None:
+        stop.number = number
         stop.set()
 
     numbers = [signal.SIGINT, signal.SIGTERM]

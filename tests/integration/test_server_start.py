@@ -1,0 +1,46 @@
+"""A market data server that is told to stop while it starts: it ends after the step that it is at."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.fix_children import Children
+
+# Holds the start where the JVM would: it takes seconds, in which no signal reaches Python.
+HELD = """
+import sys, time
+from pathlib import Path
+
+from server.command import main
+from server.embedded import DeephavenServer
+
+
+def start_jvm(self):
+    print("the JVM starts", flush=True)
+    while not Path(sys.argv[1]).exists():
+        time.sleep(0.01)
+
+
+DeephavenServer._start_jvm = start_jvm
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_server_that_is_stopped_while_it_starts_lets_go_of_its_store(
+    children: Children, tmp_path: Path, number: signal.Signals
+) -> None:
+    store, release = tmp_path / "store", tmp_path / "release"
+    options = ("--port", "0", "--store", str(store), "--key-file", str(tmp_path / "key"), "--symbols", "2")
+    child = children.script(HELD, str(release), *options)
+    child.wait_for_line("the JVM starts", 120)
+    assert (store / "postgres/postmaster.pid").exists()
+    child.send(number)
+    release.touch()
+    assert child.wait() == 0, child.output
+    assert child.lines[-1] == "Stopped before it was up."
+    assert "Traceback" not in child.output
+    assert not (store / "postgres/postmaster.pid").exists()
