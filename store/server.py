@@ -20,7 +20,7 @@ from typing_extensions import Self
 
 from store import groups, schema, users
 from store.base import Storable
-from store.cluster import SUPERUSER, exclusive, is_postgres, settle, start_postgres
+from store.cluster import SUPERUSER, exclusive, is_postgres, require_owner, settle, start_postgres
 from store.errors import StoreError
 from store.publishing import Publication
 
@@ -78,6 +78,7 @@ class ObjectStoreServer:
             The server itself.
 
         Raises:
+            AccessDenied: The directory is another operating-system user's.
             StoreError: The server did not come up; the message shows the end of its log.
         """
         if self._postgres is not None:
@@ -87,6 +88,7 @@ class ObjectStoreServer:
             self._leave()
         self._dir = self._dir or self._given_dir or Path(tempfile.mkdtemp(prefix="store-"))
         self._dir.mkdir(parents=True, exist_ok=True)
+        require_owner(self._dir)
         try:
             with exclusive(self._dir):
                 self._postgres = start_postgres(self._dir, self._visiting)

