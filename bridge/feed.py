@@ -16,6 +16,7 @@ from bridge.java_columns import java_value
 from bridge.metrics import FeedStats, Meter
 from bridge.schedule import DueChanges
 from bridge.type_mapping import FieldColumn, column_types, field_columns
+from store.base import record_schema
 from store.log_reader import BEGINNING
 
 if TYPE_CHECKING:
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Feed", "RowWriter"]
 
 _log = logging.getLogger(__name__)
-
-# Steer a row into the raw table, the live table or both; no part of either.
-_IN_RAW, _IN_LIVE = "InRaw", "InLive"
 
 
 class RowWriter(Protocol):
@@ -70,7 +68,7 @@ class Feed:
         self.reader: str | None = None
         self.lock = threading.Lock()
         self._meter = Meter()
-        self.type_name = cls.type_name()
+        self.type_name = record_schema(cls).type_name
         names = _names(columns)
         shown, self._computed = field_columns(cls, names), computed_columns(cls, names)
         self._sources = [_Source(column) for column in shown]
@@ -102,11 +100,14 @@ class Feed:
 
         from bridge.publisher import TableWriter
 
-        self._publisher = TableWriter(self.type_name, {**self._types, _IN_RAW: "bool", _IN_LIVE: "bool"})
-        blink, columns = self._publisher.blink, list(self._types)
+        columns = list(self._types)
+        # These steer a row into the raw table, the live table or both, and are no part of either.
+        in_raw, in_live = (_free_name(name, columns) for name in ("InRaw", "InLive"))
+        self._publisher = TableWriter(self.type_name, {**self._types, in_raw: "bool", in_live: "bool"})
+        blink = self._publisher.blink
         if self._writer is None:
-            self.raw = blink_to_append_only(blink.where(_IN_RAW).view(columns))
-        self.live = blink.last_by("EntityId").where(_IN_LIVE).view(columns)
+            self.raw = blink_to_append_only(blink.where(in_raw).view(columns))
+        self.live = blink.last_by("EntityId").where(in_live).view(columns)
 
     def deliver(self, rows: Sequence[LogRow]) -> bool:
         """Hand events to the tables, each once however often it is given.
@@ -270,11 +271,17 @@ def _names(columns: Iterable[str] | None) -> list[str] | None:
     return names
 
 
+def _free_name(name: str, taken: Sequence[str]) -> str:
+    while name in taken:  # a named expression may have any name
+        name += "_"
+    return name
+
+
 def _check_writer(type_name: str, writer: RowWriter, columns: Sequence[str]) -> None:
     """Refuse what is seen to take no rows of these columns before the first row is lost on it."""
     if not callable(getattr(writer, "write_row", None)):
         raise BridgeError(f"writer={writer!r} has no write_row: pass a DynamicTableWriter, or a class that has one")
-    table = getattr(writer, "table", None)
+    table = getattr(writer, "table", None) or getattr(writer, "blink", None)
     taken = [column.name for column in getattr(table, "columns", ())]
     if taken and len(taken) != len(columns):
         raise BridgeError(

@@ -62,12 +62,20 @@ class TableWriter:
         self._taken = 0
         self._failure: BaseException | None = None
         self.blink: Table
-        self.blink, self._publisher = table_publisher(
-            name,
-            {column: dh_dtype(dh_type) for column, dh_type in self._types.items()},
-            on_flush_callback=self._flush,
-            on_shutdown_callback=self._stopped,
-        )
+        try:
+            self.blink, self._publisher = table_publisher(
+                name,
+                {column: dh_dtype(dh_type) for column, dh_type in self._types.items()},
+                on_flush_callback=self._flush,
+                on_shutdown_callback=self._stopped,
+            )
+        except RuntimeError as error:
+            if "UpdateGraph" not in str(error):
+                raise
+            raise BridgeError(
+                f"{name}: a table that ticks is made in the main thread; in another, inside `with exec_ctx:`, where the"
+                " main thread has called exec_ctx = deephaven.execution_context.get_exec_ctx()"
+            ) from error
 
     def append_only(self) -> Table:
         """Return a table that keeps every row written from now on.

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,6 +39,8 @@ _BATCH = 2_000
 _LONGEST_STEP = 0.05  # seconds between two looks at the clock, so that `stop` and a dense stretch are both served
 _RETRY = 1.0  # seconds
 _INSTANT = timedelta(microseconds=1)
+_FIRST = datetime.min.replace(tzinfo=timezone.utc)
+_FASTEST = 1e300  # an int may be more than a float can be
 
 
 class Replay:
@@ -85,7 +87,7 @@ class Replay:
         if isinstance(speed, bool) or not isinstance(speed, (int, float)) or not speed > 0:
             raise BridgeError(f"speed={speed!r}: it must be a positive number of seconds of the past for each second")
         self._conninfo = conninfo
-        self._speed = float(speed)
+        self._speed = math.inf if speed > _FASTEST else float(speed)
         self._feed = Feed(cls, filter=filter, columns=columns)
         self._conn: PooledConnection | None = connect(conninfo)
         stable: datetime = run_named(self._conn, "stable_time")[0][0]
@@ -182,9 +184,9 @@ class Replay:
 
     def _open(self) -> None:
         """Show what was there just before the stretch, and learn what it was to become without an event."""
-        before = self.start - _INSTANT
         type_name = self._feed.type_name
-        self._feed.deliver_due(self._states("all_objects_at", type_name, before))
+        if self.start > _FIRST:
+            self._feed.deliver_due(self._states("all_objects_at", type_name, self.start - _INSTANT))
         self._ahead = [(moment, entity_id) for entity_id, moment in self._fetch("changes_ahead", type_name, self.start)]
         heapq.heapify(self._ahead)
 

@@ -173,7 +173,7 @@ def field_columns(cls: type[Storable], columns: Iterable[str] | None = None) -> 
         named = expression_names(cls)
         wanted = set(columns) - set(METADATA_COLUMNS) - set(named)
         for name in sorted(wanted - set(schema.fields)):
-            near = nearest_names(name, [*schema.fields, *named])
+            near = nearest_names(name, [*schema.fields, *named, *METADATA_COLUMNS])
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise BridgeError(f"{schema.type_name} has no field {name!r}{hint}")
     return [field_column(schema.type_name, spec) for name, spec in schema.fields.items() if name in wanted]
@@ -197,6 +197,8 @@ def column_types(cls: type[Storable], columns: Iterable[str] | None = None) -> d
     names = None if columns is None else list(columns)
     fields = {column.name: column.dh_type for column in field_columns(cls, names)}
     computed = {column.name: column.dh_type for column in computed_columns(cls, names)}
+    for name in computed.keys() & METADATA_COLUMNS.keys():
+        raise BridgeError(f"{cls.type_name()}: the expression {name!r} has the name of a metadata column: rename it")
     return fields | computed | METADATA_COLUMNS
 
 

@@ -13,7 +13,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from bridge import BridgeError, Replay
 from reactive.expr import Field
 from store.client import StoreClient
-from store.errors import InvalidRange
+from store.errors import InvalidRange, RegistryError
 from store.models import Order, Trade
 from store.telemetry import observe
 from tests.fix_bridge import Bridges, order, rows, trade
@@ -109,6 +109,25 @@ def test_replay_of_random_stretches_ends_with_what_a_query_returned_then(
             assert played(replay) == then(client, end - timedelta(microseconds=1))
 
 
+def test_replay_from_the_beginning_of_time_at_any_speed_plays_everything(
+    bridges: Bridges, store_db: StoreDatabase
+) -> None:
+    client = store_db.client()
+    deleted = trade("MSFT")
+    client.write_many([trade("AAPL"), deleted])
+    client.delete(deleted)
+    begin, end = (moment.replace(tzinfo=timezone.utc) for moment in (datetime.min, datetime.max))
+    for speed in (math.inf, 1e308, 10**400):
+        with bridges().replay(Trade, begin, end, speed=speed) as replay:
+            assert replay.wait(SECONDS)
+            assert rows(replay.table, "symbol", "EventType") == [
+                ("AAPL", "CREATED"),
+                ("MSFT", "CREATED"),
+                (None, "DELETED"),
+            ]
+            assert rows(replay.live, "symbol") == ["AAPL"]
+
+
 def test_replay_keeps_the_pace(bridges: Bridges, store_db: StoreDatabase) -> None:
     client = store_db.client()
     start = now()
@@ -165,6 +184,8 @@ def test_replay_misuse_is_an_error_that_says_what_to_do(bridges: Bridges, store_
     for speed in (0.0, -1.0, math.nan, "fast", True):
         with pytest.raises(BridgeError, match="speed="):
             bridge.replay(Order, start, speed=speed)  # type: ignore[arg-type]
+    with pytest.raises(RegistryError, match="int is no Storable"):
+        bridge.replay(int, start)  # type: ignore[type-var]
     with pytest.raises(BridgeError, match="no field 'symbl'; did you mean 'symbol'"):
         bridge.replay(Order, start, columns=["symbl"])
 

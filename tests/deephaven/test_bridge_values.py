@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -10,11 +12,14 @@ from uuid import UUID
 
 import pytest
 
+from bridge import BridgeError, TableWriter, infer_dh_schema
 from reactive.expr import Coalesce, Expr, Field, If
-from store.models import Order
+from store.base import Storable
+from store.models import Order, Trade
 from tests.fix_bridge import Bridges, order, rows, trade
 from tests.fix_postgres import StoreDatabase
 from tests.integration.samples import FULL, Everything, Side, Ticket
+from tests.waiting import wait_until
 
 SECONDS = 30.0
 UTC = timezone.utc
@@ -194,8 +199,6 @@ class Broken:
 
 
 def test_bridge_writer_that_keeps_failing_holds_up_no_other_type(bridges: Bridges, store_db: StoreDatabase) -> None:
-    from store.models import Trade
-
     client = store_db.client()
     writer = Broken()
     bridge = bridges()
@@ -206,8 +209,6 @@ def test_bridge_writer_that_keeps_failing_holds_up_no_other_type(bridges: Bridge
     client.write(trade("BAD"))
     client.write_many([order(quantity=number) for number in range(1, 50)])
     client.write(trade("LAST"))
-
-    from tests.waiting import wait_until
 
     wait_until(lambda: bridge.table(Order).size == 49, SECONDS)
     client.write(order(quantity=50))
@@ -223,9 +224,46 @@ def test_bridge_writer_that_keeps_failing_holds_up_no_other_type(bridges: Bridge
 def test_bridge_writer_of_other_columns_is_refused_before_a_row_is_lost(bridges: Bridges) -> None:
     from deephaven import DynamicTableWriter
 
-    from bridge import BridgeError, infer_dh_schema
-
     bridge = bridges()
     with pytest.raises(BridgeError, match=r"the writer of Order has 2\d columns .*, and a row 11"):
         bridge.register(Order, columns=["symbol"], writer=DynamicTableWriter(infer_dh_schema(Order)))
+    with pytest.raises(BridgeError, match="the writer of Order has 1 columns"):
+        bridge.register(Order, writer=TableWriter("narrow", {"symbol": "string"}))
     bridge.register(Order, columns=["symbol"], writer=DynamicTableWriter(infer_dh_schema(Order, ["symbol"])))
+
+
+def test_bridge_type_registered_in_a_thread_of_its_own_says_what_it_lacks(bridges: Bridges) -> None:
+    bridge = bridges()
+    caught: list[BaseException] = []
+
+    def register() -> None:
+        try:
+            bridge.register(Order)
+        except Exception as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=register)
+    thread.start()
+    thread.join()
+    with pytest.raises(BridgeError, match="in another, inside `with exec_ctx:`"):
+        raise caught[0]
+    bridge.register(Order)
+
+
+@dataclass
+class Steered(Storable):
+    symbol: str = ""
+    quantity: int = 0
+
+
+Steered.expressions = {"InRaw": Field("quantity") < 0, "InLive": Field("quantity") < 0}  # type: ignore[attr-defined]
+
+
+def test_bridge_expressions_of_any_name_steer_nothing(bridges: Bridges, store_db: StoreDatabase) -> None:
+    bridge = bridges()
+    bridge.register(Steered, columns=["symbol", "InRaw", "InLive"])
+    bridge.start()
+    store_db.client().write(Steered("AAPL", 1))
+    assert bridge.wait_current(SECONDS)
+    for table in (bridge.table(Steered), bridge.live(Steered)):
+        assert rows(table, "symbol", "InRaw", "InLive") == [("AAPL", False, False)]

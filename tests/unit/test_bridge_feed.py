@@ -266,6 +266,7 @@ def test_feed_named_expression_that_fails_on_an_event_is_null_there_and_said_so(
     ("columns", "message"),
     [
         (["valeu"], r"Valued has no field 'valeu'; did you mean 'value'\?"),
+        (["entity_id"], r"Valued has no field 'entity_id'; did you mean 'EntityId'\?"),
         (["mixed"], "Valued.mixed: .* takes numbers, but .* is str"),
         (["circle"], "Valued.circle: cyclic dependency"),
     ],
@@ -273,6 +274,17 @@ def test_feed_named_expression_that_fails_on_an_event_is_null_there_and_said_so(
 def test_feed_named_expression_that_cannot_be_a_column_is_refused(columns: list[str], message: str) -> None:
     with pytest.raises(BridgeError, match=message):
         Feed(Valued, columns=columns)
+
+
+def test_feed_expression_with_the_name_of_a_metadata_column_is_refused() -> None:
+    @dataclass
+    class Clashing(Storable):
+        quantity: int = 0
+
+    Clashing.expressions = {"Version": Field("quantity") * 2}  # type: ignore[attr-defined]
+    assert "Version" in column_types(Clashing)
+    with pytest.raises(BridgeError, match="the expression 'Version' has the name of a metadata column: rename it"):
+        Feed(Clashing, columns=["quantity", "Version"])
 
 
 def test_feed_filter_reads_named_expressions() -> None:
