@@ -27,6 +27,7 @@ from typing_extensions import Self
 
 from client.access import FoundKey, find_key
 from client.errors import AccessRefused, ClientError, ScriptFailed, ServerUnreachable, TableNotFound
+from client.tls import read_roots, tls_problem
 
 if TYPE_CHECKING:
     import pyarrow
@@ -111,7 +112,7 @@ class DeephavenClient:
         self.port = port
         self._key = None if anonymous else FoundKey(key, "key=") if key is not None else find_key(key_file)
         self._tls = tls or tls_ca is not None
-        self._roots = None if tls_ca is None else _read_roots(Path(tls_ca))
+        self._roots = None if tls_ca is None else read_roots(Path(tls_ca))
         self._lock = threading.RLock()
         self._listeners: list[TableListenerHandle] = []
         self._closed = False
@@ -334,8 +335,11 @@ class DeephavenClient:
         if status is grpc.StatusCode.UNAUTHENTICATED:
             return AccessRefused(self.address, None if self._key is None else self._key.found_in)
         if status is grpc.StatusCode.UNAVAILABLE:
-            secure = "" if self._tls else "; a server with TLS needs tls=True, --tls or --tls-ca"
-            return ServerUnreachable(self.address, f"something listens, but it does not answer as Deephaven{secure}")
+            reason = "something listens, but it does not answer as Deephaven"
+            if not self._tls:
+                return ServerUnreachable(self.address, f"{reason}; a server with TLS needs tls=True, --tls or --tls-ca")
+            problem = tls_problem(self.host, self.port, self._roots, _ANSWER_SECONDS)
+            return ServerUnreachable(self.address, problem or reason)
         return ClientError(_message(error))
 
 
@@ -365,10 +369,3 @@ def _chain(error: BaseException | None) -> list[BaseException]:
         found.append(error)
         error = error.__cause__
     return found
-
-
-def _read_roots(path: Path) -> bytes:
-    try:
-        return path.expanduser().read_bytes()
-    except OSError as error:
-        raise ClientError(f"the certificates in {path} cannot be read: {error.strerror}") from error

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.deephaven.certificates import certificate
 from tests.fix_children import ROOT, Child, Children
 from tests.rounds import rounds
 from tests.waiting import wait_until
@@ -37,19 +38,29 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 class Market:
-    """A market server that can be restarted at the same port, with the same key."""
+    """A market server that can be restarted at the same port, with the same key.
 
-    def __init__(self, children: Children, folder: Path) -> None:
+    Attributes:
+        options: What a client needs to reach it.
+    """
+
+    def __init__(self, children: Children, folder: Path, *, tls: bool = False) -> None:
         self._children = children
         self.key_file = folder / "deephaven.key"
         self.port = "0"
         self.child: Child
+        self._tls: list[str] = []
+        self.options = ["--key-file", str(self.key_file)]
+        if tls:
+            public, private = certificate(folder)
+            self._tls = ["--tls-cert", str(public), "--tls-key", str(private)]
+            self.options += ["--tls-ca", str(public)]
 
     def start(self) -> None:
         place = ["--port", self.port, "--key-file", str(self.key_file)]
         size = ["--heap", "512m", "--keep", "10000", "--symbols", "6", "--seed", "1", "--no-store"]
-        self.child = self._children.run("-m", "server", *place, *size)
-        found = re.search(r"http://127\.0\.0\.1:(\d+)/", self.child.wait_for_line("Open ", SECONDS))
+        self.child = self._children.run("-m", "server", *place, *size, *self._tls)
+        found = re.search(r"https?://127\.0\.0\.1:(\d+)/", self.child.wait_for_line("Open ", SECONDS))
         assert found is not None
         self.port = found[1]
 
@@ -64,7 +75,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
     children.close()
 
 
-def client(children: Children, market: Market, name: str, *arguments: str) -> Child:
+def client(children: Children, market: Market, name: str, *arguments: str, env: dict[str, str] | None = None) -> Child:
     """Start a client as its user does: in its folder, on a machine without Java."""
     path = os.pathsep.join(
         folder for folder in os.environ["PATH"].split(os.pathsep) if not Path(folder, "java").exists()
@@ -72,8 +83,8 @@ def client(children: Children, market: Market, name: str, *arguments: str) -> Ch
     return children.script(
         THIN,
         str(ROOT / "client" / f"{name}_client.py"),
-        *("--port", market.port, "--key-file", str(market.key_file), *arguments),
-        env={"PATH": path, "JAVA_HOME": "", "PYTHONPATH": ""},
+        *("--port", market.port, *market.options, *arguments),
+        env={"PATH": path, "JAVA_HOME": "", "PYTHONPATH": ""} | (env or {}),
     )
 
 
@@ -90,6 +101,17 @@ def test_client_shown_once_needs_no_java_and_none_of_the_other_packages(
     ]
     for title in titles:
         assert any(line.startswith(title) for line in child.lines), child.output
+    assert "AAPL" in child.output
+
+
+ASCII_ONLY = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""}
+
+
+def test_client_shown_once_in_an_encoding_without_its_signs_shows_the_rest(children: Children, market: Market) -> None:
+    child = client(children, market, "quant", "--once", env=ASCII_ONLY)
+    assert child.wait(SECONDS) == 0, child.output
+    assert child.output.isascii()
+    assert child.lines[0].startswith(f"QUANT   127.0.0.1:{market.port}   ? connected")
     assert "AAPL" in child.output
 
 
@@ -140,7 +162,7 @@ def test_client_with_a_wrong_key_and_at_a_dead_port_says_which(
 @pytest.mark.stress
 @pytest.mark.timeout(900)
 def test_clients_go_on_after_one_of_them_and_then_the_server_was_killed(children: Children, tmp_path: Path) -> None:
-    market = Market(children, tmp_path)
+    market = Market(children, tmp_path, tls=True)
     market.start()
     shown = {name: client(children, market, name) for name in CLIENTS}
     killed = client(children, market, "quant")

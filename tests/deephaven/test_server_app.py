@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from client.base_client import DeephavenClient
+from client.errors import ClientError, ServerUnreachable
 from server.embedded import AUTH_TYPE
 from server.market_columns import TABLE_NOTES
+from tests.deephaven.certificates import certificate
 from tests.deephaven.console import console_messages
 from tests.fix_children import ROOT, Child, Children
 from tests.waiting import wait_until
@@ -89,14 +92,6 @@ def test_app_run_from_its_folder_serves_ticking_tables_and_keeps_its_key(childre
     assert app.output.count(key) == 1
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    paths = folder / "cert.pem", folder / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-out", str(paths[0]), "-keyout", str(paths[1])]
-    subprocess.run(command, check=True, capture_output=True)
-    return paths
-
-
 def test_module_with_tls_plays_a_history_and_ends_at_ctrl_c(children: Children, tmp_path: Path) -> None:
     from pydeephaven import DHError
 
@@ -128,10 +123,24 @@ def test_module_with_tls_plays_a_history_and_ends_at_ctrl_c(children: Children, 
     for unwanted in ({}, {"use_tls": True}):  # in clear text, and without knowing the certificate
         with pytest.raises(DHError):
             connected(port_of(url), **unwanted, **login).__enter__()
+    refuse_what_is_not_trusted(port_of(url), key_file, private, certificate(tmp_path, "other")[0])
     app.interrupt()
     assert app.wait() == 0, app.output
     assert "Stopped after 16 ticks." in app.output
     assert "Traceback" not in app.output
+
+
+def refuse_what_is_not_trusted(port: int, key_file: Path, private: Path, other: Path) -> None:
+    """Check what a client is told that does not trust the server, or does not talk as it does."""
+    for options, problem in (
+        ({}, r"a server with TLS needs tls=True, --tls or --tls-ca"),
+        ({"tls": True}, r"its certificate is not trusted: self.signed certificate; name it, or its authority"),
+        ({"tls_ca": other}, r"its certificate is not trusted: .*; name it, or its authority, with --tls-ca"),
+    ):
+        with pytest.raises(ServerUnreachable, match=problem):
+            DeephavenClient(port=port, key_file=key_file, **options)
+    with pytest.raises(ClientError, match="holds no certificate in PEM form"):
+        DeephavenClient(port=port, key_file=key_file, tls_ca=private)
 
 
 class Terminal:
