@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 import click
 import psycopg
 
-from store.cli.rendering import Printer, escape_what_cannot_be_shown, note
+from store.cli.rendering import Printer, escape_what_cannot_be_shown, note, usage_message
 from store.errors import StoreError
 from store.server import ObjectStoreServer
 from workflow.database import Database
@@ -34,6 +34,7 @@ __all__ = ["main"]
 
 PROGRAM = "python -m workflow"
 PASSWORD = "WORKFLOW_PASSWORD"
+NAME_ONE = "name the engine's database with either --data-dir or --url"
 DAY = 86_400.0
 COLUMNS = ("workflow_id", "status", "function", "queue", "attempt", "created", "updated", "executor", "note")
 
@@ -43,8 +44,8 @@ class Target:
 
     def __init__(self, data_dir: str | None, url: str | None, application: str | None, as_json: bool) -> None:
         """Check the options; connect nothing."""
-        if (data_dir is None) == (url is None):
-            raise click.UsageError("name the engine's database with either --data-dir or --url")
+        if data_dir is not None and url is not None:
+            raise click.UsageError(NAME_ONE)
         if data_dir is not None and not data_dir.strip():
             raise click.UsageError("the store's directory is empty: name one, or . for this one")
         if url is not None and urlsplit(url).password is not None:
@@ -62,7 +63,8 @@ class Target:
                     raise WorkflowError(f"there is no store in {self._data_dir}")
                 yield stack.enter_context(ObjectStoreServer(self._data_dir, visiting=True)).dbos_url()
                 return
-            assert self._url is not None
+            if self._url is None:
+                raise click.UsageError(NAME_ONE)
             parts, password = urlsplit(self._url), os.environ.get(PASSWORD)
             if password and parts.username:
                 host = f"{parts.username}:{quote(password, safe='')}@{parts.netloc.rpartition('@')[2]}"
@@ -272,7 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         commands.main(given or ["--help"], prog_name=PROGRAM, standalone_mode=False)
     except click.UsageError as error:
-        note(f"Error: {error.format_message().rstrip('.')}; see {PROGRAM} --help")
+        note(f"Error: {usage_message(error, commands, PROGRAM)}")
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130

@@ -16,7 +16,7 @@ from psycopg2.extensions import POLL_OK, POLL_READ, get_wait_callback, set_wait_
 from psycopg2.extensions import connection as Connection
 
 from store.cli.commands import commands
-from store.cli.rendering import escape_what_cannot_be_shown, note
+from store.cli.rendering import escape_what_cannot_be_shown, note, usage_message
 from store.cli.target import PASSWORD
 from store.errors import StoreError
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             commands.main(given or ["--help"], prog_name=PROGRAM, standalone_mode=False)
         return 0
     except click.UsageError as error:
-        return _fail(_usage_message(error), error.exit_code)
+        return _fail(usage_message(error, commands, PROGRAM), error.exit_code)
     except click.ClickException as error:
         return _fail(error.format_message())
     except (click.Abort, KeyboardInterrupt):
@@ -95,14 +95,6 @@ def _interrupted_before(error: BaseException) -> int | None:
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:
     sys.exit(TERMINATED)
-
-
-def _usage_message(error: click.UsageError) -> str:
-    """Say on one line what is wrong with a call, and where the right one is described."""
-    message = error.format_message().rstrip(".")
-    if isinstance(error, click.NoSuchOption) and error.option_name in [n for p in commands.params for n in p.opts]:
-        return f"{message}; it goes before the command: {PROGRAM} {error.option_name} ... COMMAND"
-    return f"{message}; see {error.ctx.command_path if error.ctx else PROGRAM} --help"
 
 
 def _fail(message: str, status: int = 1) -> int:

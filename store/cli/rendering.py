@@ -28,6 +28,7 @@ __all__ = [
     "note",
     "one_line",
     "table",
+    "usage_message",
 ]
 
 GAP = "  "
@@ -94,6 +95,20 @@ def escape_what_cannot_be_shown() -> None:
 def note(sentence: str) -> None:
     """Print a sentence beside the output, on the error stream."""
     click.echo(one_line(sentence), err=True)
+
+
+def usage_message(error: click.UsageError, commands: click.Command, program: str) -> str:
+    """Say on one line what is wrong with a call, and where the right one is described.
+
+    Args:
+        error: What click found.
+        commands: The group, whose own options go before the command.
+        program: How it is called, as in `python -m store`.
+    """
+    message = error.format_message().rstrip(".")
+    if isinstance(error, click.NoSuchOption) and error.option_name in [n for p in commands.params for n in p.opts]:
+        return f"{message}; it goes before the command: {program} {error.option_name} ... COMMAND"
+    return f"{message}; see {error.ctx.command_path if error.ctx else program} --help"
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int | None = None) -> list[str]:

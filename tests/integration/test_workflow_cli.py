@@ -112,6 +112,11 @@ def test_list_show_cancel_resume_and_prune(
 
 def test_wrong_calls_are_told_on_one_line(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert "either --data-dir or --url" in said(capsys, "list", status=2)
+    both = ("--data-dir", "desk", "--url", "postgresql://h/d")
+    assert "either --data-dir or --url" in said(capsys, *both, "list", status=2)
+    after = said(capsys, "list", *options, status=2)
+    assert after == "Error: No such option '--url'; it goes before the command: python -m workflow --url ... COMMAND\n"
+    assert said(capsys, "show", status=2).endswith("see python -m workflow show --help\n")
     assert "'desk' names no engine: write MODULE:ENGINE" in said(capsys, *options, "recover", "desk", status=1)
     assert "the store's directory is empty" in said(capsys, "--data-dir", "", "list", status=2)
     assert "a password in --url" in said(capsys, "--url", "postgresql://a:b@h/d", "list", status=2)
