@@ -174,7 +174,7 @@ def _array(objects: list[Any], valid: NDArray[np.bool_], kind: str | None) -> ND
     if kind == "datetime":
         objects = [None if value is None else coerce(value, kind).astimezone(timezone.utc) for value in objects]
         objects = [None if value is None else value.replace(tzinfo=None) for value in objects]
-    fill = np.datetime64("NaT") if kind in ("date", "datetime") else 0
+    fill = None if kind in ("date", "datetime") else 0  # NumPy makes NaT of it, in the unit of the others
     return np.array([value if known else fill for value, known in zip(objects, valid, strict=True)], dtype=dtype)
 
 
