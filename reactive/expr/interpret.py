@@ -112,7 +112,8 @@ class _Interpreter:
             return value
         try:
             if want == "float":
-                if isinstance(value, (bool, str, date)):
+                # Of an array of one number, NumPy before 2.4 makes that number.
+                if isinstance(value, (bool, str, date)) or getattr(value, "ndim", 0) > 0:
                     raise TypeError("not a number")
                 value = float(value)
                 return None if math.isnan(value) else value
