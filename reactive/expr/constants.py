@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from reactive.errors import ExpressionError, ExpressionTypeError, shown
+from reactive.expr.values import is_missing
 
 __all__ = ["constant", "require_text"]
 
@@ -47,6 +48,8 @@ def constant(value: Any) -> Any:
         value = value if value.dtype.kind in "mM" and isinstance(item, int) else item
     if value is None or isinstance(value, bool):
         return value
+    if is_missing(value):
+        raise ExpressionError(f"a constant is a value, not {value!r}: use None for a missing value")
     if isinstance(value, str):
         require_text(value, "a constant")
         return str.__str__(value)

@@ -35,7 +35,7 @@ _WORDS = frozenset(
 
 def to_pure(expr: Expr, variable: str = "$row", types: Mapping[str, Any] | None = None) -> str:
     """Return Legend Pure text over a variable; see `Expr.to_pure`."""
-    if not _VARIABLE.fullmatch(variable):
+    if not isinstance(variable, str) or not _VARIABLE.fullmatch(variable):
         raise ExpressionError(f"{shown(variable)} is not a variable, such as $pos")
     return _Pure("$" + variable.removeprefix("$"), types).code(expr, None).text
 

@@ -291,7 +291,14 @@ class Emitter:
                 kinds = map(self._inference.kind, node.children)
                 codes = zip((left, right), kinds, strict=True)
                 left, right = (code if known == "float" else self._float(code) for code, known in codes)
-        return _Code(f"({left.text} {node.op} {right.text})", self._guards((left, right)))
+        text = f"{left.text} {node.op} {right.text}"
+        sides = zip(node.children, (left, right), strict=True)
+        names = [code.text for operand, code in sides if isinstance(operand, Field) and code.is_name]
+        if names and node.op in ("==", "!="):
+            # A member of an Enum is unequal to its own number, without a word.
+            usual = " and ".join(f"type({name}) in PLAIN" for name in names)
+            text = f"{text} if {usual} else plain({left.text}) {node.op} plain({right.text})"
+        return _Code(f"({text})", self._guards((left, right)))
 
     def _equality(self, node: BinOp, kind: str, left: _Code, right: _Code) -> _Code:
         """Compare as Python does where that tells what is meant: members of an Enum, and True and 1, need more."""

@@ -89,7 +89,7 @@ def compile_sql(
 
 def to_sql(expr: Expr, column: str = "data", types: Mapping[str, Any] | None = None) -> str:
     """Return PostgreSQL text over a jsonb column; see `Expr.to_sql`."""
-    if not _COLUMN.fullmatch(column):
+    if not isinstance(column, str) or not _COLUMN.fullmatch(column):
         raise ExpressionError(f"{shown(column)} is not the name of a column, such as data or e.data")
     text = compile_sql(expr, json_column(column, doubled=False), types, parameters=False).text
     if isinstance(expr, BinOp) and expr.op in ("+", "-", "*", "/"):

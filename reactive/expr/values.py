@@ -12,7 +12,7 @@ from uuid import UUID
 
 from reactive.errors import UnknownFieldError
 
-__all__ = ["PLAIN", "alike", "coerce", "is_nan", "plain", "row_of", "same_value"]
+__all__ = ["PLAIN", "alike", "coerce", "is_missing", "is_nan", "plain", "row_of", "same_value"]
 
 PLAIN = frozenset({int, float, bool, str, type(None)})
 """Types of which `plain` changes nothing, among others."""
@@ -53,15 +53,20 @@ def _attributes(context: Any) -> list[str]:
     return [name for name in dir(context) if not name.startswith("_") and name not in methods]
 
 
+def is_missing(value: Any) -> bool:
+    """Say whether a value is what pandas has for a missing one, with which every comparison is an error or false."""
+    return type(value).__name__ in ("NAType", "NaTType")
+
+
 def plain(value: Any) -> Any:
-    """Return a member of an Enum as its value, a UUID as its text, and a NumPy scalar as a Python number."""
+    """Return an Enum's member as its value, a UUID as its text, a NumPy scalar as a number, pandas' NA as None."""
     if isinstance(value, Enum):
         value = value.value
     if isinstance(value, UUID):
         return str(value)
     if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
         return value.item()
-    return value
+    return None if is_missing(value) else value
 
 
 def is_nan(value: Any) -> bool:
@@ -104,8 +109,13 @@ def alike(one: Any, other: Any) -> bool:
     Example:
         >>> alike(1, 1.0), alike(True, 1), alike(Decimal("0.1"), 0.1)
         (True, False, True)
+
+    Raises:
+        TypeError: One of them is missing.
     """
     one, other = plain(one), plain(other)
+    if one is None or other is None:
+        raise TypeError("a missing value is neither equal nor unequal to another")
     if isinstance(one, bool) is not isinstance(other, bool):
         return False
     if isinstance(one, Decimal) and isinstance(other, float):

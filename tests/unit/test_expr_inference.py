@@ -224,8 +224,8 @@ def test_node_of_somebody_elses_is_refused_when_it_is_built() -> None:
         Odd()
 
 
-@pytest.mark.parametrize("variable", ["", "$", "a b", "$pos;", "$pos.x", "1a"])
-def test_to_pure_refuses_what_is_no_variable(variable: str) -> None:
+@pytest.mark.parametrize("variable", ["", "$", "a b", "$pos;", "$pos.x", "1a", None])
+def test_to_pure_refuses_what_is_no_variable(variable: Any) -> None:
     with pytest.raises(ExpressionError, match="is not a variable"):
         Field("x").to_pure(variable)
 

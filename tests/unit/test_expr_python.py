@@ -13,9 +13,10 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from reactive.errors import ExpressionTypeError, UnknownFieldError
+from reactive.errors import ExpressionError, ExpressionTypeError, UnknownFieldError
 from reactive.expr import Coalesce, Const, Expr, Field, Func, If
 from reactive.expr.python import compile_function, source_of
 
@@ -248,11 +249,28 @@ def test_eval_of_a_dict_takes_enums_and_tells_true_from_one() -> None:
     assert (x == str(reference)).eval({"x": reference}) is True
     assert (x < "C").eval({"x": Side.BUY}) is True
     assert (x + 1).eval({"x": Level.HIGH}) == 2.0
+    assert (x == Level.HIGH).eval({"x": Level.HIGH}) is True
+    assert (x != 1).eval({"x": Level.HIGH}) is False
+    assert (x == 2).eval({"x": Level.HIGH}) is False
+    assert (x == y).bind({"x": int, "y": int}).eval({"x": Level.HIGH, "y": 1}) is True
+    assert If(x == 1, "high", "low").eval({"x": Level.HIGH}) == "high"
+    assert (x == Decimal("1.5")).eval({"x": Decimal("1.5")}) is True
     assert (x == y).eval({"x": True, "y": 1}) is False
     assert (x != y).eval({"x": True, "y": 1}) is True
     assert (x == y).eval({"x": 1, "y": 1.0}) is True
     assert (x == y).eval({"x": Decimal("0.1"), "y": 0.1}) is True
     assert (x == y).eval({"x": [1], "y": [1]}) is True
+
+
+@pytest.mark.parametrize("missing", [pd.NA, pd.NaT, np.datetime64("NaT")])
+def test_eval_takes_what_pandas_has_for_a_missing_value_as_null(missing: Any) -> None:
+    row = {"x": missing, "y": 1}
+    for expr in (x, x + 1, x == y, x != y, y == x, x == 1, x > 1, x.upper(), x < NOON, f & (x == 1)):
+        assert expr.eval(row) is None
+    assert x.is_null().eval(row) is True
+    assert Coalesce(x, y).eval(row) == 1
+    with pytest.raises(ExpressionError, match="use None for a missing value"):
+        x == pd.NA  # noqa: B015
 
 
 @pytest.mark.parametrize(
