@@ -27,7 +27,10 @@ def infix(expr: Expr) -> str:
         >>> infix((Field("price") - Field("cost")) * 2)
         '(price - cost) * 2'
     """
-    text = _infix(expr)
+    return _bare(expr, _infix(expr))
+
+
+def _bare(expr: Expr, text: str) -> str:
     return text[1:-1] if isinstance(expr, BinOp) else text
 
 
@@ -49,7 +52,7 @@ def _infix(expr: Expr) -> str:
     name = expr.name if isinstance(expr, Func) else expr.op if isinstance(expr, (UnaryOp, StrOp)) else ""
     if not name:
         name = {If: "if", Coalesce: "coalesce", IsNull: "is_null"}[type(expr)]
-    return f"{name}({', '.join(infix(child) for child in expr.children)})"
+    return f"{name}({', '.join(map(_bare, expr.children, operands))})"
 
 
 def explain(graph: ReactiveGraph, cell: Cell) -> str:

@@ -12,7 +12,7 @@ from reactive.errors import (
     ComputationError,
     UnknownFieldError,
 )
-from reactive.expr import Coalesce, Field
+from reactive.expr import Coalesce, Expr, Field, If
 from reactive.graph import Scenario
 from tests.unit.positions import Calls, Position, book
 
@@ -134,6 +134,16 @@ def test_explain_of_what_is_deep_wide_or_shared_stays_readable() -> None:
     assert graph.explain("all").splitlines()[-1] == "└─ ... and 50 more"
     graph.computed(node, "long", Coalesce([Field("price")] * 500))
     assert len(graph.explain(node, "long").splitlines()[0]) < 300
+
+
+def test_explanation_of_deeply_nested_functions_is_made_in_time() -> None:
+    graph, (node,) = book(2.0)
+    tiers: Expr = Field("price")
+    for limit in range(60):
+        tiers = If(Field("price") > limit, tiers, Field("cost") * limit)
+    graph.computed(node, "tiers", tiers)
+    assert graph.explain(node, "tiers").startswith("Position-1.tiers = 0.0  [if(price > 59, if(price > 58, ")
+    assert "tiers<br>if(price #62; 59, if(price #62; 58, " in graph.to_mermaid()
 
 
 def test_scenario_follows_chains_longer_than_pythons_stack() -> None:
