@@ -30,6 +30,7 @@ __all__ = [
     "Node",
     "added",
     "require_name",
+    "required_value",
 ]
 
 # What most cells have of effects and dependents, shared: a change then looks at less memory.
@@ -53,10 +54,19 @@ def require_name(name: object) -> None:
 
 def require_callable(function: object, what: str) -> None:
     """Refuse what cannot be called, and what would only make a coroutine that nobody awaits."""
-    if inspect.iscoroutinefunction(function):
+    called = getattr(function, "__call__", None)  # noqa: B004 - an object may have an async __call__
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called):
         raise GraphError(f"{what}: expected a plain function, not the coroutine function {shown(function)}")
     if not callable(function):
         raise GraphError(f"{what}: expected a function, not {shown(function)}")
+
+
+def required_value(answer: Any, what: str) -> Any:
+    """Return what a function of the user's has returned, unless it is a coroutine, of which nothing has run."""
+    if inspect.iscoroutine(answer):
+        answer.close()
+        raise GraphError(f"{what}: the function returned a coroutine, which nobody waits for; write a plain function")
+    return answer
 
 
 class Effect:
@@ -94,7 +104,7 @@ class Effect:
     def run(self, value: Any) -> None:
         """Call back."""
         try:
-            self._callback(self.name, value)
+            required_value(self._callback(self.name, value), self.name)
         except Exception as error:
             self.error = error
             raise

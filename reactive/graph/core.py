@@ -163,7 +163,9 @@ class ReactiveGraph(Propagation):
             UnknownFieldError: The object has no such field.
             GraphError: A field is computed, or an object does not let it be set.
         """
-        changes = node if isinstance(node, Mapping) else {node: {} if values is None else values}
+        if values is not None and not isinstance(node, (str, Mapping)):
+            self._node(node)
+        changes = {node: {} if values is None else values} if isinstance(node, str) else node
         require_changes(changes)
         self._update(list(changes.items()))
 

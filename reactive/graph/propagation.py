@@ -23,6 +23,7 @@ from reactive.graph.cells import (
     Node,
     added,
     expression_value,
+    required_value,
 )
 
 __all__ = ["Propagation"]
@@ -154,7 +155,7 @@ class Propagation:
         self._computing.append(label)
         self._computer = threading.get_ident()
         try:
-            return function(argument)
+            return required_value(function(argument), label)
         finally:
             self._computing.pop()
 
@@ -340,7 +341,7 @@ def _assign(node: Node, field: str, value: Any) -> None:
 
 
 def _assign_all(nodes: list[tuple[Node, Mapping[str, Any]]]) -> None:
-    """Set attributes, or in case of an error put back those that were set."""
+    """Set attributes, or in case of an error or interruption put back those that were set."""
     done: list[tuple[Node, str, Any]] = []
     try:
         for node, values in nodes:
@@ -348,7 +349,7 @@ def _assign_all(nodes: list[tuple[Node, Mapping[str, Any]]]) -> None:
                 before = getattr(node.obj, field)
                 _assign(node, field, value)
                 done.append((node, field, before))
-    except GraphError:
+    except BaseException:
         for node, field, before in reversed(done):
             setattr(node.obj, field, before)
         raise

@@ -161,6 +161,11 @@ def test_cycle_of_computed_values_is_refused_and_changes_nothing() -> None:
     assert graph.get(node, "twice") == 2200.0
 
 
+class Waiting:
+    async def __call__(self, *arguments: Any) -> None:
+        """Wait for nothing."""
+
+
 @pytest.mark.parametrize(
     ("define", "message"),
     [
@@ -173,6 +178,9 @@ def test_cycle_of_computed_values_is_refused_and_changes_nothing() -> None:
         (lambda g, n: g.computed(n, "", Field("price")), "a name is a text of at least one character, not ''"),
         (lambda g, n: g.computed(n, 5, Field("price")), "a name is a text of at least one character, not 5"),
         (lambda g, n: g.batch_update(n, [("price", 1.0)]), "Position-1: expected a mapping of fields to values"),
+        (lambda g, n: g.batch_update([(n, "price", 1.0)]), "expected a mapping of nodes to fields and values, not"),
+        (lambda g, n: g.batch_update(g.tracked(n), {"price": 1.0}), "expected a node, as track returned it, not Posi"),
+        (lambda g, n: g.effect(n, "mv", Waiting()), "expected a plain function, not the coroutine function"),
         (lambda g, n: g.update(n, "mv", 1.0), "Position-1.mv is computed"),
         (lambda g, n: g.get(n), "Position-1 is a node: name the value as well"),
         (lambda g, n: g.get(g.tracked(n), "mv"), "expected a node, as track returned it, not Position\\("),
@@ -363,3 +371,27 @@ def test_fields_of_any_type_can_be_watched() -> None:
     graph.update(node, "tags", ["a"])
     graph.update(node, "tags", ["a"])
     assert calls.values == [[], ["a"]]
+
+
+def test_function_that_returns_a_coroutine_has_no_value() -> None:
+    graph, (node,) = book(10.0)
+    graph.multi_computed("waits", lambda g: asyncio.sleep(0))
+    graph.group_computed("all", [node], "mv", lambda values: asyncio.sleep(0))
+    for name in ("waits", "all"):
+        with pytest.raises(ComputationError, match="returned a coroutine, which nobody waits for"):
+            graph.get(name)
+
+
+def test_batch_that_is_interrupted_changes_nothing() -> None:
+    class Interrupting(Position):
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == "cost" and value == 7.0:
+                raise KeyboardInterrupt
+            super().__setattr__(name, value)
+
+    graph = ReactiveGraph()
+    node = graph.track(position := Interrupting(price=1.0))
+    graph.computed(node, "twice", Field("price") * 2)
+    with pytest.raises(KeyboardInterrupt):
+        graph.batch_update(node, {"price": 5.0, "cost": 7.0})
+    assert (position.price, graph.get(node, "price"), graph.get(node, "twice")) == (1.0, 1.0, 2.0)

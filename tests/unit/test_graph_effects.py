@@ -210,3 +210,10 @@ def test_updates_of_several_threads_lose_nothing_and_call_effects_in_order() -> 
         thread.join()
     assert graph.get_group("total") == 2000.0
     assert totals.values == [float(value) for value in range(2001)]
+
+
+def test_effect_that_returns_a_coroutine_has_failed(caplog: pytest.LogCaptureFixture) -> None:
+    graph, (node,) = book(10.0)
+    effect = graph.effect(node, "mv", lambda name, value: asyncio.sleep(0))
+    assert "returned a coroutine, which nobody waits for" in str(effect.error)
+    assert "the effect on mv failed" in caplog.text
