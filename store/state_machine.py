@@ -188,6 +188,9 @@ class StateMachine:
             near = nearest_names(to_state, cls.states) if isinstance(to_state, str) else ()
             hint = f"did you mean {near[0]!r}?" if near else f"the states are {', '.join(cls.states)}"
             return f"no state {shown(to_state)}; {hint}"
+        if from_state not in cls.states:
+            known = f"the object stands in {from_state!r}, which {cls.__name__} does not have"
+            return f"no transition {from_state!r} -> {to_state!r}; {known}"
         targets = cls._targets(from_state)
         known = f"from {from_state!r} it can go to {', '.join(targets)}" if targets else f"{from_state!r} is final"
         return f"no transition {from_state!r} -> {to_state!r}; {known}"

@@ -67,7 +67,7 @@ class Transition:
             problem = state_problem(getattr(self, name))
             if problem is not None:
                 problems.append(f"{name}: {problem}")
-        if self.guard is not None and not isinstance(self.guard, Guard):
+        if self.guard is not None and (isinstance(self.guard, type) or not isinstance(self.guard, Guard)):
             hint = "write it with Field and Const of reactive.expr, such as Field('quantity') > Const(0)"
             problems.append(f"guard: expected an expression, found {shown(self.guard)}; {hint}")
         for name in ("action", "on_exit", "on_enter", "start_workflow"):

@@ -94,12 +94,15 @@ def _engine_of(cls: type[Storable], edge: Transition) -> WorkflowStarter:
 def _call(hook: Hook, obj: Storable, edge: Transition) -> None:
     """Run an action or a hook, which must have done its work when it returns."""
     answer = hook(obj, edge.from_state, edge.to_state)
+    where = f"{hook!r} of {edge.from_state!r} -> {edge.to_state!r}"
     if inspect.iscoroutine(answer):
         answer.close()
         raise StateMachineError(
-            f"{hook!r} of {edge.from_state!r} -> {edge.to_state!r} returned a coroutine, which nobody waits for: give"
-            " the transition a plain function, or start_workflow an async one"
+            f"{where} returned a coroutine, which nobody waits for: give the transition a plain function, or"
+            " start_workflow an async one"
         )
+    if inspect.isgenerator(answer) or inspect.isasyncgen(answer):
+        raise StateMachineError(f"{where} returned a generator, of which nothing has run: write it without yield")
 
 
 def _wake(engine: WorkflowStarter) -> None:

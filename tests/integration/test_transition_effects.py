@@ -180,6 +180,24 @@ def test_transition_whose_action_returns_a_coroutine_is_rolled_back(
     assert (obj.state, trail(client, obj)) == ("PENDING", [("CREATED", "PENDING")])
 
 
+def test_transition_whose_action_is_a_generator_is_rolled_back(
+    client: StoreClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def book(obj: Deal, from_state: str, to_state: str) -> Iterator[None]:
+        Effects.log.append(("never", None))
+        yield
+
+    class Yielding(StateMachine):
+        initial = "PENDING"
+        transitions = (Transition("PENDING", "FILLED", action=book),)
+
+    monkeypatch.setattr(Deal, "_state_machine", Yielding)
+    obj = written(client)
+    with pytest.raises(StateMachineError, match="returned a generator, of which nothing has run"):
+        client.transition(obj, "FILLED")
+    assert (obj.state, trail(client, obj), Effects.log) == ("PENDING", [("CREATED", "PENDING")], [])
+
+
 def test_transition_whose_hook_returns_a_coroutine_is_committed_and_logs_it(
     client: StoreClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

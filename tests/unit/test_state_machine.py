@@ -163,6 +163,7 @@ def test_transition_with_a_bad_state_is_refused(arguments: Any, problem: str) ->
     [
         ("guard", lambda obj: True, "guard: expected an expression"),
         ("guard", True, "guard: expected an expression"),
+        ("guard", Field, "guard: expected an expression"),
         ("action", "log", "action: expected a function"),
         ("action", notify, "action: expected a plain function, found an async one"),
         ("on_exit", Notifier(), "on_exit: expected a plain function, found an async one"),
@@ -217,6 +218,7 @@ def test_edge_missing_says_where_one_can_go() -> None:
     ("state", "target", "told"),
     [
         ("SETTLED", "PENDING", "'SETTLED' is final"),
+        ("GONE", "PENDING", "the object stands in 'GONE', which OrderLifecycle does not have"),
         ("PENDING", "FILED", "did you mean 'FILLED'?"),
         ("PENDING", "x", "the states are PENDING, FILLED, CANCELLED, SETTLED"),
         (None, "FILLED", "write() puts it into 'PENDING'"),
