@@ -47,6 +47,7 @@ __all__ = ["DBOSEngine", "remote"]
 
 SCHEMA = "workflow"
 POOL_SIZE = 20
+SHORTEST = 0.001  # seconds: DBOS counts milliseconds, and takes none for no deadline
 END_SECONDS = 10.0  # for a step under way to end, when the engine does
 
 _one = threading.Lock()
@@ -198,7 +199,7 @@ class DBOSEngine(WorkflowEngine):
             if start.workflow_id is not None:
                 options.enter_context(SetWorkflowID(start.workflow_id))
             if start.timeout is not None:
-                options.enter_context(SetWorkflowTimeout(start.timeout))
+                options.enter_context(SetWorkflowTimeout(max(start.timeout, SHORTEST)))
             attributes = {"target": target.name, "origin": target.origin, "digest": data, "queue": start.queue}
             options.enter_context(SetWorkflowAttributes(attributes))
             arguments = (target.name, target.origin, start.payload)
@@ -254,7 +255,7 @@ class DBOSEngine(WorkflowEngine):
             self._dbos._listening_queues.append(queue.name)
 
     def _queue(self, name: str) -> Queue:
-        queue = self._queues.get(name)
+        queue = self._queues.get(name) if isinstance(name, str) else None
         if queue is None:
             raise unknown_queue(name, [*self._queues])
         return queue
@@ -278,8 +279,7 @@ class DBOSEngine(WorkflowEngine):
             raise WorkflowError(str(error)) from error
 
     def _position(self, run: Run, count: int = 1) -> Any:
-        if run.interrupted.is_set():
-            raise Interrupted(run.workflow_id)
+        run.pause(0)
         return DBOS.reserve_step() if count == 1 else snapshot_step_context(reserve_sleep_id=True)
 
     def _number(self, position: Any) -> int:
@@ -368,12 +368,12 @@ def _work(target: str, origin: str, payload: bytes) -> Outcome:
     engine, context = _launched, get_local_dbos_context()
     if engine is None or context is None:
         raise Interrupted(target)
-    run = Run(engine, context.workflow_id)
+    deadline = context.workflow_deadline_epoch_ms
+    run = Run(engine, context.workflow_id, deadline=deadline and deadline / 1000)
     engine._runs[run] = context.owner_xid or ""
     try:
         outcome = engine._execute(run, target, origin, payload)
-        if run.interrupted.is_set():
-            raise Interrupted(run.workflow_id)
+        run.require_time(engine.cancel)
         # DBOS carries a start's attributes into the run that it begins, and none into one that goes on after a crash.
         taken, goes_on = context.function_id, context.start_options.workflow_attributes is None
         look = outcome[0] == "value" and goes_on and (run.replayed or taken == 0)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from workflow.errors import StepOutsideWorkflow
+from workflow.loops import off_loop
 
 if TYPE_CHECKING:
     from workflow.engine import WorkflowEngine
@@ -51,6 +54,7 @@ class Run:
         taken: How many positions it has taken.
         replayed: Whether it found a step recorded by a run before it.
         step: The name of the step that runs, in the step's own view of the run.
+        deadline: When it is cancelled, as `time.time` tells it; None for never.
     """
 
     engine: WorkflowEngine
@@ -63,6 +67,18 @@ class Run:
     taken: int = 0
     replayed: bool = False
     step: str | None = None
+    deadline: float | None = None
+
+    def require_time(self, cancel: Callable[[str], None]) -> None:
+        """Cancel the run if its deadline has passed: whoever looks after deadlines looks now and then.
+
+        Raises:
+            Interrupted: It was cancelled, now or before, or shall go no further for another reason.
+        """
+        if self.deadline is not None and time.time() >= self.deadline and not self.interrupted.is_set():
+            off_loop(lambda: cancel(self.workflow_id))
+            self.interrupted.set()
+        self.pause(0)
 
     def pause(self, seconds: float) -> None:
         """Wait.
@@ -98,6 +114,7 @@ def require_run(engine: WorkflowEngine, what: str) -> Run:
 
     Raises:
         StepOutsideWorkflow: There is none, it is in the middle of a step, or it is another engine's.
+        Interrupted: It goes no further, as when its deadline has passed.
     """
     run = running.get()
     if run is None:
@@ -118,4 +135,5 @@ def require_run(engine: WorkflowEngine, what: str) -> Run:
         )
     if run.broken is not None:
         raise run.broken
+    run.require_time(engine.cancel)
     return run

@@ -39,6 +39,7 @@ LONGEST_ID = 200
 # A hundred years. Clocks, calendars and the waits of threads end not far behind it.
 LONGEST_SECONDS = 3_155_760_000
 MOST_URGENT, LEAST_URGENT = 1, 2_147_483_647
+LARGEST_LIMIT = 2_147_483_647
 
 
 def build_start(
@@ -102,17 +103,20 @@ def build_queue(
     if name.startswith("_"):
         raise WorkflowError(f"the queue name {name!r} is reserved: choose one that does not begin with _")
     for what, limit in (("concurrency", concurrency), ("worker_concurrency", worker_concurrency)):
-        if limit is not None and not (_is_whole(limit) and limit > 0):
-            raise WorkflowError(f"{what} of the queue {name!r} takes a whole number above 0, not {limit!r}")
+        if limit is not None and not (_is_whole(limit) and 0 < limit <= LARGEST_LIMIT):
+            raise WorkflowError(
+                f"{what} of the queue {name!r} takes a whole number from 1 to {LARGEST_LIMIT}, not {limit!r}"
+            )
     if concurrency is not None and worker_concurrency is not None and worker_concurrency > concurrency:
         raise WorkflowError(
             f"worker_concurrency={worker_concurrency} of the queue {name!r} is more than concurrency={concurrency}"
         )
     if rate is not None:
         well_formed = isinstance(rate, tuple) and len(rate) == 2 and _is_whole(rate[0]) and _is_number(rate[1])
-        if not well_formed or not (rate[0] > 0 and 0 < rate[1] < math.inf):
+        if not well_formed or not (0 < rate[0] <= LARGEST_LIMIT and 0 < rate[1] <= LONGEST_SECONDS):
             raise WorkflowError(
-                f"rate of the queue {name!r} takes (how many, seconds), such as (10, 1.0), not {rate!r}"
+                f"rate of the queue {name!r} takes (how many, seconds), such as (10, 1.0), up to {LARGEST_LIMIT} and a"
+                f" century, not {rate!r}"
             )
     return Queue(name, concurrency, worker_concurrency, rate, consume)
 

@@ -170,7 +170,7 @@ class InMemoryEngine(WorkflowEngine):
         thread = threading.Thread(
             target=self._work, args=(workflow, workflow.future), name=f"workflow-{workflow.workflow_id}", daemon=True
         )
-        workflow.run = Run(self, workflow.workflow_id)
+        workflow.run = Run(self, workflow.workflow_id, deadline=workflow.deadline)
         self._threads = [old for old in self._threads if old.is_alive()]
         self._threads.append(thread)
         thread.start()
@@ -182,6 +182,7 @@ class InMemoryEngine(WorkflowEngine):
         start = workflow.start
         try:
             outcome = self._execute(run, start.target.name, start.target.origin, start.payload)
+            run.require_time(self.cancel)
             beyond = [position for position in workflow.steps if position > run.taken]
             if beyond and outcome[0] == "value":
                 first = min(beyond)
@@ -210,7 +211,7 @@ class InMemoryEngine(WorkflowEngine):
             self.journal.queues[queue.name] = queue
 
     def _queue(self, name: str) -> Queue:
-        queue = self.journal.queues.get(name)
+        queue = self.journal.queues.get(name) if isinstance(name, str) else None
         if queue is None:
             raise unknown_queue(name, builtins.list(self.journal.queues))
         return queue

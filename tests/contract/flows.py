@@ -52,6 +52,16 @@ def three_steps(start: int, by: int = 1) -> int:
     return value
 
 
+def overrun(seconds: float) -> str:
+    time.sleep(seconds)
+    return "late"
+
+
+def overrun_and_step(seconds: float) -> int:
+    time.sleep(seconds)
+    return here.engine.step(add, 1, 2)
+
+
 def identity(value: Any) -> Any:
     return value
 

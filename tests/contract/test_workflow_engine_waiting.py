@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -99,6 +100,18 @@ def test_deadline_cancels(engine: WorkflowEngine) -> None:
         handle.get_result(30)
 
 
+@pytest.mark.parametrize("timeout", [1e-9, 0.05])
+@pytest.mark.parametrize("flow", [flows.overrun, flows.overrun_and_step])
+def test_workflow_that_overruns_its_deadline_a_little_is_cancelled(
+    engine: WorkflowEngine, flow: Callable[[float], Any], timeout: float
+) -> None:
+    handle = engine.workflow(flow, 0.1, timeout=timeout)
+    with pytest.raises(WorkflowCancelled):
+        handle.get_result(30)
+    assert handle.get_status() is WorkflowStatus.CANCELLED
+    assert flows.here.calls["add"] == 0
+
+
 def test_queue_runs_what_is_put_in(engine: WorkflowEngine) -> None:
     engine.declare_queue("usual")
     handles = [engine.queue("usual", flows.identity, number) for number in range(5)]
@@ -111,15 +124,20 @@ def test_queue_that_was_not_declared_is_an_error(engine: WorkflowEngine) -> None
     with pytest.raises(UnknownQueue, match=r"no queue 'setlements' \(did you mean 'settlements'\?\)") as caught:
         engine.queue("setlements", flows.plain)
     assert "settlements" in caught.value.declared
+    with pytest.raises(UnknownQueue, match=r"no queue \['settlements'\]"):
+        engine.queue(["settlements"], flows.plain)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"concurrency": 0}, "concurrency of the queue 'q' takes a whole number above 0, not 0"),
+        ({"concurrency": 0}, "concurrency of the queue 'q' takes a whole number from 1 to 2147483647, not 0"),
+        ({"concurrency": 10**20}, "concurrency of the queue 'q' takes a whole number from 1 to 2147483647, not 1000"),
         ({"worker_concurrency": True}, "worker_concurrency of the queue 'q' takes a whole number"),
         ({"concurrency": 1, "worker_concurrency": 2}, "worker_concurrency=2 .* is more than concurrency=1"),
         ({"rate": (0, 1.0)}, "rate of the queue 'q' takes"),
+        ({"rate": (10**20, 1.0)}, "rate of the queue 'q' takes"),
+        ({"rate": (1, 1e300)}, "rate of the queue 'q' takes"),
         ({"rate": 5}, "rate of the queue 'q' takes"),
     ],
 )
