@@ -217,9 +217,9 @@ class ScheduleWatcher:
             feed.deliver_due(rows)
             soonest = datetime.now(timezone.utc) + _CLOCKS_DIFFER
             ahead = {row.metadata.entity_id: row.due for row in rows}
-            for entity_id in entities:
-                moment = ahead.get(entity_id)  # none for an entity that is no longer the user's to see
+            for entity_id, moment in ahead.items():
                 feed.due_changes.note(entity_id, None if moment is None else max(moment, soonest))
+            feed.withdraw([entity_id for entity_id in entities if entity_id not in ahead])
 
     def _read(self, type_name: str, entities: list[str]) -> list[LogRow]:
         rows = run_named(self._connection(), "objects_now", [type_name, entities])

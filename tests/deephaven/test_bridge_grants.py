@@ -4,16 +4,18 @@ leaves the live table.
 
 from __future__ import annotations
 
+import random
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from reactive.expr import Field
 from store.groups import add_members, create_group, remove_members
-from store.models import Order
+from store.models import Order, Trade
 from store.permissions import share_read, unshare
-from tests.fix_bridge import Bridges, order, rows
+from tests.fix_bridge import Bridges, order, rows, trade
 from tests.fix_postgres import StoreDatabase
+from tests.rounds import rounds
 from tests.waiting import wait_until
 
 SECONDS = 30.0
@@ -99,3 +101,68 @@ def test_bridge_of_a_user_who_leaves_a_group_shows_only_what_is_left(bridges: Br
     assert bridge.wait_current(SECONDS)
     assert sorted(rows(bridge.live(Order), "symbol", "quantity")) == [("AAPL", 7), ("MSFT", 100), ("NVDA", 100)]
     assert bridge.table(Order).size == 4
+
+
+def test_bridge_change_that_fell_due_while_the_entity_was_withdrawn_shows_once_it_is_granted_again(
+    bridges: Bridges, store_db: StoreDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.schedule._LOOK_SECONDS", 600.0)  # nobody looks at rights in between
+    alice = store_db.client("alice", readers=["bob"])
+    shared = order("AAPL")
+    alice.write(shared)
+    bridge = bridges(Order, user="bob").start()
+    assert bridge.wait_current(SECONDS)
+    shared.quantity = 200
+    alice.update(shared, valid_from=datetime.now(timezone.utc) + timedelta(seconds=1.5))
+    wait_until(lambda: bridge.stats()["Order"].scheduled == 1, SECONDS)
+    unshare(alice.conn, str(shared.entity_id), "bob")
+    wait_until(lambda: bridge.stats()["Order"].scheduled == 0, SECONDS)
+    share_read(alice.conn, str(shared.entity_id), "bob")
+    wait_until(lambda: rows(bridge.live(Order), "quantity") == [200], SECONDS)
+    assert bridge.table(Order).size == 2
+
+
+@pytest.mark.parametrize("seed", range(rounds(1, 10)))
+def test_bridge_over_random_grants_and_withdrawals_is_live_what_its_user_reads(
+    bridges: Bridges, store_db: StoreDatabase, seed: int
+) -> None:
+    chance = random.Random(seed)
+    alone, sharing, bob = store_db.client(), store_db.client(readers=["bob"]), store_db.client("bob")
+    bridge = bridges(Trade, user="bob").start()
+    trades: list[Trade] = []
+
+    def moment() -> datetime:
+        return datetime.now(timezone.utc) + timedelta(seconds=chance.uniform(-0.3, 0.3))
+
+    def change(number: int) -> None:
+        kind = chance.random() if trades else 0.0
+        if kind < 0.2:
+            trades.append(trade(price=float(number)))
+            chance.choice([alone, sharing]).write(trades[-1], valid_from=moment())
+            return
+        one = chance.choice(trades)
+        if kind < 0.5:
+            one.price, begins = float(number), moment()
+            alone.update(one, valid_from=begins, valid_to=chance.choice([None, begins + timedelta(seconds=0.3)]))
+        elif kind < 0.55:
+            alone.delete(trades.pop(trades.index(one)))
+        elif kind < 0.8:
+            share_read(alone.conn, str(one.entity_id), "bob")
+        else:
+            unshare(alone.conn, str(one.entity_id), "bob")
+
+    def difference() -> set[tuple[str, float, int]]:
+        read = {(str(one.entity_id), one.price, one.version) for one in bob.query(Trade, limit=None)}
+        return read ^ set(rows(bridge.live(Trade), "EntityId", "price", "Version"))
+
+    for number in range(150):
+        change(number)
+        if number == 80:
+            bridge.stop()
+        elif number == 90:
+            bridge.start()
+        elif number % 25 == 24:
+            assert bridge.wait_current(SECONDS)
+            wait_until(lambda: not difference(), SECONDS, lambda: str(difference()))
+    versions = rows(bridge.table(Trade), "EntityId", "Version")
+    assert len(versions) == len(set(versions))

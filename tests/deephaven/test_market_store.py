@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy
+import pandas
 import pytest
+from pyarrow import parquet
 
 from client.base_client import DeephavenClient
+from client.pm_client import attribution, positions_in_usd, sizing
+from client.snapshots import write_snapshot
 from server.desk_store import DeskStore
 from server.market_server import MarketServer
 from server.options import MarketOptions
@@ -154,6 +160,90 @@ def test_limits_of_the_store_bound_the_exposures_breaches_first(
         assert top["Value"] > 2000.0
         carol.delete(limit)
         wait_until(lambda: len(usage()) == 14)
+
+
+def worked_out(trades: pandas.DataFrame, marks: pandas.DataFrame) -> pandas.DataFrame:
+    """Work positions out from trades, by what was paid: profit is what they are worth less what they have cost."""
+    option = trades["option_type"].notna()
+    trades["Multiplier"] = numpy.where(option, 100, 1)
+    trades["Quantity"] = numpy.where(trades["side"] == "BUY", trades["quantity"], -trades["quantity"])
+    trades["Paid"] = trades["Quantity"] * trades["Multiplier"] * trades["price"]
+    trades["Symbol"] = [
+        f"{row.symbol} {row.expiry_date:%y%m%d}{row.option_type[0]}{row.strike:g}" if is_option else row.symbol
+        for row, is_option in zip(trades.itertuples(), option, strict=True)
+    ]
+    trades = trades.rename(columns={"book": "Book", "currency": "Currency", "symbol": "Underlying"})
+    keys = ["Book", "Symbol", "Currency"]
+    held = trades.groupby([*keys, "Underlying", "Multiplier"], dropna=False)[["Quantity", "Paid"]].sum().reset_index()
+    held = held.merge(marks[[*keys, "Price", "FxRate"]], on=keys, how="left", validate="one_to_one")
+    held["ValueUSD"] = held["Quantity"] * held["Multiplier"] * held["Price"] * held["FxRate"]
+    held["PnL"] = held["ValueUSD"] - held["Paid"] * held["FxRate"]
+    return held
+
+
+ODD_BOOK = '帳簿 "A", B\n=1+1'
+
+
+def test_attribution_sizing_and_snapshots_are_those_worked_out_from_the_trades(
+    market: MarketServer, deephaven_server: DeephavenServer, store_db: StoreDatabase, tmp_path: Path
+) -> None:
+    bob, chance = store_db.client("bob"), random.Random(5)
+    symbols = wait_until(lambda: rows(market.tables["risk_live"], "Symbol"))
+    written = []
+    for number in range(60):
+        one = trade(chance.choice(symbols), quantity=chance.randrange(1, 500), price=chance.uniform(50, 500))
+        one.side, one.book = chance.choice(["BUY", "SELL"]), chance.choice(["BOB", ODD_BOOK, "EQ-US"])
+        one.currency = chance.choice(["USD", "EUR", "JPY"])
+        bob.write(one)
+        written.append(one)
+        if number % 10 == 9:
+            bob.delete(written.pop(0))
+            written[0].price += 1.0
+            bob.update(written[0], valid_from=written[0].valid_from)
+    assert market.store is not None and market.feed is not None
+    assert market.store.wait_current(60)
+    expected = {(row.book, row.symbol, row.currency): row.quantity for row in positions_at(market.store.reader)}
+
+    def shown() -> bool:
+        found = rows(market.tables["positions_live"], "Book", "Symbol", "Currency", "Quantity")
+        return {row[:3]: row[3] for row in found} == expected
+
+    wait_until(shown)
+    market.feed.stop()  # the same prices for all that is compared
+    with DeephavenClient(deephaven_server.host, deephaven_server.port, key=deephaven_server.key) as client:
+        positions = client.read(positions_in_usd(client))
+        held = worked_out(client.read("trades_live").to_pandas(), positions.to_pandas())
+        assert len(held) == len(expected)
+        for by in ("Book", "Underlying", "Currency"):
+            profit = held.groupby(by)["PnL"].sum()
+            share = profit / profit.abs().sum()
+            found = client.read(attribution(positions_in_usd(client), by)).to_pandas().set_index(by)
+            assert found["PnL"].to_dict() == pytest.approx(profit.to_dict(), rel=1e-9, abs=1e-3)
+            assert found["Share"].to_dict() == pytest.approx(share.to_dict(), abs=1e-9)
+            assert (found["Realized"] + found["Unrealized"]).to_dict() == pytest.approx(found["PnL"].to_dict())
+            assert found["PnL"].is_monotonic_decreasing
+        opened = held[held["Quantity"] != 0].set_index(["Book", "Symbol", "Currency"])
+        gross, target = opened["ValueUSD"].abs().sum(), 1 / len(opened)
+        table = sizing(positions_in_usd(client), len(opened)).to_arrow().to_pandas()
+        assert len(table) == len(opened)
+        assert table["Weight"].sum() == pytest.approx(1)
+        values = positions_in_usd(client).to_arrow().to_pandas()
+        for row in table.itertuples():
+            (place,) = values.index[
+                (values["Book"] == row.Book) & (values["Symbol"] == row.Symbol) & (values["ValueUSD"] == row.ValueUSD)
+            ]
+            position = opened.loc[(row.Book, row.Symbol, values["Currency"][place])]
+            assert row.Quantity == position.Quantity
+            assert row.Weight == pytest.approx(abs(position.ValueUSD) / gross)
+            wanted = numpy.sign(position.ValueUSD) * target * gross  # in USD
+            price = position.ValueUSD / position.Quantity
+            assert row.ToTrade == pytest.approx(wanted / price - position.Quantity, abs=0.51)
+        # Into files and back.
+        snapshot = client.read(positions_in_usd(client))
+        assert parquet.read_table(write_snapshot(snapshot, tmp_path / "now.parquet")).equals(snapshot)
+        text = pandas.read_csv(write_snapshot(snapshot, tmp_path / "now.csv"), parse_dates=["Timestamp"])
+        pandas.testing.assert_frame_equal(text, snapshot.to_pandas(), check_dtype=False, rtol=0, atol=0)
+        assert ODD_BOOK in set(text["Book"])
 
 
 def server(children: Children, folder: Path, *arguments: str) -> Child:
