@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, Protocol
 from store.annotations import definition_names, read_annotations, split_optional, type_label
 from store.column import ColumnDef, enum_values
 from store.constraints import Check
-from store.errors import Violation, nearest_names, shown
+from store.errors import Violation, shown
 from store.values import Codec, UnsupportedType, ValueRefused, codec
+from store.wording import is_slip
 
 __all__ = ["BoundField", "ClassBinding", "Lookup", "bind_class"]
 
@@ -80,12 +81,12 @@ class ClassBinding(NamedTuple):
         return [*found, *self.misspelled(instance)]
 
     def misspelled(self, instance: object) -> list[Violation]:
-        """Return the attributes that are no fields and nearly are: what they were meant to change would be lost."""
+        """Return the attributes that misspell a field: what they were meant to change would be lost."""
         found: list[Violation] = []
         attributes = getattr(instance, "__dict__", {})
         for name in sorted(attributes.keys() - self.fields.keys()):
-            near = () if name.startswith("_") or hasattr(type(instance), name) else nearest_names(name, self.fields)
-            if near:
+            near = tuple(field for field in self.fields if is_slip(name, field))
+            if near and not name.startswith("_") and not hasattr(type(instance), name):
                 message = f"{name}: set, but no field of this class; did you mean {near[0]!r}?"
                 found.append(Violation(name, "unknown", "a field", attributes[name], message, near))
         return found

@@ -93,7 +93,7 @@ class RecordSchema(Generic[T]):
         Types are checked, constraints are not: those are `encode_valid`'s.
 
         Raises:
-            InvalidValue: A value does not fit its declared type, or an attribute is nearly a field; all are listed.
+            InvalidValue: A value does not fit its declared type, or an attribute misspells a field; all are listed.
         """
         self._require_known(instance)
         try:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["nearest_names", "shown"]
+__all__ = ["is_slip", "nearest_names", "shown"]
+
+SHORTEST = 4  # letters of a name that another can be taken for a slip of
 
 
 def nearest_names(name: str, known: Iterable[str], limit: int = 3) -> tuple[str, ...]:
@@ -41,3 +43,25 @@ def shown(value: object, limit: int = 80) -> str:
     if len(text) > limit:
         text = text[: limit - 3] + "..."
     return f"{text} ({type(value).__name__})"
+
+
+def is_slip(written: str, known: str) -> bool:
+    """Say whether a name is a known one but for one letter left out, put in or mistaken, or two exchanged.
+
+    What only goes on behind the known name (`prices`, `price_2`) may be meant so, and so may anything like a short one.
+
+    Example:
+        >>> is_slip("quantiy", "quantity"), is_slip("pirce", "price"), is_slip("fill_price", "price")
+        (True, True, False)
+    """
+    if len(known) < SHORTEST or written.startswith(known):
+        return False
+    begin = _alike(written, known)
+    end = _alike(written[begin:][::-1], known[begin:][::-1])
+    here, there = written[begin : len(written) - end], known[begin : len(known) - end]
+    return max(len(here), len(there)) == 1 or (len(here) == 2 and here == there[::-1])
+
+
+def _alike(one: str, other: str) -> int:
+    """Return with how many of the same letters two names begin."""
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))

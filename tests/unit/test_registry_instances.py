@@ -15,6 +15,7 @@ from store.columns import REGISTRY
 from store.constraints import is_isin
 from store.errors import InvalidValue, RegistryError, StoreError
 from store.registry import ColumnRegistry
+from store.wording import is_slip
 
 UTC = timezone.utc
 REGISTRY.define(
@@ -216,3 +217,26 @@ def test_validate_instance_names_an_attribute_that_nearly_is_a_field() -> None:
     ]
     with pytest.raises(InvalidValue, match="did you mean 'symbol'"):
         record_schema(Checked).encode(checked)
+
+
+@pytest.mark.parametrize("written", ["quantiy", "quantiyt", "quantitty", "quentity", "Quantity", "uantity"])
+def test_is_slip_one_letter_or_two_exchanged(written: str) -> None:
+    assert is_slip(written, "quantity")
+
+
+@pytest.mark.parametrize(
+    ("written", "known"),
+    [
+        ("filled_quantity", "quantity"),
+        ("quantity_2", "quantity"),
+        ("prices", "price"),
+        ("price2", "price"),
+        ("order_id", "order_type"),
+        ("ask", "bid"),
+        ("big", "bid"),
+        ("", "side"),
+        ("ytitnauq", "quantity"),
+    ],
+)
+def test_is_slip_leaves_a_name_of_its_own(written: str, known: str) -> None:
+    assert not is_slip(written, known)
