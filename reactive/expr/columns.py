@@ -88,7 +88,7 @@ def _to_arrow(values: NDArray[Any], valid: NDArray[np.bool_], kind: str | None) 
 def _load(column: Any, name: str) -> _Column:
     if _library(column) == "pyarrow":
         return _from_arrow(column, name)
-    if _library(column) == "pandas":
+    if _library(column) == "pandas" and column.ndim == 1:
         return _from_pandas(column, name)
     mask = np.ma.getmaskarray(column) if isinstance(column, np.ma.MaskedArray) else None
     values = np.asarray(column)

@@ -171,11 +171,7 @@ class Emitter:
         assert isinstance(node, BinOp)
         if node.op in ARITHMETIC:
             return self._arithmetic(node)
-        if node.op in COMPARISONS:
-            code = self._comparison(node)
-            # NumPy's truth values are not Python's, by whose identity the three values of logic are told apart.
-            return replace(code, text=f"(True if {code.text} else False)")
-        return self._logical(node)
+        return self._comparison(node) if node.op in COMPARISONS else self._logical(node)
 
     def _field(self, node: Field, want: str | None) -> _Code:
         if node.name not in self._fields:
@@ -282,6 +278,8 @@ class Emitter:
             # With a NaN every comparison but this one is false.
             left, right = replace(left, from_row=False), replace(right, from_row=False)
         left, right = self._checked(left), self._checked(right)
+        if kind == "decimal" and want is None:
+            left, right = self._named(left), self._named(right)
         if kind in ("json", "str") and node.op in ("==", "!="):
             return self._equality(node, kind, self._named(left), self._named(right))
         if kind == "float":
@@ -292,13 +290,18 @@ class Emitter:
                 codes = zip((left, right), kinds, strict=True)
                 left, right = (code if known == "float" else self._float(code) for code, known in codes)
         text = f"{left.text} {node.op} {right.text}"
-        sides = zip(node.children, (left, right), strict=True)
-        names = [code.text for operand, code in sides if isinstance(operand, Field) and code.is_name]
-        if names and node.op in ("==", "!="):
-            # A member of an Enum is unequal to its own number, without a word.
-            usual = " and ".join(f"type({name}) in PLAIN" for name in names)
-            text = f"{text} if {usual} else plain({left.text}) {node.op} plain({right.text})"
-        return _Code(f"({text})", self._guards((left, right)))
+        if node.op in ("==", "!="):
+            return self._equality(node, kind, left, right)
+        if kind == "decimal" and want is None:
+            # The double 0.1 is more than a tenth; of a Decimal and a double the interpreter compares the doubles.
+            types = f"type({left.text}), type({right.text})"
+            text = f"{text} if type({left.text}) is type({right.text}) or Decimal not in ({types}) else boolean(None)"
+        return _Code(self._decided(text), self._guards((left, right)))
+
+    def _decided(self, text: str) -> str:
+        """Return a truth value of Python's own: NumPy's are another's, and may be of numbers with fewer digits."""
+        local = self._new()
+        return f"(({local} := {text}) is True or {local} is not False and boolean({local}))"
 
     def _equality(self, node: BinOp, kind: str, left: _Code, right: _Code) -> _Code:
         """Compare as Python does where that tells what is meant: members of an Enum, and True and 1, need more."""
@@ -306,11 +309,12 @@ class Emitter:
             test = f"type({left.text}) is type({right.text})"
         else:
             sides = zip(node.children, (left, right), strict=True)
-            names = [code.text for operand, code in sides if not isinstance(operand, (Const, StrOp))]
-            test = " and ".join(f"type({name}) is str" for name in names) or "True"
+            # Only what is as the row has it may be odd.
+            names = [code.text for side, code in sides if not isinstance(side, (Const, StrOp)) and code.is_name]
+            test = " and ".join(f"type({name}) {'is str' if kind == 'str' else 'in PLAIN'}" for name in names) or "True"
         usual, unusual = f"{left.text} {node.op} {right.text}", f"alike({left.text}, {right.text})"
         text = f"({usual} if {test} else {'not ' * (node.op == '!=')}{unusual})"
-        return _Code(text, self._guards((left, right)))
+        return _Code(self._decided(text), self._guards((left, right)))
 
     def _logical(self, node: Expr) -> _Code:
         operands = [self._checked(self.emit(operand, "bool")) for operand in node.children]

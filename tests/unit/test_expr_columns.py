@@ -180,6 +180,13 @@ def test_eval_columns_of_what_has_no_names_is_refused(table: Any) -> None:
         (x + 1).eval_columns(table)
 
 
+def test_eval_columns_of_two_columns_of_one_name_is_refused_where_they_are_read() -> None:
+    frame = pd.DataFrame([[1.0, 2.0, 3.0]], columns=["x", "x", "y"])
+    assert Field("y").eval_columns(frame).tolist() == [3.0]
+    with pytest.raises(ExpressionTypeError, match="x: a column has one dimension, not 2"):
+        Field("x").eval_columns(frame)
+
+
 def test_decimal_nan_in_a_column_is_null() -> None:
     column = np.array([Decimal("NaN"), Decimal("sNaN"), Decimal("1.5")], dtype=object)
     assert Field("x").is_null().eval_columns({"x": column}).tolist() == [True, True, False]

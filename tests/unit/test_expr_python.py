@@ -262,6 +262,19 @@ def test_eval_of_a_dict_takes_enums_and_tells_true_from_one() -> None:
     assert (x == y).eval({"x": [1], "y": [1]}) is True
 
 
+def test_eval_of_a_dict_compares_doubles_with_what_has_more_or_fewer_digits() -> None:
+    tenth = np.float32(0.1)
+    assert (x == 0.1).eval({"x": tenth}) is False
+    assert (x > 0.1).eval({"x": tenth}) is True
+    assert (x != y).eval({"x": tenth, "y": 0.1}) is True
+    assert If(x > y, 1, 0).eval({"x": tenth, "y": 0.1}) == 1
+    assert ((x < y) | (x > y)).eval({"x": Decimal("0.1"), "y": 0.1}) is False
+    assert (x <= y).eval({"x": 0.1, "y": Decimal("0.1")}) is True
+    assert (x < y).eval({"x": Decimal("0.1"), "y": Decimal("0.2")}) is True
+    number, other = Field("x", "int"), Field("y", "int")
+    assert (number == other).eval({"x": pd.NA, "y": 1}) is None
+
+
 @pytest.mark.parametrize("missing", [pd.NA, pd.NaT, np.datetime64("NaT")])
 def test_eval_takes_what_pandas_has_for_a_missing_value_as_null(missing: Any) -> None:
     row = {"x": missing, "y": 1}
