@@ -57,6 +57,7 @@ def main(given: Sequence[str] | None = None, program: str = "app.py") -> int:
         except StartStopped:
             console.print("Stopped before it was up.")
             if sys.flags.interactive and stop.number != signal.SIGINT:
+                sys.stdout.flush()
                 os._exit(0)  # any other end would lead to the prompt
             return 0
         except (TlsFileError, PriceFileError, StorePlaceError) as error:

@@ -55,7 +55,6 @@ def risk_page(figures: DeskFigures, catalog: Catalog, store_advice: str) -> Any:
                 with_sum(figures.scores, "Symbol", _GREEKS),
                 catalog,
                 dict.fromkeys(("Symbol", *_GREEKS), "risk_scores"),
-                format_=[ui.TableFormat(if_="Symbol == `Sum`", background_color="gray-200")],
             ),
             [],
         )

@@ -29,18 +29,22 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "prompt"), [(signal.SIGINT, False), (signal.SIGTERM, False), (signal.SIGTERM, True)]
+)
 def test_server_that_is_stopped_while_it_starts_lets_go_of_its_store(
-    children: Children, tmp_path: Path, number: signal.Signals
+    children: Children, tmp_path: Path, number: signal.Signals, prompt: bool
 ) -> None:
     store, release = tmp_path / "store", tmp_path / "release"
     options = ("--port", "0", "--store", str(store), "--key-file", str(tmp_path / "key"), "--symbols", "2")
-    child = children.script(HELD, str(release), *options)
+    script = tmp_path / "held.py"
+    script.write_text(HELD, encoding="utf-8")
+    child = children.run(*(["-i"] if prompt else []), str(script), str(release), *options)
     child.wait_for_line("the JVM starts", 120)
     assert (store / "postgres/postmaster.pid").exists()
     child.send(number)
     release.touch()
     assert child.wait() == 0, child.output
     assert child.lines[-1] == "Stopped before it was up."
-    assert "Traceback" not in child.output
+    assert not any(word in child.output for word in ("Traceback", ">>>"))
     assert not (store / "postgres/postmaster.pid").exists()
