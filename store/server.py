@@ -20,7 +20,15 @@ from typing_extensions import Self
 
 from store import groups, schema, users
 from store.base import Storable
-from store.cluster import SUPERUSER, exclusive, is_postgres, require_owner, settle, start_postgres
+from store.cluster import (
+    SUPERUSER,
+    data_directory,
+    exclusive,
+    is_postgres,
+    require_owner,
+    settle,
+    start_postgres,
+)
 from store.errors import StoreError
 from store.publishing import Publication
 
@@ -60,12 +68,16 @@ class ObjectStoreServer:
         governed: bool | None = None,
         visiting: bool = False,
     ) -> None:
-        """Remember the directory; nothing runs before `start`."""
+        """Remember the directory; nothing runs before `start`.
+
+        Raises:
+            StoreError: There can be no directory of that name.
+        """
         if isinstance(data_dir, str) and not data_dir.strip():
             raise StoreError("data_dir is empty: name a directory, '.' for this one, or None for a temporary one")
         self._governed = governed
         self._visiting = visiting
-        self._given_dir = None if data_dir is None else Path(data_dir).expanduser().resolve()
+        self._given_dir = None if data_dir is None else data_directory(data_dir)
         self._dir: Path | None = None
         self._postgres: PostgresServer | None = None
 

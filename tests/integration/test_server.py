@@ -96,6 +96,18 @@ def test_server_of_an_empty_directory_name_is_refused(data_dir: str) -> None:
         ObjectStoreServer(data_dir)
 
 
+@pytest.mark.parametrize(
+    ("data_dir", "problem"),
+    [
+        ("/tmp/My Documents/store", "has ' ' in its name, at which a shell would cut it"),
+        ("~no-such-user/store", "cannot be a directory"),
+    ],
+)
+def test_server_of_a_directory_that_cannot_be_is_refused(data_dir: str, problem: str) -> None:
+    with pytest.raises(StoreError, match=problem):
+        ObjectStoreServer(data_dir)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_store_of_another_user_of_the_machine_is_refused_and_stays_his(tmp_path: Path) -> None:
     with ObjectStoreServer(tmp_path / "data"):
