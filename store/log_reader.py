@@ -37,6 +37,7 @@ FIRST_PAUSE, LAST_PAUSE = 0.001, 0.02
 # While several events come in one look, a reader that has caught up lets some gather: each look costs the writers.
 GATHER_SECONDS = 0.004
 STALL_SECONDS = 5.0  # how often a stalled reader says so
+REAP_SECONDS = 30.0  # how often a reader has sessions ended that hold others up
 
 
 class Position(NamedTuple):
@@ -137,6 +138,7 @@ class LogReader:
         self._fence: str | None = None
         self._fence_since = 0.0
         self._next_report = STALL_SECONDS
+        self._next_reap = time.monotonic() + REAP_SECONDS
         self._vain_hints = 0
         self.reconnects = 0
         self._waiter = Waiter()
@@ -266,6 +268,8 @@ class LogReader:
                         yield []
                     if self._fence is None:
                         self._await_hint()
+                        if time.monotonic() >= self._next_reap:
+                            self._reap()
                     else:
                         self._waiter.wait(None, fence_wait)
                         fence_wait = min(fence_wait * 2, LAST_FENCE_WAIT)
@@ -327,8 +331,12 @@ class LogReader:
         self._next_report = waited + STALL_SECONDS
         facts: dict[str, Any] = {"seconds": waited}
         logger.warning("no event can be read for %.0f s now: %s is open", waited, self._holder(), extra=facts)
+        self._reap()
+
+    def _reap(self) -> None:
+        self._next_reap = time.monotonic() + REAP_SECONDS
         for username, age in self.fetch("reap", changing=True):
-            told = "a transaction of %r was ended: it was %s old and held up all readers"
+            told = "a transaction of %r was ended: it was %s old and held others up"
             logger.warning(told, username, age, extra={"user": username, "seconds": age.total_seconds()})
 
     def _holder(self) -> str:

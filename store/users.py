@@ -36,6 +36,10 @@ CONNECTIONS_PER_USER = 64
 BOUNDS = {"temp_file_limit": "2GB", "log_min_messages": "fatal"}
 # A session may set these anew: they end what was forgotten, not what is meant.
 DEFAULTS = {"statement_timeout": "10min", "idle_in_transaction_session_timeout": "5min"}
+# What a change of a login meets that its own user is changing: it waits for that, or finds it changed.
+OVERTAKEN = (psycopg2.errors.LockNotAvailable, psycopg2.errors.InternalError_)
+LOCK_TIMEOUT = "2s"
+ATTEMPTS = 10  # at disabling a user, who may come back to change its login again
 
 
 class User(NamedTuple):
@@ -153,8 +157,8 @@ def disable_user(admin_conn: Connection, name: str) -> None:
             _end_sessions(cursor, name)
     except psycopg2.errors.InsufficientPrivilege as error:
         raise StoreError(
-            f"user {name!r} can no longer log in, but its sessions go on: ending them takes membership in"
-            f" pg_signal_backend ({error.diag.message_primary})"
+            f"user {name!r} can no longer log in, but its sessions go on: ending them takes the right to act as it"
+            f" ({error.diag.message_primary})"
         ) from error
 
 
@@ -227,10 +231,20 @@ def changing(admin_conn: Connection) -> Iterator[Any]:
 
 @contextmanager
 def _changing_roles(admin_conn: Connection) -> Iterator[Any]:
-    """Yield a cursor of a transaction in which no other one changes users or groups."""
+    """Yield a cursor of a transaction in which no other one changes users or groups.
+
+    PostgreSQL lets each user change its own login: who leaves that open is not waited for without end.
+    """
     with changing(admin_conn) as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('store roles'))")
-        yield cursor
+        cursor.execute("SET LOCAL lock_timeout = %s", (LOCK_TIMEOUT,))
+        try:
+            yield cursor
+        except OVERTAKEN as error:
+            raise StoreError(
+                "the user changes its own login at this moment, or keeps such a change open: try again, or disable the"
+                f" user, which ends its sessions ({error.diag.message_primary})"
+            ) from error
 
 
 def grant_role(cursor: Any, group: sql.Identifier, role: sql.Identifier) -> None:
@@ -256,13 +270,33 @@ def set_for_role(cursor: Any, role: sql.Identifier, settings: dict[str, str]) ->
 
 
 def _end_sessions(cursor: Any, name: str) -> None:
-    """End a user's sessions; as a member of its role where the administrator may end no others."""
+    """End a user's sessions, also those that are logging in just now.
+
+    Whose these are is shown nowhere, and a user who says so can stay among them for half an hour (post_auth_delay). So
+    it is done as the user, who may end its own sessions and nobody else's.
+    """
     role = sql.Identifier(name)
-    cursor.execute("SELECT pg_has_role('pg_signal_backend', 'USAGE')")
+    # In this order: who logs in meanwhile leaves the second list, and is in the third.
+    cursor.execute("SELECT DISTINCT pid FROM pg_locks WHERE pid <> pg_backend_pid()")
+    busy = {pid for (pid,) in cursor.fetchall()}
+    cursor.execute("SELECT pg_stat_clear_snapshot()")
+    cursor.execute("SELECT pid, usename, backend_type FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    known = {pid: (user, kind) for pid, user, kind in cursor.fetchall()}
+    named = [pid for pid, (user, _) in known.items() if user == name]
+    coming = [pid for pid in busy if known.get(pid, (None, "client backend")) == (None, "client backend")]
+    cursor.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
     (able,) = cursor.fetchone()
     if not able:
         cursor.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(role))  # which whoever made the role may do
-    cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (name,))
+    for pid in named + coming:
+        cursor.execute("SAVEPOINT ending")
+        cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(role))
+        try:
+            cursor.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        except psycopg2.errors.InsufficientPrivilege:
+            if pid in named:
+                raise
+        cursor.execute("ROLLBACK TO SAVEPOINT ending")
     if not able:
         cursor.execute(sql.SQL("REVOKE {} FROM CURRENT_USER").format(role))
 
@@ -283,7 +317,16 @@ def _allow_login(admin_conn: Connection, name: str, allowed: bool) -> None:
     with _changing_roles(admin_conn) as cursor:
         _require_user(cursor, name)
         verb = sql.SQL("ALTER ROLE {} LOGIN" if allowed else "ALTER ROLE {} NOLOGIN")
-        cursor.execute(verb.format(sql.Identifier(name)))
+        for attempts_left in reversed(range(1 if allowed else ATTEMPTS)):
+            cursor.execute("SAVEPOINT login")
+            try:
+                cursor.execute(verb.format(sql.Identifier(name)))
+                break
+            except OVERTAKEN:
+                if not attempts_left:
+                    raise
+            cursor.execute("ROLLBACK TO SAVEPOINT login")
+            _end_sessions(cursor, name)
         _record(cursor, "USER_ENABLED" if allowed else "USER_DISABLED", name, None)
 
 

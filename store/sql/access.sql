@@ -50,6 +50,17 @@ BEGIN
 END
 $$;
 
+-- Refuses to go on once a right is withdrawn that the caller had when the call began: it may have waited for a lock since,
+-- for as long as the caller's other sessions held it.
+CREATE OR REPLACE FUNCTION store.require_still(p_principals text[], p_admin boolean)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT p_principals <@ store.principals() OR p_admin AND NOT store.is_admin() THEN
+        RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'a right of the caller was withdrawn while the call waited';
+    END IF;
+END
+$$;
+
 -- Makes transactions that began before this one's end, and work on their own snapshots, start anew before they change
 -- anything.
 CREATE OR REPLACE FUNCTION store.date_snapshots()

@@ -277,6 +277,7 @@ BEGIN
           AND (h.owner = session_user OR h.writers && v_principals OR v_admin)
         FOR UPDATE;
         IF FOUND THEN
+            PERFORM store.require_still(v_principals, v_admin);
             v_clock := store.transaction_clock(p_shared_clock);
             RETURN QUERY SELECT * FROM store.log_append(v_head, p_items->0, p_items, v_principals, v_admin, v_clock);
             RETURN;

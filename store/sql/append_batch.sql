@@ -117,6 +117,7 @@ BEGIN
     PERFORM FROM store.object_heads h
     WHERE h.entity_id = ANY (v_entities) AND (h.owner = session_user OR h.writers && v_principals OR v_admin)
     ORDER BY h.entity_id FOR UPDATE;
+    PERFORM store.require_still(v_principals, v_admin);
     v_clock := store.transaction_clock(p_shared_clock);
     IF EXISTS (SELECT FROM store.published_types) OR (SELECT g.governed FROM store.governance g) THEN
         -- What a type requires is said to those only who may change the entity.

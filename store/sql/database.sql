@@ -84,6 +84,25 @@ $$
 -- Without it users may run programs of their own inside the server (DO blocks), which write to its log and never end.
 REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC; GRANT USAGE ON LANGUAGE plpgsql TO store_owner, store_admin, store_engine
 
+-- name: nobody_waits_for_what_users_may_not_do
+-- Without it a user may make everybody wait for as long as he likes: some statements wait for a table to be theirs alone
+-- before PostgreSQL looks whether their user has a right to it, and whoever comes then waits behind them.
+CREATE OR REPLACE FUNCTION store.refuse_definition()
+RETURNS event_trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF pg_has_role(session_user, 'store_user', 'MEMBER') AND NOT pg_has_role(session_user, 'store_admin', 'MEMBER')
+       AND NOT pg_has_role(session_user, 'store_engine', 'MEMBER') THEN
+        RAISE insufficient_privilege USING MESSAGE = format('%s is not for users of a store', tg_tag);
+    END IF;
+END
+$$;
+REVOKE ALL ON FUNCTION store.refuse_definition() FROM PUBLIC, store_user, store_admin, store_engine;
+GRANT EXECUTE ON FUNCTION store.refuse_definition() TO store_owner;  -- who revokes what others may have of all functions
+DROP EVENT TRIGGER IF EXISTS store_refuses_definitions;
+CREATE EVENT TRIGGER store_refuses_definitions ON ddl_command_start
+    WHEN TAG IN ('ALTER INDEX', 'ALTER MATERIALIZED VIEW', 'CREATE RULE', 'CREATE TRIGGER')
+    EXECUTE FUNCTION store.refuse_definition()
+
 -- name: no_transaction_is_left_behind
 -- Without it a user may prepare a transaction and leave: no session is left that reap() could end, and every listener
 -- waits until an administrator rolls it back.

@@ -46,7 +46,8 @@ $$;
 CREATE OR REPLACE FUNCTION store.lock_publications()
 RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
 BEGIN
-    LOCK TABLE store.publications IN SHARE ROW EXCLUSIVE MODE;
+    -- The weakest mode that two do not get at once: a user who prepares a statement holds any of the weaker ones.
+    LOCK TABLE store.publications IN SHARE UPDATE EXCLUSIVE MODE;
 END
 $$;
 

@@ -1,7 +1,7 @@
 -- Access to an entity: granted and withdrawn by its owner and its writers, each grant on record.
 
--- Locks an entity that the caller may share, or refuses. Who may is asked of the row that is locked: access that was
--- withdrawn while this waited for the lock is gone.
+-- Locks an entity that the caller may share, or refuses. Who may is asked of the row that is locked, and of memberships
+-- anew: access that was withdrawn while this waited for the lock is gone.
 CREATE OR REPLACE FUNCTION store.lock_shareable(p_entity uuid)
 RETURNS store.object_heads LANGUAGE plpgsql AS $$
 DECLARE
@@ -13,6 +13,7 @@ BEGIN
     WHERE h.entity_id = p_entity AND (h.owner = session_user OR h.writers && v_principals OR v_admin)
     FOR UPDATE;
     IF FOUND THEN
+        PERFORM store.require_still(v_principals, v_admin);
         RETURN v;
     END IF;
     SELECT * INTO v FROM store.object_heads h WHERE h.entity_id = p_entity AND h.acl && v_principals;
@@ -66,10 +67,11 @@ BEGIN
     SELECT g.grantor INTO v_grantor FROM store.current_grants(p_entity) g
     WHERE g.principal = p_principal AND g.access = p_access;
     IF v_grantor IS NULL OR (v_grantor <> v.owner AND v.owner = session_user) THEN
-        -- Each time that an entity comes into view again, its history comes again to those who listen.
+        -- Each time that an entity comes into view again, its history comes again to those who listen. What others granted
+        -- does not count: a writer would use up what its owner may.
         IF (SELECT count(*) FROM store.share_events s
             WHERE s.entity_id = p_entity AND s.principal = p_principal AND s.action = 'SHARED'
-              AND s.tx_time > clock_timestamp() - interval '1 day') >= 32 THEN
+              AND s.grantor = session_user AND s.tx_time > clock_timestamp() - interval '1 day') >= 32 THEN
             PERFORM store.refuse('TS013', format('%s was shared with %L 32 times within a day: leave it shared, or share'
                                                  ' it again tomorrow', p_entity, p_principal),
                                  jsonb_build_object('entity_id', p_entity, 'principal', p_principal));

@@ -25,6 +25,7 @@ NEVER = {
     "no_large_objects",
     "no_messages_into_the_log",
     "no_programs",
+    "nobody_waits_for_what_users_may_not_do",
 }
 BEFORE_16 = {"sessions_are_seen", "sessions_are_ended"}
 FROM_16 = {"administrators_get_in"}

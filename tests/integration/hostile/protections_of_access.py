@@ -10,7 +10,7 @@ APPEND, CREATE = (f"store/sql/{name}.sql" for name in ("append", "create"))
 DATABASE, GROUPS = (f"store/sql/{name}.sql" for name in ("database", "groups"))
 USERS, CLUSTER, SERVER = "store/users.py", "store/cluster.py", "store/server.py"
 STATEMENTS = ("test_statements",)
-SABOTAGE, ENTRANCE = ("test_sabotage",), ("test_entrance",)
+SABOTAGE, ENTRANCE, LOCKS = ("test_sabotage",), ("test_entrance",), ("test_locks",)
 NAMES = ("../test_groups", "../test_users")
 PUBLISHED = ("../test_publish",)
 
@@ -67,7 +67,49 @@ PROTECTIONS_OF_ACCESS = [
         "pass",
         ENTRANCE,
     ),
+    Protection(
+        "who is logging in while it is disabled is out as well",
+        USERS,
+        "for pid in named + coming:",
+        "for pid in named:",
+        LOCKS,
+    ),
+    Protection(
+        "who changes its own login does not put off being disabled",
+        USERS,
+        "range(1 if allowed else ATTEMPTS)",
+        "range(1)",
+        LOCKS,
+    ),
+    Protection(
+        "who keeps a change of its own login open is not waited for",
+        USERS,
+        '        cursor.execute("SET LOCAL lock_timeout = %s", (LOCK_TIMEOUT,))\n',
+        "",
+        LOCKS,
+    ),
     # The database and the server
+    Protection(
+        "what would make everybody wait is refused before it waits",
+        DATABASE,
+        "        RAISE insufficient_privilege USING MESSAGE = format('%s is not for users of a store', tg_tag);\n",
+        "        NULL;\n",
+        LOCKS,
+    ),
+    Protection(
+        "who publishes does not wait for what users hold",
+        "store/sql/publish.sql",
+        "IN SHARE UPDATE EXCLUSIVE MODE",
+        "IN SHARE ROW EXCLUSIVE MODE",
+        LOCKS,
+    ),
+    Protection(
+        "who waits for what users may not have is ended",
+        "store/sql/reap.sql",
+        "('ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')",
+        "('')",
+        ("test_reap",),
+    ),
     Protection(
         "only users connect, and make no temporary tables",
         DATABASE,

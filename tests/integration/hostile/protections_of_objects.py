@@ -13,7 +13,7 @@ SHARE, GROUPS, MUTATE = (f"store/sql/{name}.sql" for name in ("share", "groups",
 STREAM, CHECKS = "store/sql/stream.sql", "store/sql/checks.sql"
 STATEMENTS, READING, FORGING = ("test_statements",), ("test_reading",), ("test_forging",)
 PLANS = ("test_plans",)
-SABOTAGE, VALUES = ("test_sabotage",), ("test_values",)
+SABOTAGE, VALUES, LOCKS = ("test_sabotage",), ("test_values",), ("test_locks",)
 NAMES = ("../test_groups", "../test_users")
 
 
@@ -350,5 +350,22 @@ PROTECTIONS_OF_OBJECTS = [
         "PERFORM FROM store.governance FOR SHARE;",
         "",
         FORGING,
+    ),
+    *(
+        Protection(
+            f"a right withdrawn while a call waits is gone, {what}",
+            file,
+            "PERFORM store.require_still(v_principals, v_admin);",
+            "NULL;",
+            LOCKS,
+        )
+        for what, file in (("one entity", APPEND), ("several entities", APPEND_BATCH), ("sharing", SHARE))
+    ),
+    Protection(
+        "a writer does not use up what its owner may share",
+        SHARE,
+        "AND s.grantor = session_user AND s.tx_time",
+        "AND s.tx_time",
+        LOCKS,
     ),
 ]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection
 
+from store import log_reader, users
 from store.models import Trade
-from tests.fix_postgres import StoreDatabase
+from store.subscriptions import EventBus, SubscriptionListener
+from tests.fix_postgres import StoreDatabase, password_of
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.both_servers
@@ -80,6 +84,72 @@ def test_reap_leaves_what_keeps_the_bounds_and_what_has_no_transaction_id(store_
     allow(store_db, idle="1 us", longest="1 us")
     assert ended(store_db) == []
     assert rows(reading, "SELECT 1") == [(1,)]
+
+
+def waiting(watching: Connection, conn: Connection) -> bool:
+    asked = "SELECT FROM pg_locks WHERE pid = %s AND NOT granted"
+    return bool(rows(watching, asked, conn.info.backend_pid))
+
+
+def test_reap_ends_who_keeps_new_sessions_out(store_db: StoreDatabase) -> None:
+    # Whoever logs in holds the database for a moment, or for as long as it says; dropping it waits for that, though the
+    # user may not do so; and everybody else who logs in waits behind.
+    watching, carol, bob = store_db.admin(), store_db.connect("carol"), store_db.connect("bob")
+    watching.autocommit = bob.autocommit = carol.autocommit = True
+    with ThreadPoolExecutor(2) as beside:
+        coming = beside.submit(psycopg2.connect, **store_db.login("bob"), options="-c post_auth_delay=20")
+        held = "FROM pg_locks WHERE classid = 'pg_database'::regclass AND objid <> 0 AND granted"
+        wait_until(lambda: rows(watching, f"SELECT {held}"))
+        dropping = beside.submit(bob.cursor().execute, f"DROP DATABASE {store_db.dbname}")
+        wait_until(lambda: waiting(watching, bob))
+        assert rows(carol, "SELECT username FROM store.reap()") == [("bob",)]
+        assert isinstance(dropping.exception(timeout=30), psycopg2.OperationalError)
+        assert store_db.client("alice").count(Trade) == 0
+        rows(watching, f"SELECT pg_terminate_backend(pid) {held}")
+        coming.exception(timeout=60)
+
+
+def test_reap_ends_who_waits_to_have_a_table_for_itself(store_db: StoreDatabase) -> None:
+    watching, carol, bob = store_db.admin(), store_db.connect("carol"), store_db.connect("bob")
+    watching.autocommit = bob.autocommit = carol.autocommit = True
+    rows(watching, "DROP EVENT TRIGGER store_refuses_definitions; SELECT 1")  # as where no superuser could make it
+    alice, reading = store_db.client("alice"), store_db.connect("bob")
+    rows(reading, "SELECT count(*) FROM store.object_heads")
+    with ThreadPoolExecutor(1) as beside:
+        rule = beside.submit(bob.cursor().execute, "CREATE RULE mine AS ON INSERT TO store.object_heads DO NOTHING")
+        wait_until(lambda: waiting(watching, bob))
+        assert rows(carol, "SELECT username FROM store.reap()") == [("bob",)]
+        assert isinstance(rule.exception(timeout=30), psycopg2.OperationalError)
+    assert alice.count(Trade) == 0
+
+
+def test_listener_that_nothing_holds_up_has_those_ended_who_hold_up_others(
+    store_db: StoreDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_reader, "REAP_SECONDS", 0.05)
+    watching, bob, reading = store_db.admin(), store_db.connect("bob"), store_db.connect("bob")
+    watching.autocommit = bob.autocommit = True
+    rows(watching, "DROP EVENT TRIGGER store_refuses_definitions; SELECT 1")
+    rows(reading, "SELECT count(*) FROM store.checkpoints")
+    listener = SubscriptionListener(EventBus(), **store_db.login("carol"), poll_seconds=0.05)
+    with listener, ThreadPoolExecutor(1) as beside:
+        rule = beside.submit(bob.cursor().execute, "CREATE RULE mine AS ON INSERT TO store.checkpoints DO NOTHING")
+        assert isinstance(rule.exception(timeout=30), psycopg2.OperationalError)
+
+
+def test_reap_leaves_an_administrator_who_waits_for_a_table(store_db: StoreDatabase) -> None:
+    watching, carol, reading = store_db.admin(), store_db.connect("carol"), store_db.connect("bob")
+    watching.autocommit = carol.autocommit = True
+    with closing(store_db.admin()) as admin:
+        users.provision_user(admin, "chief", password_of("chief"), admin=True)
+    chief = store_db.connect("chief")
+    rows(reading, "SELECT count(*) FROM store.object_heads")
+    with ThreadPoolExecutor(1) as beside:
+        rebuilding = beside.submit(rows, chief, "SELECT store.rebuild()")
+        wait_until(lambda: waiting(watching, chief))
+        assert rows(carol, "SELECT username FROM store.reap()") == []
+        reading.rollback()
+        assert rebuilding.result(timeout=30) == [(0,)]
 
 
 def test_reap_leaves_the_administrator_and_the_caller_alone(store_db: StoreDatabase) -> None:

@@ -1,0 +1,215 @@
+"""Making others wait: for locks that PostgreSQL takes before it asks for rights, for a login, for one's own calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+
+import psycopg2
+import pytest
+from psycopg2.extensions import connection as Connection
+
+from store import groups, users
+from store.errors import StoreError
+from store.models import Trade
+from store.permissions import share_read, unshare
+from store.publishing import publish
+from tests.fix_postgres import StoreDatabase, password_of
+from tests.waiting import wait_until
+
+pytestmark = pytest.mark.both_servers
+
+# PostgreSQL waits for the table, the index or the database to be the caller's alone, and looks at rights afterwards.
+GREEDY = [
+    "CREATE RULE mine AS ON INSERT TO store.object_heads DO NOTHING",
+    "CREATE OR REPLACE RULE mine AS ON SELECT TO store.object_events DO INSTEAD SELECT 1",
+    "CREATE RULE mine AS ON DELETE TO store.groups DO NOTHING",
+    "CREATE RULE mine AS ON INSERT TO pg_catalog.pg_class DO NOTHING",
+    "CREATE RULE mine AS ON INSERT TO pg_catalog.pg_authid DO NOTHING",
+    "CREATE TRIGGER mine AFTER INSERT ON store.object_events EXECUTE FUNCTION store.refuse_rewrite()",
+    "CREATE CONSTRAINT TRIGGER mine AFTER INSERT ON store.object_events FOR EACH ROW"
+    " EXECUTE FUNCTION store.refuse_rewrite()",
+    "ALTER INDEX store.object_heads_data DEPENDS ON EXTENSION plpgsql",
+    "ALTER INDEX store.object_events_pkey NO DEPENDS ON EXTENSION plpgsql",
+    "ALTER MATERIALIZED VIEW store.object_heads DEPENDS ON EXTENSION plpgsql",
+]
+# A session that holds the weak locks which users get, without a transaction id: nobody ends it.
+HOLDING = """
+SELECT FROM store.object_heads; SELECT FROM store.object_events; SELECT FROM pg_catalog.pg_class;
+PREPARE held_1 AS INSERT INTO store.object_events (seq) VALUES (1);
+PREPARE held_2 AS DELETE FROM store.object_heads;
+PREPARE held_3 AS DELETE FROM store.groups;
+PREPARE held_4 AS DELETE FROM store.publications;
+PREPARE held_5 AS SELECT FROM pg_catalog.pg_authid FOR UPDATE;
+"""
+
+
+@contextmanager
+def holding(store_db: StoreDatabase) -> Iterator[None]:
+    with closing(store_db.connect("bob")) as conn, conn.cursor() as cursor:
+        cursor.execute(HOLDING)
+        yield
+
+
+def waits(store_db: StoreDatabase, conn: Connection) -> bool:
+    with closing(store_db.admin()) as admin, admin.cursor() as cursor:
+        cursor.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", (conn.info.backend_pid,))
+        return bool(cursor.fetchone()[0])
+
+
+@pytest.mark.parametrize("text", GREEDY)
+def test_statement_that_waits_before_it_is_refused_is_refused_before(module_store_db: StoreDatabase, text: str) -> None:
+    with holding(module_store_db), module_store_db.connect("bob") as conn, conn.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '2s'")
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege, match="not for users of a store"):
+            cursor.execute(text)
+
+
+def test_administrator_and_engine_still_define_what_users_may_not(store_db: StoreDatabase) -> None:
+    with closing(store_db.admin()) as admin, admin.cursor() as cursor:
+        cursor.execute("CREATE TABLE workflow.mine (x integer); CREATE INDEX mine_x ON workflow.mine (x)")
+        cursor.execute("SET SESSION AUTHORIZATION store_engine")
+        cursor.execute("CREATE TABLE workflow.own (x integer); CREATE RULE own AS ON DELETE TO workflow.own DO NOTHING")
+
+
+def test_publishing_does_not_wait_for_what_a_user_has_prepared(store_db: StoreDatabase) -> None:
+    with holding(store_db), closing(store_db.admin()) as admin:
+        with admin, admin.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '5s'")
+        assert [done.revision for done in publish(admin, Trade)] == [1]
+
+
+# The user's own login ----------------------------------------------------------------------------------------
+
+
+def is_coming(store_db: StoreDatabase) -> bool:
+    """Say whether somebody is logging in to the database and has got past being asked who it is."""
+    with closing(store_db.admin()) as admin, admin.cursor() as cursor:
+        cursor.execute(
+            "SELECT FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
+            " WHERE l.classid = 'pg_database'::regclass AND l.granted AND a.usename IS NULL"
+            " AND l.objid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+        return cursor.rowcount > 0
+
+
+def test_user_who_was_logging_in_when_it_was_disabled_is_out_as_well(store_db: StoreDatabase) -> None:
+    where = store_db.login(store_db.provision("dawdler"))
+    with ThreadPoolExecutor(1) as beside, closing(store_db.admin()) as admin:
+        coming = beside.submit(psycopg2.connect, **where, options="-c post_auth_delay=20")
+        wait_until(lambda: is_coming(store_db))
+        users.disable_user(admin, "dawdler")
+        with pytest.raises(psycopg2.OperationalError), closing(coming.result(timeout=60)) as conn:
+            conn.cursor().execute("SELECT count(*) FROM store.object_heads")
+        users.enable_user(admin, "dawdler")
+
+
+def is_out(conn: Connection) -> bool:
+    try:
+        conn.cursor().execute("SELECT 1")
+    except psycopg2.Error:
+        return True
+    return False
+
+
+def test_user_does_not_put_off_being_disabled_by_changing_its_own_login(
+    store_db: StoreDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(users, "LOCK_TIMEOUT", "200ms")
+    user = store_db.provision("stayer")
+    sessions = [store_db.connect(user) for _ in range(3)]
+    change = f"ALTER ROLE {user} PASSWORD 'mine'"
+    with closing(store_db.admin()) as admin, ThreadPoolExecutor(2) as beside:
+        sessions[0].cursor().execute(change)
+        waiting = [beside.submit(conn.cursor().execute, change) for conn in sessions[1:]]
+        wait_until(lambda: all(waits(store_db, conn) for conn in sessions[1:]))
+        users.disable_user(admin, user)
+        for attempt in waiting:
+            attempt.exception(timeout=30)
+        wait_until(lambda: all(is_out(conn) for conn in sessions))
+        with pytest.raises(psycopg2.OperationalError, match="not permitted to log in"):
+            psycopg2.connect(**store_db.login(user))
+        users.enable_user(admin, user)
+
+
+def test_administrator_is_told_who_holds_up_the_change_of_a_password(
+    store_db: StoreDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(users, "LOCK_TIMEOUT", "200ms")
+    user = store_db.provision("stayer")
+    own = store_db.connect(user)
+    own.cursor().execute(f"ALTER ROLE {user} PASSWORD 'mine'")
+    with closing(store_db.admin()) as admin:
+        with pytest.raises(StoreError, match="changes its own login at this moment"):
+            users.change_password(admin, user, password_of(user))
+        own.rollback()
+        users.change_password(admin, user, password_of(user))
+
+
+# Calls that wait ----------------------------------------------------------------------------------------
+
+
+def item(entity_id: str) -> str:
+    change = {"entity_id": entity_id, "type_name": "Trade", "version": 1, "event_type": "UPDATED", "changes": {}}
+    return json.dumps([change])
+
+
+CALLS: dict[str, Callable[[str], tuple[str, str]]] = {
+    "append_events": lambda entity: ("SELECT FROM store.append_events(%s, false, NULL)", item(entity)),
+    "append_batch": lambda entity: ("SELECT FROM store.append_batch(%s, false, NULL)", item(entity)),
+    "share": lambda entity: ("SELECT store.share(%s, 'carol', 'READ')", entity),
+    "unshare": lambda entity: ("SELECT store.unshare(%s, 'carol', '{READ}')", entity),
+}
+
+
+@pytest.mark.parametrize("right", ["membership", "administrator"])
+@pytest.mark.parametrize("call", CALLS)
+def test_call_that_waited_while_its_right_was_withdrawn_changes_nothing(
+    store_db: StoreDatabase, call: str, right: str
+) -> None:
+    alice, user = store_db.client("alice"), store_db.provision("chief")
+    with closing(store_db.admin()) as admin, ThreadPoolExecutor(1) as beside:
+        if right == "membership":
+            groups.create_group(admin, "lent desk", [user])
+            entity = store_db.client("alice", writers=["lent desk"]).write(trade())
+        else:
+            users.provision_user(admin, user, password_of(user), admin=True)
+            entity = alice.write(trade())
+        holder, caller = store_db.connect(user), store_db.connect(user)
+        for conn in (holder, caller):  # at other levels, the withdrawal waits for both
+            conn.set_session(isolation_level="READ COMMITTED")
+        holder.cursor().execute("SELECT store.lock_batch(ARRAY[%s]::uuid[])", (entity,))
+        asked = beside.submit(caller.cursor().execute, *arguments(call, entity))
+        wait_until(lambda: waits(store_db, caller))
+        if right == "membership":
+            groups.remove_members(admin, "lent desk", [user])
+        else:
+            users.provision_user(admin, user, password_of(user))
+        audited = len(alice.audit(entity))
+        holder.rollback()
+        with pytest.raises(psycopg2.errors.SerializationFailure, match="a right of the caller was withdrawn"):
+            asked.result(timeout=30)
+    assert len(alice.audit(entity)) == audited
+
+
+def arguments(call: str, entity: str) -> tuple[str, tuple[str]]:
+    text, argument = CALLS[call](entity)
+    return text, (argument,)
+
+
+def trade() -> Trade:
+    return Trade(symbol="AAPL", quantity=1, price=1.0, side="BUY")
+
+
+def test_writer_does_not_use_up_what_the_owner_may_share(store_db: StoreDatabase) -> None:
+    alice, bob = store_db.client("alice"), store_db.client("bob")
+    entity = store_db.client("alice", writers=["bob"]).write(trade())
+    for _ in range(32):
+        share_read(bob.conn, entity, "carol")
+        unshare(bob.conn, entity, "carol")
+    with pytest.raises(StoreError, match="32 times within a day"):
+        share_read(bob.conn, entity, "carol")
+    share_read(alice.conn, entity, "carol")
+    assert store_db.client("carol").read(Trade, entity) is not None
