@@ -26,6 +26,7 @@ NEVER = {
     "no_messages_into_the_log",
     "no_programs",
     "nobody_waits_for_what_users_may_not_do",
+    "row_security_comes_first",
 }
 BEFORE_16 = {"sessions_are_seen", "sessions_are_ended"}
 FROM_16 = {"administrators_get_in"}

@@ -63,7 +63,7 @@ PROTECTIONS_OF_ACCESS = [
     Protection(
         "who is disabled is out at once",
         USERS,
-        'cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (name,))',
+        'cursor.execute("SELECT pg_terminate_backend(%s)", (pid,))',
         "pass",
         ENTRANCE,
     ),

@@ -68,6 +68,20 @@ PROTECTIONS_OF_OBJECTS = [
         PLANS,
     ),
     Protection(
+        "entities ask who may see before they compare, with one value too",
+        "store/sql/database.sql",
+        "ALTER FUNCTION pg_catalog.arrayoverlap(anyarray, anyarray) COST 0.0001;\n",
+        "",
+        PLANS,
+    ),
+    Protection(
+        "nothing that costs nothing comes before that",
+        "store/sql/database.sql",
+        ";\nALTER TYPE pg_catalog.jsonb SET (SUBSCRIPT = NONE)",
+        "",
+        PLANS,
+    ),
+    Protection(
         "grants are shown by functions only",
         GRANTS,
         "GRANT SELECT ON store.object_heads, store.object_events,",
