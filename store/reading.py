@@ -12,6 +12,7 @@ from store.connection import Database
 from store.drift import require_agreement
 from store.errors import EntityNotFound, RegistryError, StoreError, TypeMismatch, shown
 from store.items import require_instant
+from store.wording import printable
 
 __all__ = ["Change", "Point", "as_of", "audit", "build", "diff", "history", "read", "require_class"]
 
@@ -185,7 +186,7 @@ def _decoded(schema: RecordSchema[Any] | None, name: str, value: Any) -> Any:
 def _require_type(schema: RecordSchema[Any], actual: str, entity_id: str) -> None:
     if actual != schema.type_name:
         raise TypeMismatch(
-            f"{entity_id} is a {actual}, not a {schema.type_name}",
+            f"{entity_id} is a {printable(actual)}, not a {schema.type_name}",
             entity_id=entity_id,
             expected=schema.type_name,
             actual=actual,

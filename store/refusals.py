@@ -10,6 +10,7 @@ import psycopg2
 
 from store import errors
 from store.conninfo import advice
+from store.wording import printable
 
 __all__ = ["LARGEST_OBJECT", "raise_store_error"]
 
@@ -52,7 +53,7 @@ def raise_store_error(
         conninfo: Where a connection was to be opened, when that failed.
     """
     code = error.pgcode or ""
-    message = (error.diag.message_primary or str(error)).strip()
+    message = printable((error.diag.message_primary or "").strip()) or str(error).strip()
     if conninfo is not None:
         raise errors.ConnectionLost(
             f"cannot connect as {conninfo.get('user')!r} to {conninfo.get('dbname')!r} at {conninfo.get('host')}:"

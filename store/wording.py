@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
-__all__ = ["is_slip", "nearest_names", "shown"]
+__all__ = ["is_slip", "nearest_names", "printable", "shown"]
 
 SHORTEST = 4  # letters of a name that another can be taken for a slip of
 
@@ -27,6 +28,18 @@ def nearest_names(name: str, known: Iterable[str], limit: int = 3) -> tuple[str,
     from difflib import get_close_matches  # here: only an error needs it, and every import of the store would pay
 
     return tuple(get_close_matches(name, list(known), n=limit, cutoff=0.6))
+
+
+def printable(text: str) -> str:
+    r"""Return a text with each character that cannot be seen as its escape: others may have named what it tells of.
+
+    Example:
+        >>> printable("AAPL\x1b[2J")
+        'AAPL\\u001b[2J'
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def shown(value: object, limit: int = 80) -> str:

@@ -17,6 +17,8 @@ from typing import Any
 
 import click
 
+from store.wording import printable
+
 __all__ = [
     "Count",
     "Printer",
@@ -174,12 +176,12 @@ def json_line(facts: dict[str, Any]) -> str:
         >>> json_line({"symbol": "AAPL", "at": datetime(2026, 2, 22, 10, tzinfo=timezone.utc)})
         '{"symbol": "AAPL", "at": "2026-02-22T10:00:00+00:00"}'
     """
-    return _printable(json.dumps(facts, ensure_ascii=False, default=_json_value))
+    return printable(json.dumps(facts, ensure_ascii=False, default=_json_value))
 
 
 def one_line(text: str) -> str:
     """Return a text on one line, with each character that cannot be seen as its escape."""
-    return _printable(text.replace("\n", "\\n"))
+    return printable(text.replace("\n", "\\n"))
 
 
 def assignments(values: Mapping[str, Any]) -> str:
@@ -196,12 +198,6 @@ def assignments(values: Mapping[str, Any]) -> str:
 
 def _json_value(value: Any) -> str:
     return value.astimezone(timezone.utc).isoformat() if isinstance(value, datetime) else str(value)
-
-
-def _printable(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else _escape(char) for char in text)
 
 
 def _escape(text: str) -> str:

@@ -5,11 +5,12 @@ RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT pg_has_role(session_user, 'store_admin', 'USAGE')
 $$;
 
--- Raises one of the store's errors: TSnnn, with the facts as a JSON object in DETAIL.
+-- Raises one of the store's errors: TSnnn, with the facts as a JSON object in DETAIL. What it names may hold characters that
+-- a terminal obeys, or that begin a line of a log.
 CREATE OR REPLACE FUNCTION store.refuse(p_code text, p_message text, p_facts jsonb)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION USING ERRCODE = p_code, MESSAGE = p_message, DETAIL = p_facts::text;
+    RAISE EXCEPTION USING ERRCODE = p_code, MESSAGE = regexp_replace(p_message, '[[:cntrl:]]', '?', 'g'), DETAIL = p_facts::text;
 END
 $$;
 

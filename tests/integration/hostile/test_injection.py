@@ -12,7 +12,8 @@ import pytest
 from reactive.expr import Const, Field, from_json
 from store.base import Storable
 from store.client import StoreClient
-from store.errors import RegistryError, StoreError, UnknownPrincipal
+from store.connection import run
+from store.errors import RegistryError, StoreError, TypeMismatch, UnknownPrincipal
 from store.models import Trade
 from store.permissions import list_shared_with, share_read, unshare
 from store.subscriptions import EventBus, SubscriptionListener
@@ -105,6 +106,23 @@ def test_principal_that_is_nobody_is_refused(scene: Scene, bob: StoreClient, tex
     for grants in ({"readers": [text]}, {"writers": [text]}):
         with pytest.raises(UnknownPrincipal):
             scene.db.client("bob", **grants).write(Trade(symbol="MINE", quantity=1, price=1.0, side="BUY"))
+
+
+def test_error_that_names_what_another_named_is_one_line_that_no_terminal_obeys(scene: Scene, bob: StoreClient) -> None:
+    name = "Odd\x1b]0;mine\x07\x1b[2J\nERROR forged\u202e\x9b"
+    with scene.db.connect("bob") as conn, conn.cursor() as cursor:
+        item = json.dumps([{"type_name": name, "data": {}, "state": name}])
+        cursor.execute("SELECT entity_id FROM store.create_objects(%s, '{alice}', '{alice}', false, NULL)", (item,))
+        entity_id = str(cursor.fetchone()[0])
+    with pytest.raises(TypeMismatch) as caught:
+        scene.alice.read(Trade, entity_id)
+    assert str(caught.value).isprintable()
+    change = {"entity_id": entity_id, "type_name": "Trade", "version": 1, "event_type": "UPDATED", "changes": {}}
+    with pytest.raises(TypeMismatch) as refused:
+        run(scene.alice.conn, "SELECT FROM store.append_events(%s, false, NULL)", [json.dumps([change])])
+    assert str(refused.value).isprintable()
+    # A traceback shows what PostgreSQL said as well.
+    assert "\x1b" not in str(refused.value.__cause__) and "\nERROR" not in str(refused.value.__cause__)
 
 
 @pytest.mark.parametrize("text", SQL)

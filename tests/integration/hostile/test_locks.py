@@ -141,10 +141,15 @@ def test_administrator_is_told_who_holds_up_the_change_of_a_password(
     user = store_db.provision("stayer")
     own = store_db.connect(user)
     own.cursor().execute(f"ALTER ROLE {user} PASSWORD 'mine'")
-    with closing(store_db.admin()) as admin:
-        with pytest.raises(StoreError, match="changes its own login at this moment"):
-            users.change_password(admin, user, password_of(user))
-        own.rollback()
+    with closing(store_db.admin()) as admin, ThreadPoolExecutor(1) as beside:
+        with admin, admin.cursor() as cursor:
+            cursor.execute("SET lock_timeout = 0")
+        asked = beside.submit(users.change_password, admin, user, password_of(user))
+        try:
+            with pytest.raises(StoreError, match="changes its own login at this moment"):
+                asked.result(timeout=20)
+        finally:
+            own.rollback()
         users.change_password(admin, user, password_of(user))
 
 
