@@ -159,8 +159,7 @@ class ScheduleWatcher:
     def drop_withdrawn(self, conn: PooledConnection) -> None:
         """Take out of the live tables what the user may no longer read, asked on a connection of the caller's."""
         for feed in self._feeds:
-            with feed.lock:
-                entities = feed.readable()
+            entities = _readable(feed)
             for begin in range(0, len(entities), _ENTITIES_A_LOOK):
                 some = entities[begin : begin + _ENTITIES_A_LOOK]
                 # No event may come in between: granted again, an entity would be taken out after it has come back.
@@ -194,7 +193,8 @@ class ScheduleWatcher:
             return _LONGEST_WAIT
         begin = time.monotonic()
         if begin >= self._next_look:
-            self.drop_withdrawn(self._connection())
+            if any(map(_readable, self._feeds)):  # else no connection is opened for it
+                self.drop_withdrawn(self._connection())
             took = time.monotonic() - begin
             self._next_look = begin + took + max(_LOOK_SECONDS, _LOOK_SHARE * took)
         return max(self._next_look - time.monotonic(), 0.0)
@@ -237,3 +237,8 @@ class ScheduleWatcher:
         conn, self._conn = self._conn, None
         if conn is not None:
             conn.close()
+
+
+def _readable(feed: LogFeed) -> list[str]:
+    with feed.lock:
+        return feed.readable()
