@@ -128,7 +128,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int | No
         F              5
     """
     kept = [n for n in range(len(columns)) if not rows or any(row[n] is not None for row in rows)]
-    cells = [[columns[n] for n in kept], *([cell(row[n]) for n in kept] for row in rows)]
+    cells = [[one_line(columns[n]) for n in kept], *([cell(row[n]) for n in kept] for row in rows)]
     widths = [max(_width(line[at]) for line in cells) for at in range(len(kept))]
     right = [bool(rows) and all(_is_number(row[n]) or row[n] is None for row in rows) for n in kept]
     lines = []

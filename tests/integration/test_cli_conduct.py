@@ -284,6 +284,26 @@ def test_stored_text_never_reaches_the_terminal_as_commands(store_db: StoreDatab
     assert record["data"]["trader_name"] == HOSTILE
 
 
+def test_names_that_others_gave_never_reach_the_terminal_as_commands(store_db: StoreDatabase) -> None:
+    with store_db.connect("bob") as conn, conn.cursor() as cursor:
+        item = json.dumps([{"type_name": HOSTILE, "data": {HOSTILE: {HOSTILE: HOSTILE}}, "state": HOSTILE}])
+        cursor.execute("SELECT entity_id::text FROM store.create_objects(%s, '{alice}', '{}', false, NULL)", (item,))
+        (entity_id,) = cursor.fetchone()
+    alice = by_url(store_db, "alice")
+    for arguments in (
+        ["ls"],
+        ["ls", HOSTILE],
+        ["get", entity_id],
+        ["history", entity_id],
+        ["audit", entity_id],
+        ["tail", "--once", "--from-beginning"],
+    ):
+        status, screen = alice.on_a_terminal(*arguments, columns=1_000)
+        assert status == 0
+        bold = screen.replace("\x1b[1m", "").replace("\x1b[0m", "")
+        assert not set(bold) & set("\x1b\x07\x9b\u202e") and "\nnext" not in bold, arguments
+
+
 def test_error_names_what_was_typed_without_obeying_it(store_db: StoreDatabase) -> None:
     line = by_url(store_db, "alice").fails("ls", "\x1b[2JTrade")
     assert "\\u001b[2JTrade" in line
