@@ -282,7 +282,7 @@ class WorkflowEngine(ABC):
 
     @abstractmethod
     def resume(self, workflow_id: str) -> WorkflowHandle:
-        """Let a cancelled workflow go on behind its last step, through its queue again; leave alone any other."""
+        """Let a cancelled workflow go on behind its last step, in its queue and with its timeout anew; no other one."""
 
     @abstractmethod
     def show(self, workflow_id: str) -> WorkflowInfo:

@@ -349,7 +349,6 @@ class InMemoryEngine(WorkflowEngine):
             workflow = self._found(workflow_id)
             if workflow.status is WorkflowStatus.CANCELLED:
                 workflow.deadline = None
-                workflow.start = workflow.start._replace(timeout=None)
                 workflow.future = Future()  # the run that was cancelled may be in a step still, and ends its own
                 if workflow.start.queue is None:
                     self._begin(workflow)

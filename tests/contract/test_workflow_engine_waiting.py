@@ -100,6 +100,14 @@ def test_deadline_cancels(engine: WorkflowEngine) -> None:
         handle.get_result(30)
 
 
+def test_resumed_workflow_has_its_timeout_anew(engine: WorkflowEngine) -> None:
+    handle = engine.workflow(flows.sleeper, 3600.0, timeout=0.3)
+    with pytest.raises(WorkflowCancelled):
+        handle.get_result(30)
+    with pytest.raises(WorkflowCancelled):
+        engine.resume(handle.workflow_id).get_result(30)
+
+
 @pytest.mark.parametrize("timeout", [1e-9, 0.05])
 @pytest.mark.parametrize("flow", [flows.overrun, flows.overrun_and_step])
 def test_workflow_that_overruns_its_deadline_a_little_is_cancelled(
