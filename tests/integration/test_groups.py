@@ -256,7 +256,7 @@ def test_group_with_an_illegal_name_is_refused(store_db: StoreDatabase, name: ob
 
 
 @pytest.mark.parametrize(
-    "name", ['"; DROP TABLE store.groups; --', "it's", "Ünï côde 組", "UPPER", "x" * 63, " ", "%s"]
+    "name", ['"; DROP TABLE store.groups; --', "the desk's", "Ünï côde 組", "UPPER", "g" * 63, " ", "%s"]
 )
 def test_group_with_any_legal_name_works(store_db: StoreDatabase, name: str) -> None:
     make_group(store_db, name, "bob")
