@@ -275,7 +275,7 @@ def test_eval_of_a_dict_compares_doubles_with_what_has_more_or_fewer_digits() ->
     assert (number == other).eval({"x": pd.NA, "y": 1}) is None
 
 
-@pytest.mark.parametrize("missing", [pd.NA, pd.NaT, np.datetime64("NaT")])
+@pytest.mark.parametrize("missing", [pd.NA, pd.NaT, np.datetime64("NaT", "us")])
 def test_eval_takes_what_pandas_has_for_a_missing_value_as_null(missing: Any) -> None:
     row = {"x": missing, "y": 1}
     for expr in (x, x + 1, x == y, x != y, y == x, x == 1, x > 1, x.upper(), x < NOON, f & (x == 1)):
