@@ -27,6 +27,7 @@ from server.access_key import default_key_file
 from server.embedded import DEFAULT_PORT, DeephavenServer
 from server.errors import PriceFileError, ServerError
 from server.market_data import MarketSimulator, SimulatedMarket
+from server.market_tables import sums
 from server.price_files import read_prices
 from server.price_history import ReplayedMarket
 from server.risk_book import RISK_COLUMNS, RiskBook
@@ -70,12 +71,14 @@ def build_tables(bridge: StoreBridge, risk: TableWriter) -> dict[str, Table]:
                 "Notional = isNull(price) ? 0.0 : Signed * price",
             ]
         ).agg_by(
-            [agg.count_("Trades"), agg.sum_(["Quantity = Signed", "NetNotional = Notional"])],
+            [agg.count_("Trades"), agg.sum_("Quantity = Signed"), *sums(NetNotional="Notional")],
             by="symbol",
         ),
         "risk_calcs": risk.append_only(),
         "risk_live": risk_live,
-        "risk_totals": risk_live.agg_by([agg.count_("Positions"), agg.sum_(["MarketValue", "UnrealizedPnL", "Risk"])]),
+        "risk_totals": risk_live.agg_by(
+            [agg.count_("Positions"), *sums(MarketValue="MarketValue", UnrealizedPnL="UnrealizedPnL", Risk="Risk")]
+        ),
     }
 
 

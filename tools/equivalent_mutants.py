@@ -17,7 +17,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ): _ONE_A_MOMENT,
     (
         "reactive/expr/python_source.py",
-        '`…ame}) is str" for name in names) or "True"` → `…ame}) is str" for name in names) or False`',
+        "`… 'in PLAIN'}\" for name in names) or \"True\"` → `… 'in PLAIN'}\" for name in names) or False`",
     ): "two constants are compared the long way, with the same outcome",
     (
         "reactive/expr/python_source.py",

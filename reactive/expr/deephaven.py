@@ -327,6 +327,9 @@ class _Deephaven:
             bytes_of = [f"({text}).getBytes({_UTF8})" for text in (left, right)]
             test = f"java.util.Arrays.compareUnsigned({bytes_of[0]}, {bytes_of[1]}) {op} 0"
         else:
+            left, right = (
+                _beyond_doubles(operand) or text for operand, text in zip(node.children, (left, right), strict=True)
+            )
             test = f"{left} {op} {right}"
         operands = zip(node.children, (left, right), strict=True)
         known = [f"!isNull({text})" for operand, text in operands if not _is_value(operand)]
@@ -346,6 +349,17 @@ class _Deephaven:
         left_true, left_false = self.truth(node.left, True), self.truth(node.left, False)
         right_true, right_false = self.truth(node.right, equal), self.truth(node.right, not equal)
         return f"(({left_true} && {right_true}) || ({left_false} && {right_false}))"
+
+
+def _beyond_doubles(node: Expr) -> str | None:
+    """Return what stands for a whole number that no double holds, which is more, or less, than all that do."""
+    if not isinstance(node, Const) or type(node.value) is not int:
+        return None
+    try:
+        float(node.value)
+    except OverflowError:
+        return "POS_INFINITY_DOUBLE" if node.value > 0 else "NEG_INFINITY_DOUBLE"
+    return None
 
 
 def _is_value(node: Expr) -> bool:

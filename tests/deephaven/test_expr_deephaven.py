@@ -160,6 +160,29 @@ def test_formulas_take_nan_and_infinity_as_eval_does(deephaven_context: Any) -> 
         assert repr(found[name]) == repr(expected), name
 
 
+@pytest.mark.parametrize("field", [Field("x", float), Field("n", int), Field("n"), Field("x")], ids=repr)
+def test_formulas_compare_with_whole_numbers_beyond_every_double(field: Field, deephaven_context: Any) -> None:
+    from deephaven import arrow
+
+    rows = {"x": [-1.7e308, 0.0, None], "n": [-(2**62), 5, None]}
+    conditions = {
+        f"C{place}": condition
+        for place, condition in enumerate(
+            condition
+            for number in (10**400, -(10**400), 2**1024 - 1, 2**1023)
+            for condition in (
+                *(field > number, field >= number, field < number, field <= number),
+                *(field == number, field != number),
+            )
+        )
+    }
+    table = arrow.to_table(pa.table({name: pa.array(values) for name, values in rows.items()}))
+    table = table.update([f"{name} = {condition.to_deephaven()}" for name, condition in conditions.items()])
+    found = arrow.to_arrow(table).to_pydict()
+    for name, condition in conditions.items():
+        assert found[name] == [condition.eval({"x": x, "n": n}) for x, n in zip(*rows.values(), strict=True)], name
+
+
 def test_condition_filters_a_table(deephaven_context: Any) -> None:
     from deephaven import arrow
 
