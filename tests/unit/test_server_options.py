@@ -119,7 +119,8 @@ def test_tls_with_one_file_only_is_refused() -> None:
         DeephavenServer(tls_cert=Path("cert.pem"))
 
 
-def test_files_may_be_named_by_texts(tmp_path: Path) -> None:
+def test_files_may_be_named_by_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DeephavenServer, "_running", None)  # the tests before may have started one
     server = DeephavenServer(port=0, key_file=str(tmp_path / "own.key"))
     server.check()
     assert (tmp_path / "own.key").read_text().strip() == server.key
