@@ -83,7 +83,9 @@ def test_app_run_from_its_folder_serves_ticking_tables_and_keeps_its_key(childre
     own = Path(f"/proc/{app.pid}")
     for place in ("cmdline", "environ"):
         assert key.encode() not in (own / place).read_bytes()
-    assert not [child for child in psutil.Process(app.pid).children(recursive=True) if key in " ".join(child.cmdline())]
+    below = {child.pid for child in psutil.Process(app.pid).children(recursive=True)}
+    commands = [found.info["cmdline"] or () for found in psutil.process_iter(["cmdline"]) if found.pid in below]
+    assert not [command for command in commands if key in " ".join(command)]
 
     app.send(signal.SIGTERM)
     assert app.wait() == 0, app.output
