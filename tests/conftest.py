@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.rounds import choose_long
 
@@ -30,9 +30,11 @@ pytest_plugins = [
 TESTS = Path(__file__).parent
 JVM_FOLDERS = ("tests/deephaven/", "tests/docs/")
 STATUS = pytest.StashKey[int]()
-# The same examples in every run of `make test`; new ones in every long run. No test is judged by the clock.
-settings.register_profile("usual", derandomize=True, deadline=None, print_blob=True)
-settings.register_profile("long", derandomize=False, deadline=None, print_blob=True)
+# The same examples in every run of `make test`; new ones in every long run. No test is judged by the clock, nor is how
+# long its examples take to draw.
+UNTIMED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "print_blob": True}
+settings.register_profile("usual", derandomize=True, **UNTIMED)
+settings.register_profile("long", derandomize=False, **UNTIMED)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

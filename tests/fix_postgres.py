@@ -119,6 +119,8 @@ def embedded_server() -> Iterator[ObjectStoreServer]:
                 cursor.execute("ALTER SYSTEM SET fsync = off")
                 # A test that waits so long for a lock waits for itself, inside libpq, where no signal ends it.
                 cursor.execute("ALTER SYSTEM SET lock_timeout = '60s'")
+                # Otherwise a vacuum may come between two looks at plans, sizes or locks that a test compares.
+                cursor.execute("ALTER SYSTEM SET autovacuum = off")
                 cursor.execute("SELECT pg_reload_conf()")
         for user in USERS:
             server.provision_user(user, password_of(user))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def wait_until(predicate: Callable[[], T], timeout: float = 30.0, message: str | Callable[[], str] = "") -> T:
+def wait_until(predicate: Callable[[], T], timeout: float = 60.0, message: str | Callable[[], str] = "") -> T:
     """Return the predicate's first true value; fail once the time (seconds) is up.
 
     Args:
@@ -31,3 +32,23 @@ def wait_until(predicate: Callable[[], T], timeout: float = 30.0, message: str |
             told = message() if callable(message) else message
             raise AssertionError(f"not so within {timeout:g} s: {told or predicate}; last: {value!r}") from failure
         time.sleep(0.01)
+
+
+def in_time(attempt: Callable[[datetime], T], seconds: float = 0.5) -> tuple[datetime, T]:
+    """Return a time, and what an attempt made of it before it came; where the machine was too slow, try with more time.
+
+    Args:
+        attempt: Given the time, on a clean slate. What it finds wrong after the time came counts as too slow.
+        seconds: How far ahead the time lies at first.
+    """
+    for factor in (1, 10, 100):
+        moment = datetime.now(timezone.utc) + timedelta(seconds=seconds * factor)
+        try:
+            made = attempt(moment)
+        except Exception:
+            if datetime.now(timezone.utc) < moment:
+                raise
+            continue
+        if datetime.now(timezone.utc) < moment:
+            return moment, made
+    raise AssertionError(f"{100 * seconds:g} s were not enough for a few calls")

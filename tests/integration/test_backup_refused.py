@@ -87,8 +87,15 @@ def test_restore_refuses_what_is_not_empty_unless_told(store_db: StoreDatabase, 
             restored(path, database, replace=True)
         assert database.client().count(Trade) == 1
         database.close()
+        wait_until(lambda: sessions_of(database) == 0)  # a session ends a moment after its connection
         restored(path, database, replace=True)
         assert database.client().count(Trade) == 0
+
+
+def sessions_of(database: StoreDatabase) -> int:
+    with closing(database.server.admin_conn("postgres")) as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = %s", [database.dbname])
+        return int(cursor.fetchone()[0])
 
 
 def test_restore_leaves_a_schema_alone_that_is_not_a_store_s(store_db: StoreDatabase, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ class DealLife(StateMachine):
 
 
 @dataclass
-class Deal(Storable, state_machine=DealLife):
+class Deal(Storable, state_machine=DealLife, type_name="desk.Deal"):  # an engine finds a class by this name
     symbol: str = ""
     quantity: int = 0
     price: float = 0.0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from datetime import datetime, timezone
 
 import pytest
 
-from tests.waiting import wait_until
+from tests.waiting import in_time, wait_until
 
 
 def test_wait_until_condition_comes_true_returns_its_value() -> None:
@@ -27,3 +28,21 @@ def test_wait_until_assertion_in_condition_counts_as_not_yet() -> None:
         return True
 
     assert wait_until(third_time, timeout=10)
+
+
+def test_in_time_attempt_that_came_too_late_is_made_again() -> None:
+    moments: list[datetime] = []
+
+    def late_at_first(moment: datetime) -> int:
+        moments.append(moment)
+        if len(moments) == 1:
+            wait_until(lambda: datetime.now(timezone.utc) > moment)
+            raise ValueError("too late")
+        return len(moments)
+
+    assert in_time(late_at_first, 0.1) == (moments[1], 2)
+
+
+def test_in_time_attempt_that_fails_in_time_has_failed() -> None:
+    with pytest.raises(ZeroDivisionError):
+        in_time(lambda moment: 1 // 0, 60)

@@ -15,8 +15,8 @@ from store import groups
 from store.models import Trade
 from tests.fix_postgres import StoreDatabase
 
-# Whatever bob gets to see, none of these may be in it.
-SECRETS = ("KRYPTONITE", "471147", "2718.28", "Secretive", "confidential")
+# Whatever bob gets to see, none of these may be in it; nor does any come about by chance, as part of a time or an id.
+SECRETS = ("KRYPTONITE", "471147000471147", "2718.28", "Secretive", "confidential")
 MISSING = "01890000-0000-7000-8000-000000000000"
 # Who may do what, as far as it is written down: attacks must not change a letter of it.
 RIGHTS = """
@@ -80,7 +80,7 @@ class Scene:
             trade.trader_name = "Ann"
         client = self.db.client("alice", **grants)
         entity_id = client.write(trade)
-        trade.quantity = 471147 if symbol == "KRYPTONITE" else 2
+        trade.quantity = 471_147_000_471_147 if symbol == "KRYPTONITE" else 2
         client.update(trade)
         return entity_id
 

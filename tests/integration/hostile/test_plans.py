@@ -14,7 +14,7 @@ pytestmark = pytest.mark.both_servers
 # A condition that the secret entity meets, and what it does not: comparisons that PostgreSQL takes for leak-proof.
 PAIRS = [
     ("object_events", """changes @> '{{"symbol": "{}"}}'""", "KRYPTO" + "NITE", "NOBODY"),
-    ("object_events", """changes @> '{{"quantity": {}}}'""", "471" + "147", "471148"),
+    ("object_events", """changes @> '{{"quantity": {}}}'""", "471147000" + "471147", "471147000471148"),
     ("object_events", "updated_by = '{}'", "alice", "carol"),
     ("object_events", "event_type = '{}'", "UPDATED", "DELETED"),
     ("object_events", "valid_from > '{}'", "2001-01-01", "2999-01-01"),
@@ -25,14 +25,14 @@ PAIRS = [
     ("object_events", "CASE WHEN updated_by = '{}' THEN true END", "alice", "carol"),
     ("object_events", "greatest(updated_by, 'b') = '{}'", "b", "c"),
     ("object_heads", """data @> '{{"symbol": "{}"}}'""", "KRYPTO" + "NITE", "NOBODY"),
-    ("object_heads", """data @> '{{"quantity": {}}}'""", "471" + "147", "471148"),
+    ("object_heads", """data @> '{{"quantity": {}}}'""", "471147000" + "471147", "471147000471148"),
     ("object_heads", "owner = '{}'", "alice", "carol"),
     ("object_heads", "updated_by IN ('x', '{}')", "alice", "carol"),
     ("object_heads", "valid_from > '{}'", "2001-01-01", "2999-01-01"),
     ("object_heads", "version = {}", "2", "3"),
     # One value to compare with: PostgreSQL takes that for cheaper than a comparison.
     ("object_heads", """data @> ANY (ARRAY['{{"symbol": "{}"}}'::jsonb])""", "KRYPTO" + "NITE", "NOBODY"),
-    ("object_heads", """data @> ALL (ARRAY['{{"quantity": {}}}'::jsonb])""", "471" + "147", "471148"),
+    ("object_heads", """data @> ALL (ARRAY['{{"quantity": {}}}'::jsonb])""", "471147000" + "471147", "471147000471148"),
     ("object_heads", "owner = ANY ('{{{}}}')", "alice", "carol"),
     ("object_heads", "NOT updated_by <> ALL ('{{{}}}')", "alice", "carol"),
     ("object_heads", "valid_from > ANY ('{{{}}}')", "2001-01-01", "2999-01-01"),
@@ -76,7 +76,7 @@ def test_plan_that_was_run_does_not_tell_whether_another_s_row_meets_a_condition
             for value in (held, absent)
         ]
         assert plans[0] == plans[1], f"{table}: {condition}\n{plans[0]}\n{plans[1]}"
-    bob.heard = [re.sub("KRYPTO" + "NITE|471" + "147|confid" + "ential", "", text) for text in bob.heard]
+    bob.heard = [re.sub("KRYPTO" + "NITE|471147000" + "471147|confid" + "ential", "", text) for text in bob.heard]
 
 
 @pytest.mark.parametrize("condition", FREE)

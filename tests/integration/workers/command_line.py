@@ -72,16 +72,17 @@ class CommandLine:
         command = ["setsid", "--ctty", "--wait", sys.executable, "-m", "store", *self.options, *arguments]
         process = subprocess.Popen(command, env=self.environment(**more), stdin=its, stdout=its, stderr=its)
         os.close(its)
-        screen = ""
+        raw, screen = b"", ""
 
         def read() -> bool:
             """Add what the terminal shows next; False once the command is gone."""
-            nonlocal screen
+            nonlocal raw, screen
             try:
                 shown = os.read(ours, 4096)
             except OSError:  # what Linux says where others say that there is no more
                 shown = b""
-            screen += shown.decode().replace("\r\n", "\n")
+            raw += shown  # which may end within a character, or between the two that end a line
+            screen = raw.decode(errors="ignore").replace("\r\n", "\n")
             return bool(shown)
 
         for question, answer in answers:
