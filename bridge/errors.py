@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["BridgeError", "CellRefused", "ColumnTypeError"]
+__all__ = ["BridgeError", "CellRefused", "ColumnTypeError", "WriterFailed"]
 
 
 class BridgeError(Exception):
@@ -24,6 +24,19 @@ class ColumnTypeError(BridgeError, TypeError):
         super().__init__(f"{type_name}.{field}: {problem}")
         self.type_name = type_name
         self.field = field
+
+
+class WriterFailed(BridgeError):
+    """A writer of somebody's own that did not take a row; the bridge gives it the row again.
+
+    Attributes:
+        type_name: The type whose row it was.
+    """
+
+    def __init__(self, type_name: str, error: Exception) -> None:
+        """Name the type, and what the writer raised."""
+        super().__init__(f"the writer of {type_name} does not take a row: {type(error).__name__}: {error}")
+        self.type_name = type_name
 
 
 class CellRefused(BridgeError, ValueError):

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from bridge.cells import Cell, instant_cell
 from bridge.computed_columns import ComputedColumn, computed_columns
-from bridge.errors import BridgeError, CellRefused
+from bridge.errors import BridgeError, CellRefused, WriterFailed
 from bridge.filters import EntityFilter
 from bridge.java_columns import java_value
 from bridge.metrics import FeedStats, Meter
 from bridge.schedule import DueChanges
 from bridge.type_mapping import FieldColumn, column_types, field_columns
+from bridge.view import View
 from store.base import record_schema
 from store.log_reader import BEGINNING
 
@@ -51,7 +52,7 @@ class Feed:
     Attributes:
         position: The place in the log of the last event delivered.
         due_changes: What will change without an event.
-        reader: The user, whose right to read an entity of others may be withdrawn; None for one who reads everything.
+        view: What was delivered to the user, and may be withdrawn.
         lock: Held while events or due changes are handed to the tables, so that the newest comes last.
     """
 
@@ -65,7 +66,7 @@ class Feed:
     ) -> None:
         self.position = BEGINNING
         self.due_changes = DueChanges()
-        self.reader: str | None = None
+        self.view = View()
         self.lock = threading.Lock()
         self._meter = Meter()
         self.type_name = record_schema(cls).type_name
@@ -76,11 +77,10 @@ class Feed:
         self._types = column_types(cls, names)
         self._filter = None if filter is None else EntityFilter(cls, filter)
         self._shown: set[str] = set()  # the entities in the live table, where there is a filter
-        self._others: dict[str, int] = {}  # the newest version delivered, of entities of others
-        self._withdrawn: set[str] = set()  # those of them that the user may no longer read
         if writer is not None:
             _check_writer(self.type_name, writer, list(self._types))
         self._writer = writer
+        self._failure: str | None = None  # why the writer takes nothing
         self._publisher: TableWriter
         self.raw: Table | None = getattr(writer, "table", None)
         self.live: Table
@@ -117,17 +117,19 @@ class Feed:
 
         Raises:
             BridgeError: The tables take no more rows.
+            WriterFailed: The writer does not take a row; it and what follows it are to be given again.
         """
         published = []
         sooner = False
+        delivered = 0
         new = [row for row in rows if row.position > self.position]
         for row in new:
-            entity, version = row.metadata.entity_id, row.metadata.version
             # What is withdrawn and granted anew brings its whole history once more: all of it is in the raw table.
-            again = row.granted_at > 0 and version <= self._others.get(entity, 0)
-            if again and not (entity in self._withdrawn and version == self._others[entity]):
+            again = self.view.knows(row)
+            delivered += not again
+            if again and not self.view.brings_back(row):
                 continue
-            sooner = self.due_changes.note(entity, row.due) or sooner
+            sooner = self.due_changes.note(row.metadata.entity_id, row.due) or sooner
             found = self._steer(row)
             if found is not None:
                 in_raw, in_live = found
@@ -136,19 +138,17 @@ class Feed:
                 if self._writer is not None:
                     # It may raise: what comes before this row is delivered, what comes from it on is not.
                     if in_raw and not again:
-                        self._writer.write_row(*map(java_value, self._types.values(), cells))
+                        self._write(self._writer, cells)
                     self._publisher.write_cells(published)
                     published = []
                     self.position = row.position
                 self._remember(row, in_live)
-            if self.reader is not None and row.metadata.owner != self.reader:
-                self._others[entity] = version
-                self._withdrawn.discard(entity)
+            self.view.note(row)
         if published:
             self._publisher.write_cells(published)
         if new:
             self.position = new[-1].position
-            self._meter.count(len(new), _age(new[-1]))
+            self._meter.count(delivered, _age(new[-1]))
         return sooner
 
     def deliver_due(self, rows: Sequence[LogRow]) -> None:
@@ -162,16 +162,17 @@ class Feed:
         if published:
             self._publisher.write_cells(published)
 
-    def readable(self) -> list[str]:
-        """Return the entities of others that were delivered and not withdrawn since."""
-        return [entity for entity in self._others if entity not in self._withdrawn]
+    def begin_again(self) -> None:
+        """Expect the log once more from its beginning: the user now sees what it did not see then."""
+        self.view.begin_again(self.position.seq)
+        self.position = BEGINNING
 
     def withdraw(self, entities: Iterable[str]) -> None:
         """Show entities that the user may no longer read in the live table no more; the raw table keeps their rows."""
         published = []
         nulls = dict.fromkeys(self._types)
         for entity in entities:
-            self._withdrawn.add(entity)
+            self.view.withdraw(entity)
             self._shown.discard(entity)
             self.due_changes.note(entity, None)
             published.append((*(nulls | {"EntityId": entity}).values(), False, False))
@@ -186,8 +187,22 @@ class Feed:
         """Return the type's figures."""
         meter = self._meter
         return FeedStats(
-            meter.events, meter.per_second(), meter.delay_seconds, self._publisher.waiting, len(self.due_changes)
+            meter.events,
+            meter.per_second(),
+            meter.delay_seconds,
+            self._publisher.waiting,
+            len(self.due_changes),
+            self._failure,
         )
+
+    def _write(self, writer: RowWriter, cells: Sequence[Cell]) -> None:
+        try:
+            writer.write_row(*map(java_value, self._types.values(), cells))
+        except Exception as error:
+            failed = WriterFailed(self.type_name, error)
+            self._failure = str(failed)
+            raise failed from error
+        self._failure = None
 
     def _steer(self, row: LogRow) -> tuple[bool, bool] | None:
         """Return whether an event belongs in the raw and in the live table, None when in neither."""

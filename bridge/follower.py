@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, WriterFailed
 from bridge.schedule import LogFeed, ScheduleWatcher
 from store.connection import PooledConnection, run_named
 from store.errors import StoreError
-from store.log_reader import LogReader, LogRow, Position
+from store.log_reader import BEGINNING, LogReader, LogRow, Position
 from store.subscriptions import Lag
 
 __all__ = ["Follower", "log_end", "wait_current"]
@@ -50,7 +50,9 @@ class Follower:
         self._subscriber_id = subscriber_id
         self._reader = LogReader(conninfo, types=list(self._feeds), data=True, poll_seconds=poll_seconds, ahead=True)
         self._reader.position = min(feed.position for feed in feeds)
-        self.schedule = ScheduleWatcher(conninfo, feeds)
+        self.schedule = ScheduleWatcher(conninfo, feeds, self._note_rights)
+        self._rights = threading.Lock()  # held to compare what the user may read with what it might
+        self._gained = threading.Event()
         self._failure: BridgeError | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store-bridge", daemon=True)
@@ -67,13 +69,13 @@ class Follower:
 
     def start(self) -> None:
         """Connect, and begin."""
+        for feed in self._feeds.values():
+            feed.view.reader = self._user
         try:
-            self.schedule.reads_all = bool(self._reader.fetch("reads_all")[0][0])
+            self.ask_rights(self._reader.connect())
         except BaseException:
             self._reader.close()
             raise
-        for feed in self._feeds.values():
-            feed.reader = None if self.schedule.reads_all else self._user
         self._thread.start()
         self.schedule.start()
 
@@ -93,12 +95,11 @@ class Follower:
             BridgeError: It has ended.
         """
         self.check()
-        return self.position.seq >= end and not self.schedule.overdue(moment)
+        return not self._gained.is_set() and self.position.seq >= end and not self.schedule.overdue(moment)
 
-    def drop_withdrawn(self, conn: PooledConnection) -> None:
-        """Take out of the live tables what the user may no longer read, asked on another connection."""
-        if not self.schedule.reads_all:
-            self.schedule.drop_withdrawn(conn)
+    def ask_rights(self, conn: PooledConnection) -> None:
+        """Ask on another connection whether the user reads everything."""
+        self._note_rights(bool(run_named(conn, "reads_all")[0][0]))
 
     def check(self) -> None:
         """Raise what ended it, if anything did."""
@@ -106,18 +107,47 @@ class Follower:
             raise BridgeError(f"the bridge has stopped: {self._failure}") from self._failure
 
     def _run(self) -> None:
+        told: str | None = None  # the failure that was logged last: one may come again every second, for days
         while not self._stopping.is_set():
             try:
-                for rows in self._reader.follow():
-                    self._deliver(rows)
-            except BridgeError as error:
-                logger.error("the bridge stops: %s", error)
-                self._failure = error
-                return
-            except Exception:
+                if self._gained.is_set():
+                    self._begin_again()
+                for rows in self._reader.follow(empty=True):
+                    if rows:
+                        self._deliver(rows)
+                        if told is not None:
+                            logger.warning("the bridge goes on from position %d", self.position.seq)
+                            told = None
+                    if self._gained.is_set():
+                        break
+            except Exception as error:
+                if isinstance(error, BridgeError) and not isinstance(error, WriterFailed):
+                    logger.error("the bridge stops: %s", error)
+                    self._failure = error
+                    return
                 # Feeds take each event once, so what was delivered before the error does no harm when it comes again.
-                logger.exception("the bridge stumbles at position %d; trying again", self.position.seq)
+                if repr(error) != told:
+                    told = repr(error)
+                    logger.exception("the bridge stumbles at position %d: %s; trying again", self.position.seq, error)
                 self._stopping.wait(_RETRY_SECONDS)
+
+    def _note_rights(self, reads_all: bool) -> None:
+        """Take note of whether the user reads everything: then all that it did not see before comes from the log."""
+        views = [feed.view for feed in self._feeds.values()]
+        with self._rights:
+            gained = reads_all and any(view.reads_all is False for view in views)
+            for view in views:
+                view.reads_all = reads_all
+        if gained:
+            self._gained.set()
+            self._reader.wake()
+
+    def _begin_again(self) -> None:
+        for feed in self._feeds.values():
+            with feed.lock:
+                feed.begin_again()
+        self._reader.position = BEGINNING
+        self._gained.clear()
 
     def _deliver(self, rows: list[LogRow]) -> None:
         by_type: dict[str, list[LogRow]] = {}

@@ -20,6 +20,7 @@ class FeedStats(NamedTuple):
         delay_seconds: From the recording of the newest event to its being handed over; 0.0 before the first.
         waiting: Rows that Deephaven has not taken yet: it does once an update cycle.
         scheduled: Entities that will change without an event.
+        failure: Why a writer of one's own takes nothing at present; None while it takes what it is given.
     """
 
     events: int
@@ -27,6 +28,7 @@ class FeedStats(NamedTuple):
     delay_seconds: float
     waiting: int
     scheduled: int
+    failure: str | None = None
 
 
 class Meter:

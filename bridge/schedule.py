@@ -4,7 +4,8 @@ The log says nothing when a valid time arrives. So each event carries the moment
 itself; when that has come, the entity's present state is read and shown, together with the moment after that.
 
 Nor does it say to whom something was withdrawn: by its owner, or because a group or a right to read everything is gone.
-So the database is asked now and then which entities of others may still be read, the less often the longer it takes.
+So the database is asked now and then what the user may read, and which entities of others still: the less often the
+longer it takes.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, Protocol
 
+from bridge.view import View
 from store.base import Metadata
 from store.connection import PooledConnection, connect, run_named
 from store.errors import ConnectionLost
@@ -92,14 +94,14 @@ class LogFeed(Protocol):
         type_name: The type.
         position: The place in the log of the last event delivered.
         due_changes: What will change without an event.
-        reader: The user, whose right to read an entity of others may be withdrawn; None for one who reads everything.
+        view: What was delivered to the user, and may be withdrawn.
         lock: Held while events or due changes are delivered, so that the newest comes last.
     """
 
     type_name: str
     position: Position
     due_changes: DueChanges
-    reader: str | None
+    view: View
     lock: threading.Lock
 
     def deliver(self, rows: Sequence[LogRow]) -> bool:
@@ -108,8 +110,8 @@ class LogFeed(Protocol):
     def deliver_due(self, rows: Sequence[LogRow]) -> None:
         """Take what entities have become without an event."""
 
-    def readable(self) -> list[str]:
-        """Return the entities of others that were delivered and not withdrawn since."""
+    def begin_again(self) -> None:
+        """Expect the log once more from its beginning: the user now sees what it did not see then."""
 
     def withdraw(self, entities: Sequence[str]) -> None:
         """Take note that the user may no longer read some entities."""
@@ -121,15 +123,13 @@ class ScheduleWatcher:
     Args:
         conninfo: Keyword arguments of `psycopg2.connect`.
         feeds: The types.
-
-    Attributes:
-        reads_all: Whether nothing can be withdrawn from the user.
+        rights: Told each time whether the user reads everything.
     """
 
-    def __init__(self, conninfo: dict[str, Any], feeds: Sequence[LogFeed]) -> None:
-        self.reads_all = False
+    def __init__(self, conninfo: dict[str, Any], feeds: Sequence[LogFeed], rights: Callable[[bool], None]) -> None:
         self._conninfo = conninfo
         self._feeds = list(feeds)
+        self._rights = rights
         self._conn: PooledConnection | None = None
         self._changed = threading.Event()
         self._stopping = False
@@ -156,9 +156,11 @@ class ScheduleWatcher:
         firsts = [feed.due_changes.first() for feed in self._feeds]
         return any(first is not None and first <= moment for first in firsts)
 
-    def drop_withdrawn(self, conn: PooledConnection) -> None:
-        """Take out of the live tables what the user may no longer read, asked on a connection of the caller's."""
-        for feed in self._feeds:
+    def look_at_rights(self, conn: PooledConnection) -> None:
+        """Ask what the user may read, and take out of the live tables what it no longer may."""
+        reads_all = bool(run_named(conn, "reads_all")[0][0])
+        self._rights(reads_all)
+        for feed in () if reads_all else self._feeds:
             entities = _readable(feed)
             for begin in range(0, len(entities), _ENTITIES_A_LOOK):
                 some = entities[begin : begin + _ENTITIES_A_LOOK]
@@ -171,7 +173,7 @@ class ScheduleWatcher:
         try:
             while not self._stopping:
                 self._changed.clear()
-                wait = min(self._attempt(self._show_due), self._attempt(self._look_at_rights))
+                wait = min(self._attempt(self._show_due), self._attempt(self._look_if_time))
                 self._changed.wait(wait)
         finally:
             self._disconnect()
@@ -187,14 +189,11 @@ class ScheduleWatcher:
         self._disconnect()
         return _RETRY
 
-    def _look_at_rights(self) -> float:
-        """Drop what was withdrawn, if it is time. Return how many seconds to wait for the next look."""
-        if self.reads_all:
-            return _LONGEST_WAIT
+    def _look_if_time(self) -> float:
+        """Look at the user's rights, if it is time. Return how many seconds to wait for the next look."""
         begin = time.monotonic()
         if begin >= self._next_look:
-            if any(map(_readable, self._feeds)):  # else no connection is opened for it
-                self.drop_withdrawn(self._connection())
+            self.look_at_rights(self._connection())
             took = time.monotonic() - begin
             self._next_look = begin + took + max(_LOOK_SECONDS, _LOOK_SHARE * took)
         return max(self._next_look - time.monotonic(), 0.0)
@@ -241,4 +240,4 @@ class ScheduleWatcher:
 
 def _readable(feed: LogFeed) -> list[str]:
     with feed.lock:
-        return feed.readable()
+        return feed.view.readable()

@@ -38,7 +38,8 @@ class StoreBridge:
 
     The tables show what the bridge's user may read. They start empty, so a new bridge replays the log from its
     beginning. The connection is opened again when it is lost, and what was missed is read then. What is withdrawn from
-    the user leaves the live tables within a second or so; the raw tables keep the rows that there are.
+    the user, the right to read everything too, leaves the live tables within a second or so, and comes back when it is
+    granted again; the raw tables keep the rows that there are.
 
     Args:
         host: The server's host, or the directory of its socket.
@@ -98,7 +99,8 @@ class StoreBridge:
             columns: Show only these fields, and named expressions of the class, computed for each event; by default
                 all fields. The metadata columns are always there.
             writer: Write the rows here instead of into a raw table of the bridge's own:
-                `DynamicTableWriter(infer_dh_schema(cls, columns))`, or anything with a `write_row`.
+                `DynamicTableWriter(infer_dh_schema(cls, columns))`, or anything with a `write_row`. One that raises is
+                given the same row again, second after second; `stats()` says why.
 
         Raises:
             BridgeError: The type is registered already, a name is unknown, a field cannot be a column, or no JVM runs.
@@ -187,7 +189,7 @@ class StoreBridge:
     def wait_current(self, timeout: float | None = None) -> bool:
         """Wait until everything that was committed, or fell due, before the call is visible in the tables.
 
-        What was withdrawn from the user before the call is out of the live tables, too.
+        What was withdrawn from the user before the call is out of the live tables too, and what was granted in them.
 
         Args:
             timeout: Seconds; None waits as long as it takes.
@@ -209,12 +211,14 @@ class StoreBridge:
         with self._lock:
             feeds = list(self._feeds.values())
         with self._probe() as conn:
+            for follower in followers:
+                follower.ask_rights(conn)
             end = log_end(conn)
         if not wait_current(followers, end, moment, deadline):
             return False
         with self._probe() as conn:
             for follower in followers:
-                follower.drop_withdrawn(conn)
+                follower.schedule.look_at_rights(conn)
         return all(feed.wait_visible(None if deadline is None else deadline - time.monotonic()) for feed in feeds)
 
     def lag(self) -> Lag:

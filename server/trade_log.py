@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bridge.schedule import DueChanges
+from bridge.view import View
 from server.desk import Fill, moment
 from server.errors import TradeLeftOut
 from server.positions import Execution, PositionBook, PositionKey, execution_of
@@ -41,10 +42,9 @@ class TradeFeed:
         self.type_name = Trade.type_name()
         self.position = BEGINNING
         self.due_changes = DueChanges()
-        self.reader: str | None = None
+        self.view = View()
         self.lock = threading.Lock()
         self._positions = positions
-        self._others: set[str] = set()  # what others own, and the reader may be denied
         self._left_out: set[str] = set()
 
     def deliver(self, rows: Sequence[LogRow]) -> bool:
@@ -52,9 +52,12 @@ class TradeFeed:
         sooner = False
         for row in rows:
             if row.position > self.position:
+                self.position = row.position
+                if self.view.knows(row) and not self.view.brings_back(row):
+                    continue
                 sooner = self.due_changes.note(row.metadata.entity_id, row.due) or sooner
                 self._put(row)
-                self.position = row.position
+                self.view.note(row)
         return sooner
 
     def deliver_due(self, rows: Sequence[LogRow]) -> None:
@@ -62,21 +65,20 @@ class TradeFeed:
         for row in rows:
             self._put(row)
 
-    def readable(self) -> list[str]:
-        """Return the trades of others, where the reader does not read everything."""
-        return list(self._others)
+    def begin_again(self) -> None:
+        """Expect the log once more from its beginning: the reader now sees what it did not see then."""
+        self.view.begin_again(self.position.seq)
+        self.position = BEGINNING
 
     def withdraw(self, entities: Sequence[str]) -> None:
         """Count no more what the reader may no longer read."""
         for entity_id in entities:
-            self._others.discard(entity_id)
+            self.view.withdraw(entity_id)
             self.due_changes.note(entity_id, None)
             self._positions.put(entity_id, None)
 
     def _put(self, row: LogRow) -> None:
         entity_id = row.metadata.entity_id
-        if self.reader is not None and row.metadata.owner != self.reader:
-            self._others.add(entity_id)
         execution: Execution | None = None
         if row.data is not None:
             try:

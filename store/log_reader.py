@@ -246,7 +246,7 @@ class LogReader:
     def lag(self) -> tuple[int, float]:
         """Return how many events lie behind the position, and the age of the oldest in seconds; from any thread."""
         events, seconds = self.fetch("log_lag", *self.position, self._types)[0]
-        self._waiter.wake()  # a hint may have come in together with the answer
+        self.wake()  # a hint may have come in together with the answer
         return events, seconds
 
     def follow(self, *, until_idle: bool = False, empty: bool = False) -> Iterator[list[LogRow]]:
@@ -297,6 +297,10 @@ class LogReader:
     def stop(self) -> None:
         """End `follow` after the batch that it is at. Safe from any thread."""
         self.stopped = True
+        self._waiter.wake()
+
+    def wake(self) -> None:
+        """Have `follow` look at once. Safe from any thread."""
         self._waiter.wake()
 
     def pause(self, seconds: float) -> None:

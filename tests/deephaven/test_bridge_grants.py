@@ -103,6 +103,54 @@ def test_bridge_of_a_user_who_leaves_a_group_shows_only_what_is_left(bridges: Br
     assert bridge.table(Order).size == 4
 
 
+@pytest.mark.parametrize("filtered", [False, True])
+def test_bridge_user_who_no_longer_reads_everything_shows_only_what_is_left_until_it_does_again(
+    bridges: Bridges, store_db: StoreDatabase, filtered: bool
+) -> None:
+    user = store_db.provision("bridge_reader", reads_all=True)
+    alice = store_db.client("alice")
+    hidden, shared = order("AAPL"), order("MSFT")
+    alice.write(hidden)
+    store_db.client("alice", readers=[user]).write(shared)
+    store_db.client(user).write(order("NVDA"))
+    bridge = bridges(user=user)
+    bridge.register(Order, filter=Field("quantity") > 0 if filtered else None)
+    bridge.start()
+    assert bridge.wait_current(SECONDS)
+    before = rows(bridge.table(Order), "EntityId", "Version")
+    assert len(before) == 3
+    store_db.provision(user, reads_all=False)
+    # Without anybody asking.
+    wait_until(lambda: sorted(rows(bridge.live(Order), "symbol")) == ["MSFT", "NVDA"], SECONDS)
+    hidden.quantity = 200
+    alice.update(hidden)
+    shared.quantity = 300
+    alice.update(shared)
+    later = order("TSLA")
+    alice.write(later)
+    assert bridge.wait_current(SECONDS)
+    assert sorted(rows(bridge.live(Order), "symbol", "quantity")) == [("MSFT", 300), ("NVDA", 100)]
+    assert rows(bridge.table(Order), "EntityId", "Version") == [*before, (shared.entity_id, 2)]
+    store_db.provision(user, reads_all=True)
+    assert bridge.wait_current(SECONDS)
+    everything = [("AAPL", 200), ("MSFT", 300), ("NVDA", 100), ("TSLA", 100)]
+    assert sorted(rows(bridge.live(Order), "symbol", "quantity")) == everything
+    versions = [*before, (shared.entity_id, 2), (hidden.entity_id, 2), (later.entity_id, 1)]
+    assert rows(bridge.table(Order), "EntityId", "Version") == versions
+    assert bridge.lag() == (0, 0.0)
+    assert bridge.stats()["Order"].events == 6
+    # Taken away and given while the bridge stands still.
+    bridge.stop()
+    store_db.provision(user, reads_all=False)
+    bridge.start()
+    wait_until(lambda: sorted(rows(bridge.live(Order), "symbol")) == ["MSFT", "NVDA"], SECONDS)
+    bridge.stop()
+    store_db.provision(user, reads_all=True)
+    bridge.start()
+    wait_until(lambda: sorted(rows(bridge.live(Order), "symbol", "quantity")) == everything, SECONDS)
+    assert rows(bridge.table(Order), "EntityId", "Version") == versions
+
+
 def test_bridge_change_that_fell_due_while_the_entity_was_withdrawn_shows_once_it_is_granted_again(
     bridges: Bridges, store_db: StoreDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,8 +175,9 @@ def test_bridge_over_random_grants_and_withdrawals_is_live_what_its_user_reads(
     bridges: Bridges, store_db: StoreDatabase, seed: int
 ) -> None:
     chance = random.Random(seed)
-    alone, sharing, bob = store_db.client(), store_db.client(readers=["bob"]), store_db.client("bob")
-    bridge = bridges(Trade, user="bob").start()
+    user = store_db.provision("bridge_reader", reads_all=False)
+    alone, sharing, bob = store_db.client(), store_db.client(readers=[user]), store_db.client(user)
+    bridge = bridges(Trade, user=user).start()
     trades: list[Trade] = []
 
     def moment() -> datetime:
@@ -147,9 +196,9 @@ def test_bridge_over_random_grants_and_withdrawals_is_live_what_its_user_reads(
         elif kind < 0.55:
             alone.delete(trades.pop(trades.index(one)))
         elif kind < 0.8:
-            share_read(alone.conn, str(one.entity_id), "bob")
+            share_read(alone.conn, str(one.entity_id), user)
         else:
-            unshare(alone.conn, str(one.entity_id), "bob")
+            unshare(alone.conn, str(one.entity_id), user)
 
     def difference() -> set[tuple[str, float, int]]:
         read = {(str(one.entity_id), one.price, one.version) for one in bob.query(Trade, limit=None)}
@@ -157,6 +206,8 @@ def test_bridge_over_random_grants_and_withdrawals_is_live_what_its_user_reads(
 
     for number in range(150):
         change(number)
+        if number % 35 == 34:
+            store_db.provision(user, reads_all=number % 70 == 34)
         if number == 80:
             bridge.stop()
         elif number == 90:

@@ -13,6 +13,7 @@ from uuid import UUID
 import pytest
 
 from bridge import BridgeError, TableWriter, infer_dh_schema
+from bridge.errors import CellRefused
 from reactive.expr import Coalesce, Expr, Field, If
 from store.base import Storable
 from store.models import Order, Trade
@@ -190,15 +191,19 @@ class Broken:
 
     def __init__(self) -> None:
         self.broken = True
+        self.tries = 0
         self.rows: list[tuple[Any, ...]] = []
 
     def write_row(self, *values: Any) -> None:
         if self.broken and values[0] == "BAD":
-            raise OSError("disk full")
+            self.tries += 1
+            raise (OSError("disk full") if self.tries < 4 else CellRefused("BAD", "string"))
         self.rows.append(values)
 
 
-def test_bridge_writer_that_keeps_failing_holds_up_no_other_type(bridges: Bridges, store_db: StoreDatabase) -> None:
+def test_bridge_writer_that_keeps_failing_says_so_once_and_holds_up_no_other_type(
+    bridges: Bridges, store_db: StoreDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
     client = store_db.client()
     writer = Broken()
     bridge = bridges()
@@ -214,9 +219,18 @@ def test_bridge_writer_that_keeps_failing_holds_up_no_other_type(bridges: Bridge
     client.write(order(quantity=50))
     wait_until(lambda: bridge.table(Order).size == 50, SECONDS)
     assert not bridge.wait_current(0.5)
+    wait_until(lambda: writer.tries >= 3, SECONDS)
+    assert bridge.stats()["Trade"].failure == "the writer of Trade does not take a row: OSError: disk full"
+    assert bridge.stats()["Order"].failure is None
+    assert bridge.lag().events > 0
+    wait_until(lambda: writer.tries >= 6, SECONDS)
+    told = [record for record in caplog.records if "stumbles" in record.message]
+    assert ["disk full" in str(record.exc_info) for record in told] == [True, False]  # each failure once
     assert [values[0] for values in writer.rows] == ["GOOD"]
     writer.broken = False
     assert bridge.wait_current(SECONDS)
+    assert bridge.stats()["Trade"].failure is None
+    assert "the bridge goes on from position" in caplog.text
     assert [values[0] for values in writer.rows] == ["GOOD", "BAD", "LAST"]
     assert sorted(rows(bridge.live(Trade), "symbol")) == ["BAD", "GOOD", "LAST"]
 

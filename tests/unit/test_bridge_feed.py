@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bridge import BridgeError
+from bridge.errors import WriterFailed
 from bridge.feed import Feed
 from bridge.type_mapping import column_types
 from reactive.expr import Const, Field
@@ -38,7 +39,7 @@ def recorded(cls: type[Storable] = Order, **options: Any) -> tuple[Feed, Recorde
     feed = Feed(cls, **options)
     recorder = Recorder(list(column_types(cls, options.get("columns"))))
     feed._publisher = recorder  # type: ignore[assignment]
-    feed.reader = "bridge_user"
+    feed.view.reader = "bridge_user"
     return feed, recorder
 
 
@@ -101,7 +102,7 @@ def test_feed_backfilled_row_that_the_writer_refuses_comes_again(monkeypatch: py
     writer = Refusing()
     feed, recorder = recorded(writer=writer)
     row = event(1, AAPL)._replace(granted_at=7)
-    with pytest.raises(ValueError, match="deliberate"):
+    with pytest.raises(WriterFailed, match="the writer of Order does not take a row: ValueError: deliberate"):
         feed.deliver([row])
     writer.refuse = False
     feed.deliver([row])
@@ -209,7 +210,7 @@ def test_feed_own_writer_that_fails_gets_each_row_once_in_the_end() -> None:
     # Without a JVM there is no Instant to give to the writer.
     rows = [event(seq, AAPL, version=seq) for seq in (1, 2, 3, 4)]
     rows = [row._replace(metadata=row.metadata._replace(tx_time=None, valid_from=None)) for row in rows]
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(WriterFailed, match="OSError: disk full"):
         feed.deliver(rows)
     feed.deliver(rows)
     assert [row[2] for row in writer.rows] == [1, 2, 3, 4]
@@ -316,9 +317,9 @@ def test_feed_entity_that_is_withdrawn_leaves_the_live_table_and_comes_back_with
     feed, recorder = recorded(filter=Field("symbol") == Const("AAPL"))
     rows = [event(1, AAPL), event(2, AAPL, version=2)]
     feed.deliver([*rows, event(3, AAPL, entity="e2")])
-    assert sorted(feed.readable()) == ["e1", "e2"]
+    assert sorted(feed.view.readable()) == ["e1", "e2"]
     feed.withdraw(["e1"])
-    assert feed.readable() == ["e2"]
+    assert feed.view.readable() == ["e2"]
     feed.deliver([row._replace(granted_at=7) for row in [*rows, event(5, AAPL, version=3)]])
     assert recorder.shown("EntityId", "Version", "InRaw", "InLive") == [
         ("e1", 1, True, True),
@@ -328,15 +329,34 @@ def test_feed_entity_that_is_withdrawn_leaves_the_live_table_and_comes_back_with
         ("e1", 2, False, True),
         ("e1", 3, True, True),
     ]
-    assert sorted(feed.readable()) == ["e1", "e2"]
+    assert sorted(feed.view.readable()) == ["e1", "e2"]
 
 
-def test_feed_own_entities_and_those_of_a_user_that_reads_all_are_not_remembered() -> None:
+def test_feed_log_that_is_read_again_brings_what_was_missed_and_what_was_withdrawn() -> None:
+    feed, recorder = recorded()
+    own = event(4, AAPL, entity="mine")
+    own = own._replace(metadata=own.metadata._replace(owner="bridge_user"))
+    seen = [event(1, AAPL), event(2, AAPL, version=2), event(3, MSFT, entity="e2"), own]
+    feed.deliver(seen)
+    feed.withdraw(["e1"])
+    before = len(recorder.rows)
+    feed.begin_again()
+    missed = [event(5, MSFT, entity="e3"), event(6, AAPL, version=3)]
+    feed.deliver([*seen, *missed])
+    assert recorder.shown("EntityId", "Version", "InRaw", "InLive")[before:] == [
+        ("e1", 2, False, True),
+        ("e3", 1, True, True),
+        ("e1", 3, True, True),
+    ]
+    assert feed.position.seq == 6
+
+
+def test_feed_own_entities_and_those_of_a_replay_are_not_remembered() -> None:
     for reader in ("alice", None):
         feed, _ = recorded()
-        feed.reader = reader
+        feed.view.reader = reader
         feed.deliver([event(1, AAPL)])
-        assert feed.readable() == []
+        assert feed.view.readable() == []
 
 
 def test_feed_deletion_that_the_writer_refuses_comes_again() -> None:
@@ -358,7 +378,7 @@ def test_feed_deletion_that_the_writer_refuses_comes_again() -> None:
     rows = [row._replace(metadata=row.metadata._replace(**without_times)) for row in (created, deleted)]
     feed.deliver(rows[:1])
     writer.refuse = True
-    with pytest.raises(OSError, match="deliberate"):
+    with pytest.raises(WriterFailed, match="OSError: deliberate"):
         feed.deliver(rows[1:])
     writer.refuse = False
     feed.deliver(rows[1:])
