@@ -6,6 +6,7 @@ import logging
 import os
 import pwd
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -14,7 +15,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import TYPE_CHECKING, Any
 
 from store.errors import AccessDenied, StoreError
@@ -28,7 +29,8 @@ SUPERUSER = "postgres"
 SYSTEM_USER = "pgserver"  # as whom PostgreSQL runs when root starts it
 RECOVERY_SECONDS = 300.0
 INTERRUPTED_START_SECONDS = 1.0  # between the start command and the server's first sign
-_SPLITS = re.compile(r"[^\w@%+=:,./~-]")  # pgserver hands the directory of the socket to a shell as it is
+# pg_ctl puts the directory between double quotes for a shell, and clients take what has commas for several hosts.
+_REFUSED = re.compile(r'["$`\\,]|[^\x20-\x7e\w]')
 _one_thread = threading.RLock()
 _taken: set[Path] = set()  # by this process, by the thread that has the lock above
 
@@ -139,13 +141,20 @@ def data_directory(given: str | os.PathLike[str]) -> Path:
         directory = Path(given).expanduser().resolve()
     except (RuntimeError, OSError, ValueError) as error:
         raise StoreError(f"{str(given)!r} cannot be a directory: {error}") from error
-    odd = _SPLITS.search(str(directory))
+    odd = _REFUSED.search(str(directory))
     if odd is not None:
         raise StoreError(
-            f"{str(directory)!r} has {odd[0]!r} in its name, at which a shell would cut it when PostgreSQL starts: name"
+            f"{str(directory)!r} has {odd[0]!r} in its name, which PostgreSQL's programs cannot have there: name"
             " another directory"
         )
     return directory
+
+
+class _ShellPath(PosixPath):
+    """A path quoted where it is put into a text: pgserver puts the socket's directory into a shell's command."""
+
+    def __format__(self, spec: str) -> str:
+        return shlex.quote('"' + str(self) + '"')  # once more for PostgreSQL, which takes a list
 
 
 class _Turn:
@@ -184,6 +193,7 @@ def start_postgres(directory: Path, visiting: bool) -> PostgresServer:
             _secure(staging)
             staging.rename(cluster)
         postgres = get_server(cluster, start=False)
+        postgres.pgdata = _ShellPath(cluster)
         # Its own is one for all servers, in a place like /tmp: that of whichever user of the machine came first.
         postgres._lock = _Turn(directory)
         users = postgres.global_process_id_list

@@ -248,7 +248,7 @@ class ObjectStoreServer:
                     with conn.cursor() as cursor:
                         _set_password(cursor, ENGINE, path, "LOGIN")
             password = path.read_text()
-        query = urlencode({"host": where["host"], "port": where["port"]})
+        query = urlencode({"host": where["host"], "port": where["port"]}, quote_via=quote)
         return f"postgresql://{ENGINE}:{quote(password, safe='')}@/{quote(dbname or DATABASE, safe='')}?{query}"
 
     def _running(self) -> PostgresServer:

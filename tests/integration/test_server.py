@@ -19,6 +19,7 @@ from store.models import Limit, Trade
 from store.server import ObjectStoreServer
 from tests.fix_children import Children
 from tests.fix_postgres import StoreDatabase
+from tests.integration.server_ends import kill_postmaster
 
 JOIN = """
 import sys
@@ -99,13 +100,31 @@ def test_server_of_an_empty_directory_name_is_refused(data_dir: str) -> None:
 @pytest.mark.parametrize(
     ("data_dir", "problem"),
     [
-        ("/tmp/My Documents/store", "has ' ' in its name, at which a shell would cut it"),
+        ("/tmp/desk,old", "has ',' in its name, which PostgreSQL's programs cannot have there: name another directory"),
+        ("/tmp/`id`", "has '`' in its name"),
         ("~no-such-user/store", "cannot be a directory"),
     ],
 )
 def test_server_of_a_directory_that_cannot_be_is_refused(data_dir: str, problem: str) -> None:
     with pytest.raises(StoreError, match=problem):
         ObjectStoreServer(data_dir)
+
+
+@pytest.mark.parametrize("name", ["My Documents/desk", "it's (a) *desk*; & 'b' #1 |<>", "Büro 株 100%41+x={~}"])
+def test_server_of_a_directory_with_blanks_and_signs_in_its_name_is_one_like_any(
+    tmp_path: Path, children: Children, name: str
+) -> None:
+    directory = tmp_path / name
+    with ObjectStoreServer(directory) as server:
+        server.provision_user("alice", "alice_pw")
+        child = children.script(JOIN, str(directory))
+        assert child.wait() == 0, child.output
+        with closing(psycopg2.connect(server.dbos_url())):
+            pass
+        kill_postmaster(server, directory)
+        with StoreClient("alice", "alice_pw", **server.conn_info()) as client:
+            assert client.count(Trade) == 1
+    assert not (directory / "postgres" / "postmaster.pid").exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
