@@ -27,6 +27,8 @@ Floats: TypeAlias = NDArray[np.float64]
 _TRADING_DAY = 6.5 * 3600  # seconds
 _TRADING_YEAR = 252 * _TRADING_DAY
 _CENT = 0.01
+_PRICES = 1e-6, 1e12  # where centuries pass in a second, prices would end at nothing or beyond every number
+_MOST_SHARES = 2.0**53
 # Random numbers are drawn for about so many ticks at once, whatever is asked for, so that the same seed gives the same
 # ticks at any pace.
 _BLOCK_TICKS = 32_768
@@ -117,7 +119,8 @@ class MarketSimulator:
             normal += self._own * self.random.standard_normal((rounds, len(self.symbols)))
         normal *= self._volatility * math.sqrt(years)
         normal += (self._drift - self._volatility**2 / 2) * years
-        prices: Floats = self._prices * np.exp(np.cumsum(normal, axis=0))
+        with np.errstate(over="ignore"):
+            prices: Floats = np.clip(self._prices * np.exp(np.cumsum(normal, axis=0)), *_PRICES)
         self._prices = prices[-1].copy()
         return prices
 
@@ -250,7 +253,7 @@ class SimulatedTicks:
         random = self._simulator.random
         # Rounded only where it is shown: in a short round less than one share is traded.
         shares = random.standard_exponential((rounds, symbols)) * self._shares_a_round
-        volume = self._volume + np.cumsum(shares, axis=0)
+        volume = np.minimum(self._volume + np.cumsum(shares, axis=0), _MOST_SHARES)
         self._volume = volume[-1].copy()
         order = random.permuted(np.broadcast_to(np.arange(symbols, dtype=np.int32), (rounds, symbols)), axis=1)
         symbol = order.reshape(-1)

@@ -16,6 +16,8 @@ __all__ = ["DEFAULT_RATE", "DEFAULT_SYMBOLS", "MarketOptions", "read_options", "
 
 DEFAULT_SYMBOLS, DEFAULT_RATE, DEFAULT_SPEED, DEFAULT_KEPT = 16, 100.0, 60.0, 1_000_000
 DEFAULT_TRADES = 12.0  # a minute: what a store keeps for ever
+# A tick's time is whole nanoseconds of 64 bits.
+LEAST_RATE, MOST_RATE, LEAST_SPEED, MOST_SPEED = 1e-3, 1e9, 1e-6, 1e9
 MOST_SYMBOLS, MOST_KEPT, MOST_TRADES = 10_000, 100_000_000, 6_000.0
 
 
@@ -87,12 +89,12 @@ def read_options(given: Sequence[str] | None = None, program: str = "python -m s
     )
     add("--port", type=_port, default=DEFAULT_PORT, help=f"the port, 0 for any free one (default: {DEFAULT_PORT})")
     add("--symbols", type=_symbols, metavar="N", help=f"how many symbols to simulate (default: {DEFAULT_SYMBOLS})")
-    add("--rate", type=_positive, metavar="R", help=f"price ticks a second in all (default: {DEFAULT_RATE:g})")
+    add("--rate", type=_rate, metavar="R", help=f"price ticks a second in all (default: {DEFAULT_RATE:g})")
     add("--seed", type=_seed, metavar="N", help="make prices and trades the same in every run")
     add("--replay", type=_path, metavar="FILE", help="play a price history (.csv, .csv.gz, .parquet) instead")
     add(
         "--speed",
-        type=_positive,
+        type=_speed,
         metavar="X",
         help=f"market seconds in a second (default: {DEFAULT_SPEED:g}; of a replay, a typical step a second)",
     )
@@ -174,6 +176,21 @@ def _positive(text: str) -> float:
     return number
 
 
+def _between(text: str, least: float, most: float) -> float:
+    number = _number(text)
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"{text} is not between {least:g} and {most:g}")
+    return number
+
+
+def _rate(text: str) -> float:
+    return _between(text, LEAST_RATE, MOST_RATE)
+
+
+def _speed(text: str) -> float:
+    return _between(text, LEAST_SPEED, MOST_SPEED)
+
+
 def _whole(text: str, least: int, most: int) -> int:
     try:
         number = int(text)
@@ -185,10 +202,7 @@ def _whole(text: str, least: int, most: int) -> int:
 
 
 def _trades(text: str) -> float:
-    number = _number(text)
-    if not 0 <= number <= MOST_TRADES:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {MOST_TRADES:g}")
-    return number
+    return _between(text, 0, MOST_TRADES)
 
 
 def _said(text: str) -> str:

@@ -120,7 +120,10 @@ def option_inputs(is_call: ArrayLike, *columns: ArrayLike) -> tuple[NDArray[np.b
     """
     calls = np.asarray(is_call)
     if calls.dtype != np.bool_:
-        raise ValueError(f"is_call must be True for a call or False for a put, not {_first(calls)!r}")
+        wrong = [value for value in calls.reshape(-1).tolist() if not isinstance(value, bool)]
+        if wrong:
+            raise ValueError(f"is_call must be True for a call or False for a put, not {wrong[0]!r}")
+        calls = calls.astype(np.bool_)  # an empty list tells no type, nor does an array of objects
     least = {"spot": 0, "strike": 0, "years": 0, "rate": -math.inf, "volatility": 0, "dividend_yield": -math.inf}
     return calls, [floats(name, column, bound) for (name, bound), column in zip(least.items(), columns, strict=True)]
 
@@ -150,10 +153,6 @@ def floats(name: str, given: ArrayLike, least: float) -> Floats:
         expected = "finite" if least == -math.inf else "finite and not negative"
         raise ValueError(f"{where} is {column.flat[wrong]}: it must be {expected}")
     return column
-
-
-def _first(column: NDArray[Any]) -> Any:
-    return column.flat[0].item() if column.size else column.dtype
 
 
 def _column(column: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -206,7 +206,7 @@ def test_bridge_figures_say_how_far_it_is(bridges: Bridges, store_db: StoreDatab
     assert (stats["Order"].events, stats["Order"].scheduled, stats["Order"].waiting) == (51, 1, 0)
     assert stats["Order"].events_per_second > 0
     assert 0 < stats["Order"].delay_seconds < SECONDS
-    assert stats["Trade"] == (0, 0.0, 0.0, 0, 0)
+    assert stats["Trade"] == (0, 0.0, 0.0, 0, 0, None)
     reader = InMemoryMetricReader()
     observe(bridge, provider=MeterProvider([reader]))
     data = reader.get_metrics_data()

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import math
+import time
 
 import numpy as np
 import pytest
 
-from server.market_data import INSTRUMENTS, Instrument, MarketSimulator
+from server.instruments import universe
+from server.market_data import INSTRUMENTS, Instrument, MarketSimulator, SimulatedTicks
 
 YEAR = 252 * 6.5 * 3600
 
@@ -47,3 +49,16 @@ def test_simulator_impossible_correlation_is_refused(correlation: float) -> None
 def test_simulator_impossible_instrument_is_refused(instrument: Instrument) -> None:
     with pytest.raises(ValueError, match="must be positive"):
         MarketSimulator([instrument])
+
+
+@pytest.mark.parametrize(("rate", "speed", "symbols"), [(100.0, 1e9, 1), (1e-3, 1e9, 16), (1e9, 1e-6, 40)])
+def test_ticks_at_any_pace_are_numbers(rate: float, speed: float, symbols: int) -> None:
+    ticks = SimulatedTicks(
+        MarketSimulator(universe(symbols), correlation=0.4, seed=1), rate, speed=speed, start=time.time_ns()
+    )
+    for _ in range(5):
+        found = ticks.take(100_000)
+        assert all(np.isfinite(column).all() for column in found.columns())
+        assert found.time.min() >= ticks.start
+        assert (found.price > 0).all()
+        assert found.volume.max() < 2**63

@@ -214,6 +214,7 @@ def test_black_scholes_many_rows_are_those_of_each_block() -> None:
         ({"volatility": "high"}, "volatility must be a number or an array of numbers"),
         ({"is_call": "put"}, "is_call must be True for a call or False for a put, not 'put'"),
         ({"is_call": 1}, "is_call must be True for a call or False for a put, not 1"),
+        ({"is_call": [True, None]}, "is_call must be True for a call or False for a put, not None"),
         ({"spot": [1.0, 2.0], "strike": [1.0, 2.0, 3.0]}, "shape mismatch"),
     ],
 )
@@ -244,3 +245,8 @@ def test_dollar_risk_theta_is_that_of_a_calendar_day() -> None:
     today = black_scholes(True, 100.0, 100.0, 1.0, 0.05, 0.2)
     tomorrow = black_scholes(True, 100.0, 100.0, 1.0 - 1 / DAYS_A_YEAR, 0.05, 0.2)
     assert dollar_risk(today, 100.0, 1.0).theta == pytest.approx(tomorrow.price - today.price, rel=2e-3)
+
+
+def test_black_scholes_of_no_options_is_empty() -> None:
+    assert [column.shape for column in black_scholes([], [], [], [], [], [])] == [(0,)] * 6
+    assert black_scholes(np.array([True, False], dtype=object), 100.0, 100.0, 1.0, 0.05, 0.2).price.shape == (2,)
