@@ -41,10 +41,11 @@ def test_message_reaches_the_workflow_that_waits_and_the_one_that_does_not_yet(e
 
 
 def test_message_with_a_key_is_received_once(engine: WorkflowEngine) -> None:
-    handle = engine.workflow(flows.receiver, 2, 0.5)
+    handle = engine.workflow(flows.receiver_once_let_go)
     assert here.reached.wait(30)
     for _ in range(3):
         engine.send(handle.workflow_id, "news", "again", idempotency_key="k1")
+    here.gate.set()
     assert handle.get_result(30) == ["again", None]
 
 

@@ -18,9 +18,9 @@ from store.models import Order, Trade
 from store.telemetry import observe
 from tests.fix_bridge import Bridges, order, rows, trade
 from tests.fix_postgres import StoreDatabase
-from tests.waiting import wait_until
+from tests.waiting import in_time, wait_until
 
-SECONDS = 60.0
+SECONDS = 120.0
 
 
 def now() -> datetime:
@@ -63,14 +63,20 @@ def test_replay_stretch_has_its_events_and_begins_with_what_was_there(
 
 def test_replay_shows_scheduled_changes_at_their_moment(bridges: Bridges, store_db: StoreDatabase) -> None:
     client = store_db.client()
-    first, second = trade("AAPL", price=1.0), trade("MSFT", price=10.0)
-    client.write_many([first, second])
-    due = now() + timedelta(seconds=0.3)
-    first.price = 2.0
-    client.update(first, valid_from=due)  # known before the stretch begins
-    start = now()
-    second.price = 20.0
-    client.update(second, valid_from=due + timedelta(seconds=0.1), valid_to=due + timedelta(seconds=0.2))
+
+    def schedule(due: datetime) -> datetime:
+        for earlier in client.query(Trade):
+            client.delete(earlier)
+        first, second = trade("AAPL", price=1.0), trade("MSFT", price=10.0)
+        client.write_many([first, second])
+        first.price = 2.0
+        client.update(first, valid_from=due)  # known before the stretch begins
+        start = now()
+        second.price = 20.0
+        client.update(second, valid_from=due + timedelta(seconds=0.1), valid_to=due + timedelta(seconds=0.2))
+        return start
+
+    due, start = in_time(schedule)
     wait_until(lambda: now() > due + timedelta(seconds=0.3), SECONDS)
     moments = [due + timedelta(seconds=0.05 + 0.1 * number) for number in range(3)]
     for moment, expected in zip(moments, ([2.0, 10.0], [2.0, 20.0], [2.0, 10.0]), strict=True):

@@ -22,7 +22,7 @@ from tests.fix_postgres import StoreDatabase
 from tests.integration.samples import FULL, Everything, Side, Ticket
 from tests.waiting import wait_until
 
-SECONDS = 30.0
+SECONDS = 120.0
 UTC = timezone.utc
 
 

@@ -106,6 +106,11 @@ def test_client_subscription_sees_each_change_until_it_stops(client: DeephavenCl
     assert 4.0 not in seen
 
 
+def threads() -> set[threading.Thread]:
+    """Return the threads that Python began; Java's own come and go."""
+    return {thread for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)}
+
+
 def test_client_subscription_ends_with_the_client(
     deephaven_context: Any, deephaven_server: DeephavenServer, publish: Publish
 ) -> None:
@@ -114,12 +119,12 @@ def test_client_subscription_ends_with_the_client(
     writer = TableWriter("ticks", {"Symbol": "string", "Price": "double"})
     publish("ticks_live", writer.blink.last_by("Symbol"))
     client = DeephavenClient(deephaven_server.host, deephaven_server.port, key=deephaven_server.key)
-    before = set(threading.enumerate())
+    before = threads()
     client.subscribe("ticks_live", lambda update: None)
-    assert set(threading.enumerate()) - before
+    assert threads() - before
     client.close()
     client.close()
-    wait_until(lambda: not set(threading.enumerate()) - before, message="the subscription's threads have ended")
+    wait_until(lambda: not threads() - before, message="the subscription's threads have ended")
     with pytest.raises(ClientError, match="this client is closed"):
         client.list_tables()
 
@@ -175,12 +180,13 @@ def test_client_session_that_the_server_forgot_is_opened_again(client: Deephaven
 
 
 @pytest.fixture
-def unused_port() -> int:
+def unused_port() -> Iterator[int]:
+    """A port at which nobody listens, and which is nobody else's meanwhile."""
     import socket
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from server.dashboards.closed_page import LOGGER, hush_closed_pages
 
-SECONDS = 30.0
+SECONDS = 120.0
 OPENED = json.dumps({"jsonrpc": "2.0", "method": "setState", "params": [{}], "id": 1}).encode()
 
 

@@ -22,7 +22,7 @@ from tests.fix_children import Children
 from tests.fix_postgres import StoreDatabase
 from tests.waiting import wait_until
 
-SECONDS = 30.0
+SECONDS = 120.0
 
 
 @pytest.mark.both_servers

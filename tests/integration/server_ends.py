@@ -18,6 +18,14 @@ def postmaster(data_dir: Path) -> psutil.Process:
     return psutil.Process(int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0]))
 
 
+def has_ended(process: psutil.Process) -> bool:
+    """Say whether a process has ended, though in a container without a reaper nobody may have taken note of it."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def kill_postgres(data_dir: Path, before: Callable[[], object] = lambda: None) -> None:
     """Kill the server's first process, and leave it at that.
 
@@ -28,7 +36,7 @@ def kill_postgres(data_dir: Path, before: Callable[[], object] = lambda: None) -
     main = postmaster(data_dir)
     before()
     main.kill()
-    main.wait()
+    wait_until(lambda: has_ended(main))
 
 
 def kill_postmaster(server: ObjectStoreServer, data_dir: Path) -> None:

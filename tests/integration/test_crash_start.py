@@ -19,6 +19,7 @@ from store.client import StoreClient
 from store.models import Trade
 from store.server import ObjectStoreServer
 from tests.fix_children import Children
+from tests.integration.server_ends import has_ended
 from tests.integration.workers.telling import let_off, start, told
 from tests.rounds import rounds
 from tests.waiting import wait_until
@@ -32,7 +33,7 @@ def data_dir() -> Iterator[Path]:
     server = postmaster_of(parent / "data")
     if server is not None:
         server.kill()
-        server.wait()
+        wait_until(lambda: has_ended(server))
     shutil.rmtree(parent)
 
 
@@ -146,7 +147,7 @@ def test_server_start_on_the_same_object_after_a_crash_recovers(data_dir: Path) 
             running = postmaster_of(data_dir)
             assert running is not None
             running.kill()
-            running.wait()
+            wait_until(lambda: has_ended(running))
             server.start()
             trade = client.read(Trade, entity_id)
             assert trade is not None

@@ -14,6 +14,7 @@ from store.server import ObjectStoreServer
 from tests.external_postgres import ExternalPostgres
 from tests.fix_children import Children
 from tests.fix_postgres import USERS, StoreDatabase, fresh_database
+from tests.integration.server_ends import has_ended
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.both_servers
@@ -93,5 +94,5 @@ def test_external_server_ends_with_its_process_even_when_that_is_killed(
     process = psutil.Process(int((folder / "data" / "postmaster.pid").read_text().split()[0]))
     assert process.is_running()
     child.kill()
-    wait_until(lambda: not process.is_running(), 60, "the server's end")
+    wait_until(lambda: has_ended(process), message="the server's end")
     shutil.rmtree(folder)

@@ -31,7 +31,7 @@ def test_slow_callback_slows_only_its_own_listener(store_db: StoreDatabase, list
     quick.listener.start()
     ids = [alice.write(trade()) for _ in range(30)]
     quick.wait_for(ids)
-    assert slow.entities() == ids[:1]
+    wait_until(lambda: slow.entities() == ids[:1])
     go_on.set()
     slow.wait_for(ids)
 

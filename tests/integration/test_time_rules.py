@@ -13,7 +13,7 @@ from store.base import Storable
 from store.client import StoreClient
 from store.columns import REGISTRY
 from tests.fix_postgres import StoreDatabase
-from tests.waiting import wait_until
+from tests.waiting import in_time, wait_until
 
 pytestmark = pytest.mark.both_servers
 
@@ -205,11 +205,15 @@ def test_entity_that_lapsed_and_begins_anew_keeps_nothing_of_changes_that_lapsed
     store_db: StoreDatabase,
 ) -> None:
     client = store_db.client()
-    soon = datetime.now(timezone.utc) + timedelta(seconds=0.4)
-    holding = Holding(quantity=1, price=5.0)
-    entity_id = client.write(holding, valid_to=soon)
-    holding.price = 6.0
-    client.update(holding, valid_to=soon)
+
+    def attempt(soon: datetime) -> tuple[Holding, str]:
+        holding = Holding(quantity=1, price=5.0)
+        entity_id = client.write(holding, valid_to=soon)
+        holding.price = 6.0
+        client.update(holding, valid_to=soon)
+        return holding, entity_id
+
+    soon, (holding, entity_id) = in_time(attempt)
     wait_until(lambda: client.read(Holding, entity_id) is None, message="the end of the valid range")
     holding.quantity = 2
     client.update(holding, valid_from=soon + timedelta(days=1), valid_to=soon + timedelta(days=2), fields=["quantity"])

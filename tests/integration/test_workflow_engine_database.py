@@ -192,7 +192,7 @@ engine = DBOSEngine(sys.argv[1], "left", version=sys.argv[2])
 if __name__ == "__main__":
     with engine:
         if sys.argv[3] == "begin":
-            engine.workflow(mine, 3600.0 if sys.argv[4] == "long" else 0.5, workflow_id="of the script")
+            engine.workflow(mine, 3600.0 if sys.argv[4] == "long" else 3.0, workflow_id="of the script")
         print(str(engine.report), flush=True)
         time.sleep(3600)
 """

@@ -256,7 +256,7 @@ def test_process_on_another_machine_keeps_its_workflow_until_its_lease_ends(
 
 
 def test_silence_while_the_server_was_away_counts_against_nobody(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = shop.begin(("in_recv",))
+    first = shop.begin(("gone",))
     first.kill()
     claimed: list[str] = []
     with closing(Database(shop.url)) as database:
@@ -270,7 +270,7 @@ def test_silence_while_the_server_was_away_counts_against_nobody(shop: Shop, mon
             database, Executor.new("shop", "shop@1"), lambda workflow_id, token: claimed.append(workflow_id)
         )
         monkeypatch.setattr("workflow.executors.find", lambda target, origin: None)
-        for lease, taken in ((uptime + 60.0, []), (uptime, ["in_recv"])):
+        for lease, taken in ((uptime + 60.0, []), (uptime, ["gone"])):
             monkeypatch.setattr("workflow.executors.LEASE_SECONDS", lease)
             taker.sweep(LaunchReport("here"))
             assert claimed == taken

@@ -98,7 +98,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]
     copy = folder / "source"
     copy.mkdir()
     for path in ROOT.iterdir():
-        if path.is_file():
+        if path.is_file() and not path.name.startswith("."):  # such as what coverage writes meanwhile
             shutil.copy(path, copy)
     for package in [*PACKAGES, "tests", "benchmarks", "tools"]:
         if (ROOT / package).is_dir():
