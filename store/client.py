@@ -88,7 +88,6 @@ class StoreClient:
         self._bus = event_bus
         self._writer = Writer(self._database, readers, writers, self._announce, event_bus is not None)
         self._transitions = Transitions(self._database, self._writer)
-        self._conn: Connection | None = None
         with self._database.connection():
             pass
 
@@ -368,12 +367,7 @@ class StoreClient:
     @property
     def conn(self) -> Connection:
         """A psycopg2 connection of this user, the open transaction's, else one in autocommit mode kept for this."""
-        transaction = self._database.current()
-        if transaction is not None:
-            return transaction.conn
-        if self._conn is None or self._conn.closed:
-            self._conn = self._database.connect()
-        return self._conn
+        return self._database.apart()
 
     def change_password(self, password: str) -> None:
         """Set the user's own password; this client goes on with it, others need it from their next connection on."""
@@ -385,8 +379,6 @@ class StoreClient:
         """Close the client's connections; hints to listeners are sent first."""
         self._pinger.close()
         self._database.close()
-        if self._conn is not None:
-            self._conn.close()
 
     def __enter__(self) -> Self:
         return self

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, NoReturn
 from weakref import WeakSet
@@ -98,19 +99,92 @@ def run_named(
 class Transaction:
     """One open transaction: its connection, what to undo in memory if it fails, what to do once it is committed."""
 
-    def __init__(self, conn: PooledConnection, owner: object) -> None:
-        """Belong to one thread or task."""
+    def __init__(self, conn: PooledConnection) -> None:
+        """Belong to the running thread or task of this process."""
         self.conn = conn
-        self.owner = owner
-        self.depth = 0
         self.undo: list[Callable[[], None]] = []
         self.after_commit: list[Callable[[], None]] = []
+        self._owner = running()
+        self._process = os.getpid()
+        self._open = True
+        self._depth = 0
+
+    def is_here(self) -> bool:
+        """Say whether it is open, and the running thread or task, of this process, is the one that it belongs to."""
+        return self._open and self._owner == running() and self.is_ours()
+
+    def is_ours(self) -> bool:
+        """Say whether this process opened it: after a fork the connection is the parent's."""
+        return self._process == os.getpid()
+
+    def end(self) -> None:
+        """Let no more calls join it."""
+        self._open = False
 
     def rewind(self, undo: int, after_commit: int) -> None:
         """Undo, newest first, what was done in memory since both lists had these lengths."""
         while len(self.undo) > undo:
             self.undo.pop()()
         del self.after_commit[after_commit:]
+
+    def require_end(self, depth: int = 0) -> None:
+        """Refuse to end its block where it was not begun, or out of turn: whose are the calls in between?
+
+        Args:
+            depth: In how many blocks the one that ends stands.
+        """
+        if not self.is_ours() or (self._open and not self.is_here()):
+            raise errors.StoreError(
+                "this transaction() was begun in another thread, task or process, and nothing of it is stored: begin"
+                " and end it in the same one"
+            )
+        if not self._open or self._depth < depth:
+            raise errors.StoreError("the block around this nested transaction() has ended before it")
+        if self._depth > depth:
+            raise errors.StoreError(
+                "a transaction() nested in this one is still open, and nothing of either is stored: end the inner one"
+                " first"
+            )
+        if self.conn.closed:
+            raise errors.ConnectionLost(
+                "the connection to the server was lost inside this transaction: nothing of it is stored"
+            )
+        if depth:
+            return
+        status = self.conn.info.transaction_status
+        if status == TRANSACTION_STATUS_INERROR:
+            raise errors.StoreError(
+                "a call in this transaction failed, so that nothing of it can be committed: let its error end the"
+                " block, or wrap a call that may fail in a nested transaction()"
+            )
+        if status == TRANSACTION_STATUS_IDLE:
+            raise errors.StoreError(
+                "a COMMIT or ROLLBACK of its own ended this transaction inside its block, and what ran after it stands"
+                " for itself: leave both to transaction(), and read again what the block changed"
+            )
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Run a block as a savepoint."""
+        marks = len(self.undo), len(self.after_commit)
+        self._depth += 1
+        depth = self._depth
+        name = f"store_{depth}"
+        run(self.conn, f"SAVEPOINT {name}")
+        try:
+            yield
+            self.require_end(depth)
+            run(self.conn, f"RELEASE SAVEPOINT {name}")
+        except BaseException:
+            if self.is_here() and self._depth >= depth:
+                self.rewind(*marks)
+                if not self.conn.closed:
+                    run(self.conn, f"ROLLBACK TO SAVEPOINT {name}")
+            raise
+        finally:
+            # Ended elsewhere, it counts as open: the whole transaction must not be committed.
+            if self.is_here():
+                self._depth = min(self._depth, depth - 1)
 
 
 class Database:
@@ -130,9 +204,10 @@ class Database:
         self.agreed: WeakSet[type] = WeakSet()
         self.retries = 0
 
-    def connect(self) -> PooledConnection:
-        """Open a new connection outside the pool. See `store.pool.connect`."""
-        return self._pool.connect()
+    def apart(self) -> PooledConnection:
+        """Return the open transaction's connection, else one outside the pool, kept for the user's own statements."""
+        transaction = self.current()
+        return self._pool.apart() if transaction is None else transaction.conn
 
     def pool(self) -> PoolStats:
         """Return how the connections stand."""
@@ -142,7 +217,7 @@ class Database:
         """Return the transaction open in this thread or task, if any."""
         transaction = self._transaction.get()
         # A task started inside a transaction inherits the variable, but the transaction is not its own.
-        return transaction if transaction is not None and transaction.owner == running() else None
+        return transaction if transaction is not None and transaction.is_here() else None
 
     @contextmanager
     def connection(self) -> Iterator[PooledConnection]:
@@ -162,58 +237,33 @@ class Database:
         """Run a block as one transaction; inside another one, as a savepoint of it."""
         outer = self.current()
         if outer is not None:
-            with self._savepoint(outer):
+            with outer.savepoint():
                 yield outer
             return
         conn = self._pool.take()
-        transaction = Transaction(conn, running())
+        transaction = Transaction(conn)
         token = self._transaction.set(transaction)
         try:
             try:
                 run(conn, "BEGIN")
                 yield transaction
-                if conn.closed:
-                    raise errors.ConnectionLost(
-                        "the connection to the server was lost inside this transaction: nothing of it is stored"
-                    )
-                if conn.info.transaction_status == TRANSACTION_STATUS_INERROR:
-                    raise errors.StoreError(
-                        "a call in this transaction failed, so that nothing of it can be committed: let its error end"
-                        " the block, or wrap a call that may fail in a nested transaction()"
-                    )
-                if conn.info.transaction_status == TRANSACTION_STATUS_IDLE:
-                    raise errors.StoreError(
-                        "a COMMIT or ROLLBACK of its own ended this transaction inside its block, and what ran after"
-                        " it stands for itself: leave both to transaction(), and read again what the block changed"
-                    )
+                transaction.require_end()
                 run(conn, "COMMIT", changing=True)
             except BaseException:
+                transaction.end()
                 transaction.rewind(0, 0)
-                _abandon(conn)
+                if transaction.is_ours():
+                    _abandon(conn)
                 raise
         finally:
-            self._transaction.reset(token)
-            self._pool.give_back(conn)
+            transaction.end()
+            with suppress(ValueError):  # ended in another context, which has its own value of the variable
+                self._transaction.reset(token)
+            if transaction.is_ours():
+                self._pool.give_back(conn)
         with ExitStack() as committed:  # each one runs, also where Ctrl-C ends one before it
             for action in reversed(transaction.after_commit):
                 committed.callback(action)
-
-    @contextmanager
-    def _savepoint(self, transaction: Transaction) -> Iterator[None]:
-        marks = len(transaction.undo), len(transaction.after_commit)
-        transaction.depth += 1
-        name = f"store_{transaction.depth}"
-        run(transaction.conn, f"SAVEPOINT {name}")
-        try:
-            yield
-            run(transaction.conn, f"RELEASE SAVEPOINT {name}")
-        except BaseException:
-            transaction.rewind(*marks)
-            if not transaction.conn.closed:
-                run(transaction.conn, f"ROLLBACK TO SAVEPOINT {name}")
-            raise
-        finally:
-            transaction.depth -= 1
 
     def fetch(self, name: str, *params: Any, changing: bool = False) -> list[tuple[Any, ...]]:
         """Run a statement of `queries.sql` by name, prepared once a connection.
@@ -265,7 +315,7 @@ class Database:
             self._pool.give_back(conn)
 
     def close(self) -> None:
-        """Close every idle connection. Connections on loan are closed when they come back."""
+        """Close the connections. See `Pool.close`."""
         self._pool.close()
 
 

@@ -6,7 +6,7 @@ import os
 import select
 import sys
 import threading
-from typing import Any
+from typing import Any, NoReturn
 
 import psycopg2
 from psycopg2.extensions import connection as Connection
@@ -89,7 +89,8 @@ class Pool:
         """Connect nothing yet."""
         self._conninfo = conninfo
         self._size = size
-        self._inherited: list[PooledConnection] = []
+        self._inherited: list[PooledConnection | None] = []
+        self._apart: PooledConnection | None = None
         self._opened = 0
         self._waits = 0
         self._reset()
@@ -106,11 +107,14 @@ class Pool:
         """Return how the connections stand."""
         return PoolStats(self._size, self._size - self._free, len(self._idle), self._opened, self._waits)
 
-    def connect(self) -> PooledConnection:
-        """Open a new connection outside the pool. See `connect`."""
-        conn = connect(self._conninfo)
-        self._opened += 1
-        return conn
+    def apart(self) -> PooledConnection:
+        """Return the one connection that is not lent, but there for whoever asks."""
+        self._leave_to_parent()
+        if self._closed:
+            self._refuse()
+        if self._apart is None or self._apart.closed:
+            self._apart = self._connect()
+        return self._apart
 
     def take(self) -> PooledConnection:
         """Lend a connection that stands.
@@ -119,26 +123,23 @@ class Pool:
             StoreError: The pool is closed, or nothing has become free in a long time.
             ConnectionLost: The server cannot be reached.
         """
-        if os.getpid() != self._process:
-            # After a fork the sockets belong to the parent: closing them here would end its sessions.
-            self._inherited += self._idle
-            self._reset()
+        self._leave_to_parent()
         with self._lock:
             granted = self._free > 0 or self._wait()
             if granted:
                 self._free -= 1
         if not granted:
-            conn = self.connect()
+            conn = self._connect()
             conn.surplus = True
             return conn
         try:
             while True:
                 with self._lock:
                     if self._closed:
-                        raise errors.StoreError("this client is closed: make a new StoreClient")
+                        self._refuse()
                     idle = self._idle.pop() if self._idle else None
                 if idle is None:
-                    return self.connect()
+                    return self._connect()
                 if idle.alive():
                     return idle
                 idle.close()
@@ -163,12 +164,29 @@ class Pool:
                     self._free_one()
 
     def close(self) -> None:
-        """Close every idle connection. Connections on loan are closed when they come back."""
+        """Close every connection but those on loan, which are closed when they come back."""
+        self._leave_to_parent()
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
-        for conn in idle:
-            conn.close()
+        for conn in (*idle, self._apart):
+            if conn is not None:
+                conn.close()
+
+    def _connect(self) -> PooledConnection:
+        conn = connect(self._conninfo)
+        self._opened += 1
+        return conn
+
+    def _refuse(self) -> NoReturn:
+        raise errors.StoreError("this client is closed: make a new StoreClient")
+
+    def _leave_to_parent(self) -> None:
+        """After a fork, let go the connections: they belong to the parent, whose sessions would end if one closed."""
+        if os.getpid() != self._process:
+            self._inherited += [*self._idle, self._apart]
+            self._apart = None
+            self._reset()
 
     def _wait(self) -> bool:
         """Wait, holding the lock, until a connection is free; not in an asyncio task, where that is False at once."""
