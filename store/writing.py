@@ -82,15 +82,20 @@ class Writer:
             return self._finish(objects, _created_rows(rows[0], sent, valid_from, valid_to), [sent[0]["data"]])
         name = "create_objects" if len(objects) <= ALONE else "create_batch"
         ids: list[str] = []
+        made_before: list[tuple[slice, str | None]] = []  # by an earlier run of the same key
         with self._whole(len(objects)):
             for sent, rows, sent_key in self._exchange(name, items, len(objects), (self._readers, self._writers), key):
                 part = slice(len(ids), len(ids) + len(sent))
                 made: Iterable[tuple[Any, ...]] = rows
-                if name == "create_batch" and rows[0][0] is None:  # an earlier run of the same key made them
-                    made = self._database.fetch("replay", sent_key)
-                elif name == "create_batch":
+                if name == "create_batch" and rows[0][0] is None:
+                    made_before.append((part, sent_key))
+                    ids += [""] * len(sent)
+                    continue
+                if name == "create_batch":
                     made = _created_rows(rows[0], sent, valid_from[part], valid_to)
                 ids += self._finish(objects[part], made, [item["data"] for item in sent])
+            for part, sent_key in made_before:
+                ids[part] = self._finish(objects[part], self._database.fetch("replay", sent_key), None)
             self._count(derived)
         return ids
 
@@ -145,6 +150,7 @@ class Writer:
         key = derived.text if derived else key
         name = "append_events" if len(appends) <= ALONE else "append_batch"
         items, place, replayed = appended(appends, lean=key is None), 0, False
+        made_before: list[tuple[slice, str | None]] = []  # by an earlier run of the same key
         # One that may be of another valid time has all of them answered in full.
         known = name == "append_batch" and all(getattr(obj, "_current", False) for obj in objects)
         with self._whole(len(appends)):
@@ -154,17 +160,20 @@ class Writer:
             after_key = (known,) if name == "append_batch" else ()
             for sent, rows, sent_key in self._exchange(name, items, len(appends), (), key, after_key):
                 part = slice(place, place + len(sent))
+                place = part.stop
                 made: Iterable[tuple[Any, ...]] = rows
-                if not rows:  # an earlier run of the same key made them
-                    made, replayed = self._database.fetch("replay", sent_key), True
-                elif name == "append_batch":
+                if not rows:
+                    made_before.append((part, sent_key))
+                    continue
+                if name == "append_batch":
                     made = _appended_rows(rows, appends[part], sent, known=known)
                 else:
                     replayed = rows[0][13]
                 self._finish(objects[part], made, None)
-                place = part.stop
+            for part, sent_key in made_before:
+                self._finish(objects[part], self._database.fetch("replay", sent_key), None)
             self._count(derived)
-        return not replayed
+        return not (replayed or made_before)
 
     def _require_agreement(self, objects: Iterable[Storable]) -> None:
         """Refuse objects whose class is not the one that is published."""
@@ -196,7 +205,10 @@ class Writer:
         key: str | None,
         after_key: tuple[Any, ...] = (),
     ) -> Iterator[tuple[list[dict[str, Any]], list[tuple[Any, ...]], str | None]]:
-        """Send items, a chunk at a time; yield each chunk with the answer to it and the key under which it was sent."""
+        """Send items, a chunk at a time; yield each chunk with the answer to it and the key under which it was sent.
+
+        Whoever takes the answers sends nothing in between: where a chunk under way is refused, that refusal is to tell.
+        """
         if key is not None:
             _require_key(key)
         shared_clock = self._shares_clock()

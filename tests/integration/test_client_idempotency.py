@@ -247,6 +247,25 @@ def test_key_of_the_greatest_length_works_for_large_batches(
     assert client.write_many([Position() for _ in range(12)], idempotency_key=longest) == ids
 
 
+@pytest.mark.parametrize("different", [1, 2, 9])
+def test_key_reused_for_a_large_batch_that_differs_later_on_is_refused_as_such(
+    client: StoreClient, key: str, monkeypatch: pytest.MonkeyPatch, different: int
+) -> None:
+    monkeypatch.setattr(writing, "CHUNK", 1)
+    objects = [Position(quantity=number) for number in range(10)]
+    client.write_many(objects, idempotency_key=key)
+    others = [Position(quantity=number + (number == different)) for number in range(10)]
+    with pytest.raises(IdempotencyMismatch):
+        client.write_many(others, idempotency_key=key)
+    assert [obj.entity_id for obj in others] == [None] * 10
+    before = [copy.copy(obj) for obj in objects]
+    client.update_many(objects, idempotency_key=f"{key} change")
+    before[different].quantity = 99
+    with pytest.raises(IdempotencyMismatch):
+        client.update_many(before, idempotency_key=f"{key} change")
+    assert [obj.version for obj in before] == [1] * 10
+
+
 # ---- failures and transactions
 
 

@@ -43,7 +43,7 @@ def in_child(function: Callable[[], object]) -> str:
     child = os.fork()
     if child == 0:
         try:
-            told = repr(function())  # type: ignore[operator]
+            told = repr(function())
         except BaseException as error:
             told = f"{type(error).__name__}: {error}"
         os.write(write_end, told.encode())
