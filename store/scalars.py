@@ -177,10 +177,11 @@ def _decode_float(value: Any) -> float:
 
 
 def _encode_decimal(value: Any) -> str:
-    if type(value) is int:
-        value = Decimal(value)
+    item = value if isinstance(value, Decimal) else numpy_item(value)
+    if type(item) is int:
+        value = Decimal(item)
     elif not isinstance(value, Decimal):
-        refuse("Decimal", value, f'write Decimal("{value!r}")' if type(value) is float and isfinite(value) else "")
+        refuse("Decimal", value, f'write Decimal("{item!r}")' if type(item) is float and isfinite(item) else "")
     if not value.is_finite():
         raise ValueRefused("a finite Decimal", value, "use None for a missing value")
     if not value:

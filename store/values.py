@@ -101,7 +101,9 @@ def _optional(inner: Codec) -> Codec:
 def _enum_codec(cls: type[Enum]) -> Codec:
     values = [member.value for member in cls]
     kinds = {type(value) for value in values}
-    if issubclass(cls, Flag) or len(kinds) != 1 or not kinds <= {str, int, float, bool}:
+    if issubclass(cls, Flag):
+        raise UnsupportedType(f"{cls.__name__} is a Flag, whose members combine to values without a name: use int")
+    if len(kinds) != 1 or not kinds <= {str, int, float, bool}:
         raise UnsupportedType(f"{cls.__name__}: the values of an Enum must be all str, all int, all float or all bool")
     inner = SCALARS[kinds.pop()]
     members = {member.value: member for member in cls}
@@ -232,8 +234,13 @@ def _dataclass_codec(cls: type, compiler: _Compiler) -> Codec:
     members: list[_Member] = []
 
     def encode(value: Any) -> Any:
-        if not isinstance(value, cls):
-            refuse(cls.__name__, value)
+        if type(value) is not cls:
+            if not isinstance(value, cls):
+                refuse(cls.__name__, value)
+            known = {member.name for member in members}
+            more = [field.name for field in fields(value) if field.name not in known]
+            if more:
+                refuse(cls.__name__, value, f"its {', '.join(more)} would be lost: write {cls.__name__}(...)")
         try:
             return {m.name: _step(m.codec.encode, getattr(value, m.name), f".{m.name}") for m in members}
         except RecursionError:

@@ -55,6 +55,11 @@ class Leg:
     notes: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class BarrierLeg(Leg):
+    barrier: float = 0.0
+
+
 @dataclass(slots=True)
 class Node:
     price: float
@@ -131,6 +136,7 @@ def test_value_goes_to_json_and_back_unchanged(annotation: Any, value: Any, enco
         (float, 3, 3.0),
         (float, -(2**53), -(2.0**53)),
         (Decimal, 3, "3"),
+        (Decimal, numpy.int64(3), "3"),
         (float, numpy.float32(1.5), 1.5),
         (float, numpy.float64(0.1), 0.1),
         (float, numpy.int64(7), 7.0),
@@ -180,6 +186,7 @@ def test_value_of_a_kindred_type_is_accepted_exactly(annotation: Any, value: Any
         (str, pandas.NA, "use None"),
         (str, float("nan"), "use None"),
         (Decimal, 0.1, 'write Decimal("0.1")'),
+        (Decimal, numpy.float64(0.1), 'write Decimal("0.1")'),
         (Decimal, "0.1", ""),
         (Decimal, Decimal("NaN"), "use None"),
         (Decimal, Decimal("sNaN"), "use None"),
@@ -221,6 +228,7 @@ def test_value_of_a_kindred_type_is_accepted_exactly(annotation: Any, value: Any
         (list, [Decimal(1)], "declare the element type"),
         (list, [(1,)], "declare the element type"),
         (Leg, {"strike": 1}, ""),
+        (Leg, BarrierLeg(Decimal(5), date(2026, 3, 1)), "its barrier would be lost: write Leg("),
     ],
 )
 def test_value_of_another_type_is_refused_with_a_hint(annotation: Any, value: Any, hint: str) -> None:
@@ -379,3 +387,8 @@ def test_type_without_json_form_is_refused(annotation: Any) -> None:
 def test_values_need_neither_numpy_nor_pandas() -> None:
     code = "import sys, store.values; sys.exit(bool({'numpy', 'pandas'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_flag_is_refused_with_what_to_use_instead() -> None:
+    with pytest.raises(UnsupportedType, match="Flags is a Flag, .* use int"):
+        codec(Flags)
