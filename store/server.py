@@ -99,7 +99,11 @@ class ObjectStoreServer:
                 return self
             self._leave()
         self._dir = self._dir or self._given_dir or Path(tempfile.mkdtemp(prefix="store-"))
-        self._dir.mkdir(parents=True, exist_ok=True)
+        try:
+            self._dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror
+            raise StoreError(f"no store can be made in {self._dir}: {reason}; name a directory of yours") from error
         require_owner(self._dir)
         try:
             with exclusive(self._dir):

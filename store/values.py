@@ -233,14 +233,17 @@ def default_factory(field: Field[Any]) -> Callable[[], Any] | None:
 def _dataclass_codec(cls: type, compiler: _Compiler) -> Codec:
     members: list[_Member] = []
 
+    def refuse_others(value: Any) -> None:
+        inherits, known = isinstance(value, cls), {member.name for member in members}
+        more = [field.name for field in fields(value) if field.name not in known] if inherits else []
+        if more or not inherits:
+            refuse(
+                cls.__name__, value, f"its {', '.join(more)} would be lost: write {cls.__name__}(...)" if more else ""
+            )
+
     def encode(value: Any) -> Any:
         if type(value) is not cls:
-            if not isinstance(value, cls):
-                refuse(cls.__name__, value)
-            known = {member.name for member in members}
-            more = [field.name for field in fields(value) if field.name not in known]
-            if more:
-                refuse(cls.__name__, value, f"its {', '.join(more)} would be lost: write {cls.__name__}(...)")
+            refuse_others(value)
         try:
             return {m.name: _step(m.codec.encode, getattr(value, m.name), f".{m.name}") for m in members}
         except RecursionError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-__all__ = ["is_slip", "nearest_names", "printable", "shown"]
+__all__ = ["escaped", "is_slip", "nearest_names", "printable", "shown"]
 
 SHORTEST = 4  # letters of a name that another can be taken for a slip of
 
@@ -39,7 +39,17 @@ def printable(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+    return "".join(char if char.isprintable() else escaped(char) for char in text)
+
+
+def escaped(text: str) -> str:
+    r"""Return a text with what is not ASCII as its escape.
+
+    Example:
+        >>> escaped("Zoë")
+        'Zo\\u00eb'
+    """
+    return json.dumps(text)[1:-1]
 
 
 def shown(value: object, limit: int = 80) -> str:

@@ -105,8 +105,8 @@ def get(target: Target, entity_id: str) -> None:
 @click.pass_obj
 def as_of(target: Target, entity_id: str, tx_time: str | None, valid_time: str | None) -> None:
     """Show an entity at a point of both time axes."""
-    known = parse_instant(tx_time or "now")
-    _show_state(target, entity_id, known, known if valid_time is None else parse_instant(valid_time))
+    known = None if tx_time is None else parse_instant(tx_time, "--tx-time")
+    _show_state(target, entity_id, known, known if valid_time is None else parse_instant(valid_time, "--valid-time"))
 
 
 @commands.command()

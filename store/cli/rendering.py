@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from store.wording import printable
+from store.wording import escaped, printable
 
 __all__ = [
     "Count",
@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 GAP = "  "
+WIDEST = 100  # columns of a terminal; a longer text, and nothing else, shifts what stands behind it on its line
 ESCAPED = "store.escaped"
 
 
@@ -129,7 +130,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int | No
     """
     kept = [n for n in range(len(columns)) if not rows or any(row[n] is not None for row in rows)]
     cells = [[one_line(columns[n]) for n in kept], *([cell(row[n]) for n in kept] for row in rows)]
-    widths = [max(_width(line[at]) for line in cells) for at in range(len(kept))]
+    widths = [min(max(_width(line[at]) for line in cells), WIDEST) for at in range(len(kept))]
     right = [bool(rows) and all(_is_number(row[n]) or row[n] is None for row in rows) for n in kept]
     lines = []
     for line in cells:
@@ -200,14 +201,10 @@ def _json_value(value: Any) -> str:
     return value.astimezone(timezone.utc).isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _escape(text: str) -> str:
-    return json.dumps(text)[1:-1]
-
-
 def _escaped(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return _escape(error.object[error.start : error.end]), error.end
+    return escaped(error.object[error.start : error.end]), error.end
 
 
 def _is_number(value: Any) -> bool:

@@ -49,6 +49,8 @@ def run_behind(command: CommandLine, children: Children, *arguments: str) -> Chi
         (["ls", "--limit", "0"], "0 is not in the range"),
         (["ls", "--limit", "many"], "'many' is not a valid integer"),
         (["as-of", ENTITY, "--tx-time", "noon"], "'noon' is not a time: write it like 2026-02-22T10:00:00Z"),
+        (["as-of", ENTITY, "--tx-time", ""], "Invalid value for --tx-time: '' is not a time"),
+        (["as-of", ENTITY, "--valid-time", ""], "Invalid value for --valid-time: '' is not a time"),
         (["as-of", ENTITY, "--tx-time", "2026-02-22T10:00"], "has no offset from UTC: write 2026-02-22T10:00:00Z if"),
         (["diff", ENTITY, "1", "-1"], "No such option"),
         (["diff", ENTITY, "1", "2026-02-22T10:00:00Z/"], "'' is not a time"),
@@ -114,7 +116,10 @@ def test_directory_that_holds_something_else_is_told_on_one_line(data_dir: Path)
     assert by_directory(data_dir).fails("ls")
     shutil.rmtree(data_dir)
     data_dir.write_text("not a directory either")
-    assert by_directory(data_dir).fails("init")
+    told = f"Error: no store can be made in {data_dir}: it is a file; name a directory of yours"
+    assert by_directory(data_dir).fails("init") == told
+    told = f"Error: no store can be made in {data_dir / 'desk'}: Not a directory; name a directory of yours"
+    assert by_directory(data_dir / "desk").fails("init") == told
 
 
 def test_help_is_shown_for_the_program_and_each_command() -> None:
@@ -325,6 +330,16 @@ def test_table_on_a_terminal_is_as_wide_as_it_and_whole_in_a_pipe(store_db: Stor
     piped = alice.lines("ls", "Trade")
     assert piped[1].endswith("アン 1234567890")
     assert "\x1b" not in "".join(piped)
+
+
+def test_long_text_does_not_make_the_lines_of_others_long(store_db: StoreDatabase) -> None:
+    names = ["Ann", "x" * 20_000, "Zoë"]
+    store_db.client().write_many(
+        [Trade(symbol="F", quantity=1, price=1.0, side="BUY", trader_name=name, book="desk") for name in names]
+    )
+    lines = by_url(store_db, "alice").lines("ls", "Trade")
+    assert sorted(len(line) > 1_000 for line in lines) == [False, False, False, True]
+    assert [line.endswith("  desk") for line in lines] == [False, True, True, True]
 
 
 def test_wide_characters_keep_the_columns_aligned(store_db: StoreDatabase) -> None:

@@ -204,6 +204,7 @@ def test_as_of_answers_on_both_axes(module_store_db: StoreDatabase, alice: Comma
     assert answer("--tx-time", first.isoformat(), "--valid-time", inside) == (100, 150.0)
     assert answer("--tx-time", first.isoformat(), "--valid-time", "now") == (100, 150.0)
     assert answer("--valid-time", "2026-02-22T12:00:00+01:00") == (100, 151.25)
+    assert answer("--valid-time", inside.lower()) == (100, 151.25)
     gone = alice.fails("as-of", entity_id, "--valid-time", before)
     assert gone == f"Error: Trade {entity_id} was not there at that point"
 
@@ -278,6 +279,7 @@ def test_diff_against_a_point_before_the_entity_says_so(alice: CommandLine, enti
 def test_diff_of_a_version_that_is_not_there_says_how_many_there_are(alice: CommandLine, entity_id: str) -> None:
     assert alice.fails("diff", entity_id, "1", "4") == f"Error: {entity_id} has no version 4: it has 3"
     assert alice.fails("diff", entity_id, "0", "1") == f"Error: {entity_id} has no version 0: it has 3"
+    assert alice.fails("diff", entity_id, "9" * 5000, "1") == f"Error: {entity_id} has no version {'9' * 20}: it has 3"
 
 
 @pytest.mark.both_servers
