@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import pwd
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,7 @@ import psycopg2
 import trustme
 
 from store import schema
+from tests.ports import free_port
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -139,7 +138,7 @@ class ExternalPostgres:
             schema.provision_user(conn, name, password, reads_all=reads_all)
 
     def _run(self) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         with (self.folder / "log").open("wb") as log:
             self._process = process = subprocess.Popen(
                 self._command("postgres", "-D", str(self._data), "-p", str(self.port)),
@@ -183,13 +182,3 @@ def _owner() -> pwd.struct_passwd:
         return pwd.getpwnam("postgres")
     except KeyError:
         return pwd.getpwnam("nobody")
-
-
-def _free_port() -> int:
-    """Return a port that nobody has, of those that the system usually gives only to who asks for it by number."""
-    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    for port in random.sample(range(10_000, max(first, 20_000)), 100):
-        with suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("a hundred ports are taken")

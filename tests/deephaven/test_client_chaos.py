@@ -19,6 +19,7 @@ from store.client import StoreClient
 from store.server import ObjectStoreServer
 from tests.deephaven.trade_churn import LIVE, check_live, check_raw, churn, logged
 from tests.fix_children import Child, Children
+from tests.ports import free_port
 from tests.rounds import rounds
 from tests.waiting import wait_until
 
@@ -111,7 +112,7 @@ def test_listener_over_a_killed_server_and_beside_a_killed_client_sees_each_even
 
         with ExitStack() as opened:
             with writing(login):
-                server, port = serve("0")
+                server, port = serve(str(free_port()))
                 client = opened.enter_context(DeephavenClient(port=int(port), key_file=key_file))
                 listening = Listening(client)
                 for _ in range(rounds(1, 5)):

@@ -12,6 +12,7 @@ import pytest
 
 from tests.deephaven.certificates import certificate
 from tests.fix_children import ROOT, Child, Children
+from tests.ports import free_port
 from tests.rounds import rounds
 from tests.waiting import wait_until
 
@@ -47,7 +48,7 @@ class Market:
     def __init__(self, children: Children, folder: Path, *, tls: bool = False) -> None:
         self._children = children
         self.key_file = folder / "deephaven.key"
-        self.port = "0"
+        self.port = str(free_port())
         self.child: Child
         self._tls: list[str] = []
         self.options = ["--key-file", str(self.key_file)]
@@ -60,9 +61,7 @@ class Market:
         place = ["--port", self.port, "--key-file", str(self.key_file)]
         size = ["--heap", "512m", "--keep", "10000", "--symbols", "6", "--seed", "1", "--no-store"]
         self.child = self._children.run("-m", "server", *place, *size, *self._tls)
-        found = re.search(r"https?://127\.0\.0\.1:(\d+)/", self.child.wait_for_line("Open ", SECONDS))
-        assert found is not None
-        self.port = found[1]
+        assert re.search(rf"https?://127\.0\.0\.1:{self.port}/", self.child.wait_for_line("Open ", SECONDS))
 
 
 @pytest.fixture(scope="module")

@@ -164,7 +164,7 @@ def test_quant_page_shows_live_prices_in_the_formats_of_the_catalog(visitor: Vis
     until(page, lambda: grid(page, "Bid").column("Price") != watched.column("Price"), "other prices")
     first = figure(page, "Price")
     until(page, lambda: len(figure(page, "Price")["x"]) > len(first["x"]), "a longer line")
-    assert len(grids(page)) == 3  # top movers and volume leaders, too
+    until(page, lambda: len(grids(page)) == 3, "top movers and volume leaders, too")
     before = headline(page, "PnLToday")
     until(page, lambda: headline(page, "PnLToday") != before, "another P&L")
     assert "Gross (USD)" in page.inner_text("body")
