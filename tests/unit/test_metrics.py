@@ -75,7 +75,7 @@ def test_calls_are_logged_at_debug_with_their_facts(caplog: pytest.LogCaptureFix
     worker = Worker()
     with caplog.at_level(logging.DEBUG, "store"), pytest.raises(KeyError):
         worker.work(4, fail=True)
-    [record] = caplog.records
+    [record] = [each for each in caplog.records if getattr(each, "operation", None) == "work"]
     assert (record.operation, record.error, record.levelname) == ("work", "KeyError", "DEBUG")  # type: ignore[attr-defined]
 
 
