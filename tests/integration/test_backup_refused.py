@@ -238,8 +238,11 @@ def test_ctrl_c_and_sigterm_end_a_backup_that_waits(
 FULL_DISK = """
 import resource, sys
 from store.cli import main
-resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
-sys.exit(main(sys.argv[1:]))
+before = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+status = main(sys.argv[1:])
+resource.setrlimit(resource.RLIMIT_FSIZE, before)  # what measures this program may write again
+sys.exit(status)
 """
 
 
