@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from psycopg2.extensions import connection as Connection
 from typing_extensions import Self
@@ -16,9 +16,9 @@ from store import frames, query, reading
 from store.base import Storable
 from store.connection import Database
 from store.conninfo import conninfo
-from store.errors import StoreError, VersionConflict
+from store.errors import VersionConflict
 from store.events import ChangeEvent, EventBus
-from store.items import Append, changed_fields, several, starts_of
+from store.items import Append, changed_fields, names_of, several, starts_of
 from store.metrics import ClientStats, Meter, measured
 from store.query import Filters, QueryResult
 from store.reading import Change, Point
@@ -78,9 +78,7 @@ class StoreClient:
         sslrootcert: str | os.PathLike[str] | None = None,
     ) -> None:
         """Connect, so that a wrong login shows here."""
-        for name, names in (("readers", readers), ("writers", writers)):
-            if isinstance(names, str):
-                raise StoreError(f"{name} takes a list of names: write {name}=[{names!r}]")
+        readers, writers = names_of("readers", readers), names_of("writers", writers)
         self._login = conninfo(user, password, host, port, dbname, sslmode, sslrootcert)
         self.meter = Meter()
         self._database = Database(self._login)
@@ -121,7 +119,7 @@ class StoreClient:
         self,
         objs: Iterable[Storable],
         *,
-        valid_from: datetime | Sequence[datetime | None] | None = None,
+        valid_from: datetime | Iterable[datetime | None] | None = None,
         idempotency_key: str | None = None,
     ) -> list[str]:
         """Write new objects, all or none. Raises as `write`.
@@ -374,6 +372,10 @@ class StoreClient:
         with self._database.connection() as conn:
             change_own_password(conn, password)
         self._login["password"] = password
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: the connections cannot be."""
+        raise TypeError("a StoreClient can be neither copied nor pickled: make a new StoreClient where one is needed")
 
     def close(self) -> None:
         """Close the client's connections; hints to listeners are sent first."""

@@ -17,7 +17,7 @@ from store import errors
 from store.metrics import PoolStats
 from store.pipeline import answers
 from store.pool import POOL_SIZE, Pool, PooledConnection, connect, running
-from store.refusals import raise_store_error
+from store.refusals import FAILED, raise_store_error
 from store.sql import statements
 
 __all__ = [
@@ -153,10 +153,7 @@ class Transaction:
             return
         status = self.conn.info.transaction_status
         if status == TRANSACTION_STATUS_INERROR:
-            raise errors.StoreError(
-                "a call in this transaction failed, so that nothing of it can be committed: let its error end the"
-                " block, or wrap a call that may fail in a nested transaction()"
-            )
+            raise errors.StoreError(FAILED)
         if status == TRANSACTION_STATUS_IDLE:
             raise errors.StoreError(
                 "a COMMIT or ROLLBACK of its own ended this transaction inside its block, and what ran after it stands"

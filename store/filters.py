@@ -17,7 +17,7 @@ from store.base import FieldSpec, RecordSchema, require_entity_id
 from store.connection import Database
 from store.errors import InvalidFilter, RegistryError, StoreError, nearest_names, shown
 from store.items import require_instant
-from store.scalars import ValueRefused, require_text
+from store.scalars import ValueRefused, numpy_item, require_text
 
 if TYPE_CHECKING:
     from reactive.expr import Expr
@@ -39,6 +39,7 @@ RESERVED_COLUMNS = {
     "event_type": "text",
 }
 CASING = "store.casing"  # see store/sql/casing.sql
+ANY_OF = "; a list means any of its values, a list of lists any of the lists"
 # What expressions call the types of those columns, and the PostgreSQL types in which they compute.
 _KINDS = {"uuid": "str", "integer": "int", "text": "str", "timestamptz": "datetime"}
 _SQL_TYPES = {
@@ -240,7 +241,7 @@ def _equalities(columns: Columns, schema: RecordSchema[Any], filters: Mapping[st
             continue
         spec = columns.field(name, "filters")
         if isinstance(value, (list, tuple, set, frozenset)):
-            options = [_field_equals(columns, spec, _encode(schema, spec, option)) for option in value]
+            options = [_field_equals(columns, spec, _encode(schema, spec, option, value)) for option in value]
             yield _disjunction(sorted(options, key=str) if isinstance(value, (set, frozenset)) else options)
             continue
         yield _field_equals(columns, spec, _encode(schema, spec, value))
@@ -284,6 +285,7 @@ def _reserved(name: str, value: Any) -> Condition:
         options = [_reserved(name, option) for option in value]
         return _disjunction(sorted(options, key=str) if isinstance(value, (set, frozenset)) else options)
     expected: type[Any] = {"integer": int, "timestamptz": datetime}.get(cast, str)
+    value = str(value) if cast == "uuid" and isinstance(value, UUID) else numpy_item(value)
     if not isinstance(value, expected) or isinstance(value, bool):
         raise InvalidFilter(f"filters: {name} takes {expected.__name__}, not {shown(value)}")
     try:
@@ -357,13 +359,15 @@ def _plain_type(spec: FieldSpec) -> type:
     return type(next(iter(kind)).value) if issubclass(kind, Enum) else kind
 
 
-def _encode(schema: RecordSchema[Any], spec: FieldSpec, value: Any) -> Any:
+def _encode(schema: RecordSchema[Any], spec: FieldSpec, value: Any, among: Any = None) -> Any:
+    """Return the JSON form of a value, perhaps one of several, that a field is compared with."""
     if value is None:
         return None
     try:
         return schema.encode_value(spec.name, value)
     except RegistryError as error:
-        raise InvalidFilter(f"filters: {error}") from error
+        several = among is not None or (isinstance(value, Iterable) and not isinstance(value, (str, bytes)))
+        raise InvalidFilter(f"filters: {error}{ANY_OF if several else ''}") from error
 
 
 def _contains(contained: dict[str, Any]) -> Condition:

@@ -27,6 +27,7 @@ T = TypeVar("T", bound=Storable)
 
 METADATA: dict[str, type] = {"entity_id": str, "version": int, "state": str}
 LARGEST_INT64 = 2**63 - 1
+LARGEST_WHOLE_FLOAT = 2**53  # beyond it, floats are further apart than 1
 LARGEST_ARROW_DECIMAL = 76  # digits
 MOST_HTML_ROWS = 100
 LONGEST_HTML_TEXT = 200  # characters
@@ -165,13 +166,26 @@ def _values_of(type_name: str, spec: FieldSpec, series: pandas.Series[Any]) -> l
         values[row] = None
     if spec.base_type is int:
         # A column of ints with gaps arrives as floats.
-        return [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
+        numbered = enumerate(values)
+        return [_whole(type_name, spec, row, value) if isinstance(value, float) else value for row, value in numbered]
     if spec.base_type is date:
         # pandas has no dates of its own: they arrive as naive midnights.
         return [value.date() if _is_midnight(value) else value for value in values]
     if spec.base_type is list:
         return [value.tolist() if type(value).__module__ == "numpy" else value for value in values]
     return values
+
+
+def _whole(type_name: str, spec: FieldSpec, row: int, value: float) -> int | float:
+    """Return the int that a float stands for, the float itself where it stands for none."""
+    if not value.is_integer():
+        return value
+    if abs(value) > LARGEST_WHOLE_FLOAT:
+        raise StoreError(
+            f"{type_name}.{spec.name} in row {row} is {value!r}, a float: so large a one may not be the int that it"
+            " was; give the column the dtype Int64"
+        )
+    return int(value)
 
 
 def _is_midnight(value: Any) -> bool:

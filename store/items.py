@@ -17,6 +17,7 @@ __all__ = [
     "as_text",
     "changed_fields",
     "created",
+    "names_of",
     "require_instant",
     "require_written",
     "schema_of",
@@ -208,12 +209,29 @@ def several(objs: Iterable[Storable], method: str) -> list[Storable]:
     """Return the objects that a method for several was called with; one alone is refused."""
     if isinstance(objs, Storable):
         raise StoreError(f"{method}() takes several objects, not one {type(objs).__name__}: write {method}([...])")
+    if not isinstance(objs, Iterable):
+        raise StoreError(f"{method}() takes several objects, not {shown(objs)}")
     return list(objs)
 
 
-def starts_of(valid_from: datetime | Sequence[datetime | None] | None, objects: int) -> list[datetime | None]:
+def names_of(argument: str, names: Iterable[str]) -> list[str]:
+    """Return the names of users and groups that an argument holds; what cannot be one is refused."""
+    if isinstance(names, str):
+        raise StoreError(f"{argument} takes a list of names: write {argument}=[{names!r}]")
+    if not isinstance(names, Iterable):
+        raise StoreError(f"{argument} takes a list of names, not {shown(names)}")
+    try:
+        return [SCALARS[str].encode(name) for name in names]
+    except ValueRefused as error:
+        raise StoreError(f"{argument}: {error}") from None
+
+
+def starts_of(valid_from: datetime | Iterable[datetime | None] | None, objects: int) -> list[datetime | None]:
     """Return one time for each object, from one for all or one each."""
-    starts = list(valid_from) if isinstance(valid_from, Sequence) else [valid_from] * objects
+    if isinstance(valid_from, Iterable) and not isinstance(valid_from, (str, bytes)):
+        starts: list[datetime | None] = list(valid_from)
+    else:
+        starts = [valid_from] * objects  # a text too, which is refused as no time
     if len(starts) != objects:
         raise StoreError(f"valid_from holds {len(starts)} times for {objects} objects: pass one each, or one for all")
     return starts

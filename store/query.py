@@ -16,6 +16,7 @@ from store.errors import InvalidFilter, shown
 from store.filters import Condition, Filters, column_sql, compile_filters, named_expression_sql
 from store.items import require_instant
 from store.reading import build, require_class
+from store.scalars import numpy_item
 
 if TYPE_CHECKING:
     import pandas
@@ -117,6 +118,7 @@ def run(
 ) -> QueryResult[T]:
     """Run a query. See `StoreClient.query`."""
     schema = require_class(cls, database)
+    limit = numpy_item(limit)
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise InvalidFilter(f"limit is a positive number of objects, or None for all, not {shown(limit)}")
     condition = compile_filters(database, schema, filters)

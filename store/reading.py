@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from store.base import Metadata, RecordSchema, Storable, record_schema, require_entity_id, types_by_name
 from store.connection import Database
 from store.drift import require_agreement
-from store.errors import EntityNotFound, RegistryError, StoreError, TypeMismatch, shown
+from store.errors import EntityNotFound, InvalidValue, RegistryError, StoreError, TypeMismatch, shown
 from store.items import require_instant
 from store.wording import printable
 
@@ -125,9 +125,13 @@ def object_of(
         current: See `Storable._bind`.
 
     Raises:
-        RegistryError: A field's value does not fit its declared type.
+        InvalidValue: A field's value does not fit its declared type; the message names the entity.
     """
-    obj: T = (schema or record_schema(cls)).decode(data)
+    try:
+        obj: T = (schema or record_schema(cls)).decode(data)
+    except InvalidValue as error:
+        message = f"{metadata.entity_id}: {error}"
+        raise InvalidValue(message, type_name=error.type_name, violations=error.violations) from None
     obj._bind(metadata, data, current=current)
     return obj
 

@@ -12,7 +12,12 @@ from store import errors
 from store.conninfo import advice
 from store.wording import printable
 
-__all__ = ["LARGEST_OBJECT", "raise_store_error"]
+__all__ = ["FAILED", "LARGEST_OBJECT", "raise_store_error"]
+
+FAILED = (
+    "a call in this transaction failed, so that nothing of it can be committed: let its error end the block, or wrap a"
+    " call that may fail in a nested transaction()"
+)
 
 LARGEST_OBJECT = "4 MiB"  # as the tables' constraint `object_size` says
 
@@ -31,6 +36,7 @@ _ENTITY_ERRORS: dict[str, type[errors.StoreError]] = {
 }
 _ADVICE = {
     "TS003": "; read it again, redo the change and update",
+    "TS005": "; valid_from must come before valid_to, and without valid_from it begins at the time of recording",
     "TS006": "; a change may not overlap a deleted range: bound it with valid_from= and valid_to=",
     "TS011": ", where the object was read at another valid time: read it again",
     "TS009": "; a transition may not lie in the future or before the latest change of state",
@@ -53,11 +59,13 @@ def raise_store_error(
         conninfo: Where a connection was to be opened, when that failed.
     """
     code = error.pgcode or ""
-    message = printable((error.diag.message_primary or "").strip()) or str(error).strip()
+    message = printable((error.diag.message_primary or "").strip()) or " ".join(str(error).split())
     if conninfo is not None:
+        host, port = conninfo.get("host"), conninfo.get("port")
+        place = f" at {host or 'the default host'}" + (f":{port}" if port else "")
         raise errors.ConnectionLost(
-            f"cannot connect as {conninfo.get('user')!r} to {conninfo.get('dbname')!r} at {conninfo.get('host')}:"
-            f"{conninfo.get('port')}: {message}{advice(message)}"
+            f"cannot connect as {conninfo.get('user')!r} to {conninfo.get('dbname')!r}{place}:"
+            f" {message}{advice(message)}"
         ) from error
     if code.startswith("TS"):
         message += _ADVICE.get(code, "")
@@ -83,7 +91,7 @@ def raise_store_error(
     if code in ("40001", "40P01", "55P03"):
         raise errors.TransactionConflict(f"{message}: the transaction was undone, run it again") from error
     if code == "23514" and error.diag.constraint_name == "valid_range":
-        raise errors.InvalidRange("the valid range is empty: valid_from must come before valid_to") from error
+        raise errors.InvalidRange(f"the valid range of a new entity is empty{_ADVICE['TS005']}") from error
     if code == "23514" and error.diag.constraint_name == "valid_years":
         raise errors.InvalidRange("a valid time lies outside the years 1 to 9999") from error
     if code == "23514" and error.diag.constraint_name == "object_size":
@@ -97,6 +105,8 @@ def raise_store_error(
         ) from error
     if code == "23514" and error.diag.constraint_name in _BOUNDS:
         raise errors.InvalidValue(_BOUNDS[error.diag.constraint_name]) from error
+    if code == "25P02":
+        raise errors.StoreError(FAILED) from error
     if code == "42501":
         raise errors.AccessDenied(message) from error
     raise errors.StoreError(f"PostgreSQL refused the statement ({code or type(error).__name__}): {message}") from error

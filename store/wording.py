@@ -60,7 +60,7 @@ def shown(value: object, limit: int = 80) -> str:
         "'x' (str)"
     """
     try:
-        text = repr(value[: limit + 1] if isinstance(value, (str, bytes)) else value)
+        text = printable(repr(value[: limit + 1] if isinstance(value, (str, bytes)) else value))
     except Exception as error:  # a hostile or broken __repr__ must not hide the error being reported
         text = f"<repr failed: {type(error).__name__}>"
     if len(text) > limit:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pandas
 import pytest
 
 from store import writing
@@ -71,6 +72,14 @@ def test_write_many_shares_one_recording_time(client: StoreClient) -> None:
     objects = written(client, 5)
     assert len({obj.tx_time for obj in objects}) == 1
     assert {obj.valid_from for obj in objects} == {objects[0].tx_time}
+
+
+def test_write_many_takes_the_times_of_a_column(client: StoreClient) -> None:
+    times = [moment(1), moment(2)]
+    for column in (pandas.Series(times), pandas.DatetimeIndex(times), iter(times)):
+        objects = [Position(), Position()]
+        client.write_many(objects, valid_from=column)  # type: ignore[arg-type]
+        assert [obj.valid_from for obj in objects] == times
 
 
 @pytest.mark.parametrize("empty", [[], (), iter([])])

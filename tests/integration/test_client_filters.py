@@ -282,6 +282,7 @@ def test_filter_as_of_finds_what_held_at_that_point(client: StoreClient) -> None
         ({"tx_time": datetime(2020, 1, 1)}, "time zone"),
         ({"entity_id": "x"}, "not an entity id"),
         ({"entity_id": 5}, "entity_id takes str"),
+        ({"quantity": range(3)}, "expected int, found range(0, 3) (range); a list means any of its values"),
         ("symbol = 'AAPL'", "a dict or an expression"),
         ([("symbol", "AAPL")], "a dict or an expression"),
         (5, "a dict or an expression"),
@@ -302,6 +303,19 @@ def test_filter_that_cannot_be_used_is_refused_with_what_is_wrong(client: StoreC
         with pytest.raises(InvalidFilter) as caught:
             call(Position, filters)
         assert said in str(caught.value)
+
+
+def test_filter_of_a_list_field_says_what_a_list_means(client: StoreClient) -> None:
+    with pytest.raises(InvalidFilter, match="a list of lists any of the lists"):
+        client.query(Everything, {"tags": ["a", "b"]})
+    client.query(Everything, {"tags": [["a", "b"]]})
+
+
+def test_filter_takes_ids_as_uuids_and_numbers_of_numpy(client: StoreClient, names: dict[str, str]) -> None:
+    for entity_id in names:
+        assert client.count(Everything, {"entity_id": UUID(entity_id), "version": numpy.int64(1)}) == 1
+    assert client.count(Everything, {"entity_id": [UUID(entity_id) for entity_id in names]}) == len(names)
+    assert len(client.query(Everything, limit=numpy.int64(2))) == 2  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("thing", [None, "Position", 5, object, Storable, Position()])

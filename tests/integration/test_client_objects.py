@@ -356,6 +356,13 @@ def test_call_for_several_objects_with_one_says_how_to_write_it(client: StoreCli
         getattr(client, call)(Position())
 
 
+@pytest.mark.parametrize("thing", [None, 5])
+@pytest.mark.parametrize("call", ["write_many", "update_many"])
+def test_call_for_several_objects_with_none_is_a_store_error(client: StoreClient, call: str, thing: Any) -> None:
+    with pytest.raises(StoreError, match=rf"{call}\(\) takes several objects, not {thing} "):
+        getattr(client, call)(thing)
+
+
 @pytest.mark.parametrize("call", ["write", "update", "update_many", "transition"])
 def test_attribute_that_misspells_a_field_is_refused_and_nothing_is_stored(client: StoreClient, call: str) -> None:
     obj = Ticket("one", 1)

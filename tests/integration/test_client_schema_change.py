@@ -225,8 +225,14 @@ class Narrow(Enum):
 def test_value_that_the_newer_class_has_no_member_for_is_told_and_stays_in_the_audit(client: StoreClient) -> None:
     old, new = generations({"side": (Side, field(default=Side.SELL))}, {"side": (Narrow, field(default=Narrow.SELL))})
     entity_id = client.write(old(side=Side.BUY))
-    with pytest.raises(InvalidValue, match="side"):
-        client.read(new, entity_id)
+    for call in (
+        lambda: client.read(new, entity_id),
+        lambda: client.query(new),
+        lambda: client.history(new, entity_id),
+    ):
+        with pytest.raises(InvalidValue, match=rf"{entity_id}: .*side") as caught:
+            call()
+        assert [violation.field for violation in caught.value.violations] == ["side"]
     assert client.audit(entity_id)[0]["changes"] == {"side": {"old": None, "new": "BUY"}}
 
 

@@ -211,6 +211,17 @@ def test_write_at_what_is_no_time_is_refused_and_stores_nothing(client: StoreCli
     assert "Desk" not in client.list_types()
 
 
+def test_write_that_ends_before_it_begins_by_default_says_when_it_would_begin(client: StoreClient) -> None:
+    told = r"valid range .* is empty.*without valid_from it begins at the time of recording"
+    obj = Position()
+    with pytest.raises(InvalidRange, match=told):
+        client.write(obj, valid_to=moment(1))
+    client.write(obj)
+    for call in (client.update, client.delete):
+        with pytest.raises(InvalidRange, match=told):
+            call(obj, valid_to=moment(1))
+
+
 @pytest.mark.parametrize(
     ("valid_from", "valid_to"),
     [

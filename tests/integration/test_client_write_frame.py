@@ -111,6 +111,14 @@ def test_write_frame_of_ints_with_gaps_keeps_the_ints(client: StoreClient) -> No
     assert [item.volume for item in loaded(client, client.write_frame(Row, frame))] == [1, None, 3]
 
 
+def test_write_frame_of_ints_that_floats_cannot_hold_says_so(client: StoreClient) -> None:
+    frame = pandas.DataFrame({"symbol": ["A", "B"], "volume": [2**53 + 2, None]})
+    with pytest.raises(StoreError, match=r"Row\.volume in row 0 is 9007199254740994\.0, a float: .* dtype Int64"):
+        client.write_frame(Row, frame)
+    frame["volume"] = pandas.array([2**53 + 1, None], dtype="Int64")
+    assert [item.volume for item in loaded(client, client.write_frame(Row, frame))] == [2**53 + 1, None]
+
+
 def test_write_frame_of_a_query_result_writes_it_again(client: StoreClient) -> None:
     page = client.query(Everything, {"entity_id": client.write(Everything(**FULL | {"quantity": 5}))})
     frame = page.to_pandas().drop(columns=["entity_id", "version", "state"])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -119,6 +122,8 @@ def test_transaction_with_a_swallowed_failure_is_an_error_and_not_a_silent_rollb
         client.write(fresh)
         with pytest.raises(VersionConflict):
             client.update(stale)
+        with pytest.raises(StoreError, match=r"a call in this transaction failed.*nested transaction\(\)"):
+            client.count(Trade)
     assert fresh.entity_id is None
     assert client.count(Trade) == 1
 
@@ -346,8 +351,31 @@ def test_connection_lost_during_a_change_says_that_the_outcome_is_open(store_db:
 def test_closed_client_says_so(store_db: StoreDatabase) -> None:
     client = store_db.client()
     client.close()
-    with pytest.raises(StoreError, match="closed"):
-        client.count(Trade)
+    for call in (lambda: client.count(Trade), lambda: client.conn):
+        with pytest.raises(StoreError, match="closed"):
+            call()
+
+
+def test_client_is_neither_copied_nor_sent_to_another_process(store_db: StoreDatabase) -> None:
+    client = store_db.client()
+    for call in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="make a new StoreClient"):
+            call(client)
+
+
+@pytest.mark.parametrize(
+    ("grantees", "told"),
+    [
+        ("bob", r"readers takes a list of names: write readers=\['bob'\]"),
+        (None, "readers takes a list of names, not None"),
+        ([None], "readers: expected str, found None"),
+        (["bo\x00b"], "readers: expected text without NUL characters"),
+        (["\ud800"], "readers: expected valid Unicode text"),
+    ],
+)
+def test_client_refuses_grantees_that_are_no_names(store_db: StoreDatabase, grantees: Any, told: str) -> None:
+    with pytest.raises(StoreError, match=told):
+        store_db.client(readers=grantees)
 
 
 def test_wrong_password_is_a_connection_error_without_the_password(store_db: StoreDatabase) -> None:
