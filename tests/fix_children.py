@@ -47,7 +47,7 @@ class Child:
         """All that the process has printed so far."""
         return "\n".join(self.lines)
 
-    def wait_for_line(self, text: str, timeout: float = 60.0) -> str:
+    def wait_for_line(self, text: str, timeout: float = 120.0) -> str:
         """Return the first line that contains the text; fail if the process ends without it."""
 
         def found() -> str | None:
@@ -63,7 +63,7 @@ class Child:
         assert line is not None
         return line
 
-    def wait(self, timeout: float = 60.0) -> int:
+    def wait(self, timeout: float = 120.0) -> int:
         """Return the exit status once the process has ended."""
         wait_until(lambda: self.process.poll() is not None, timeout, lambda: f"the end of the process:\n{self.output}")
         self._reader.join()

@@ -205,7 +205,7 @@ def held_step() -> str:
 def hold() -> None:
     here.call("hold")
     here.reached.set()
-    assert here.gate.wait(30)
+    assert here.gate.wait(120)
 
 
 def sleeper(seconds: float) -> float:
@@ -229,7 +229,7 @@ def receiver(count: int, timeout: float = 30.0) -> list[Any]:
 def receiver_once_let_go() -> list[Any]:
     """Looks for messages when the test has sent all that it will."""
     here.reached.set()
-    assert here.gate.wait(30)
+    assert here.gate.wait(120)
     return [here.engine.recv("news", 30.0), here.engine.recv("news", 0.2)]
 
 
@@ -240,7 +240,7 @@ def sender(workflow_id: str, value: Any) -> None:
 def asking() -> Any:
     """Starts a child, waits for it, and tells what it sent back."""
     child = here.engine.workflow(answering, here.engine.step(lambda: "question"))
-    return child.get_result(30)
+    return child.get_result(120)
 
 
 def answering(text: str) -> str:

@@ -32,14 +32,14 @@ def test_run_returns_the_functions_result(engine: WorkflowEngine) -> None:
 
 def test_workflow_returns_at_once_and_tells_status_and_result(engine: WorkflowEngine) -> None:
     handle = engine.workflow(flows.gated, "x")
-    assert here.reached.wait(30)
+    assert here.reached.wait(120)
     assert handle.get_status() is WorkflowStatus.RUNNING
     assert handle.get_status() == "RUNNING"
     here.gate.set()
-    assert handle.get_result(30) == "done x"
+    assert handle.get_result(120) == "done x"
     assert handle.get_result() == "done x"
     assert handle.get_status() is WorkflowStatus.SUCCESS
-    assert engine.handle(handle.workflow_id).get_result(30) == "done x"
+    assert engine.handle(handle.workflow_id).get_result(120) == "done x"
 
 
 def test_get_result_that_is_late_raises_timeout_and_can_be_asked_again(engine: WorkflowEngine) -> None:
@@ -47,13 +47,13 @@ def test_get_result_that_is_late_raises_timeout_and_can_be_asked_again(engine: W
     with pytest.raises(TimeoutError, match="has not ended within 0"):
         handle.get_result(timeout=0.05)
     here.gate.set()
-    assert handle.get_result(30) == "done "
+    assert handle.get_result(120) == "done "
 
 
 def test_error_of_a_workflow_is_chained(engine: WorkflowEngine) -> None:
     handle = engine.workflow(flows.fail, "broken")
     with pytest.raises(WorkflowFailed, match="ValueError: broken") as caught:
-        handle.get_result(30)
+        handle.get_result(120)
     assert isinstance(caught.value.__cause__, ValueError)
     assert caught.value.workflow_id == handle.workflow_id
     assert handle.get_status() is WorkflowStatus.ERROR
@@ -64,7 +64,7 @@ def test_error_of_a_step_reaches_the_workflow_and_is_recorded(engine: WorkflowEn
     assert engine.run(flows.swallowing) == "caught swallowed"
     handle = engine.workflow(flows.failing_step, "as a step")
     with pytest.raises(WorkflowFailed, match="as a step"):
-        handle.get_result(30)
+        handle.get_result(120)
     assert [step.error for step in engine.show(handle.workflow_id).steps] == ["ValueError: as a step"]
 
 
@@ -94,7 +94,7 @@ def test_coroutine_functions_are_workflows_and_steps(engine: WorkflowEngine) -> 
 
 def test_engine_is_used_inside_a_running_event_loop_as_anywhere(engine: WorkflowEngine) -> None:
     async def notebook() -> Any:
-        return engine.run(flows.three_steps, 1), engine.workflow(flows.plain, 5).get_result(30)
+        return engine.run(flows.three_steps, 1), engine.workflow(flows.plain, 5).get_result(120)
 
     assert asyncio.run(notebook()) == (4, 5)
 
@@ -106,10 +106,10 @@ def test_steps_get_and_return_copies_of_storables(engine: WorkflowEngine) -> Non
 def test_arguments_are_copies_taken_at_the_start(engine: WorkflowEngine) -> None:
     values = [1]
     handle = engine.workflow(flows.gated, values)  # type: ignore[arg-type]
-    assert here.reached.wait(30)
+    assert here.reached.wait(120)
     values.append(2)
     here.gate.set()
-    assert handle.get_result(30) == "done [1]"
+    assert handle.get_result(120) == "done [1]"
 
 
 def test_what_cannot_be_recorded_is_a_clear_error(engine: WorkflowEngine) -> None:
@@ -153,9 +153,9 @@ def test_workflow_knows_its_id_and_step(engine: WorkflowEngine) -> None:
 
 def test_workflow_id_starts_once(engine: WorkflowEngine) -> None:
     first = engine.workflow(flows.three_steps, 1, workflow_id="once")
-    assert first.get_result(30) == 4
+    assert first.get_result(120) == 4
     again = engine.workflow(flows.three_steps, 1, workflow_id="once")
-    assert (again.workflow_id, again.get_result(30)) == ("once", 4)
+    assert (again.workflow_id, again.get_result(120)) == ("once", 4)
     assert here.calls["add"] == 3
     assert engine.run(flows.identity, {"b": 1, "a": 2}, workflow_id="once more") == {"a": 2, "b": 1}
     assert engine.run(flows.identity, {"a": 2, "b": 1}, workflow_id="once more") == {"a": 2, "b": 1}
@@ -198,13 +198,13 @@ def test_lambda_runs_and_warns_that_it_cannot_be_recovered(engine: WorkflowEngin
 
 def test_partial_starts_the_function_inside(engine: WorkflowEngine) -> None:
     handle = engine.workflow(functools.partial(flows.three_steps, by=5), 1)
-    assert handle.get_result(30) == 16
+    assert handle.get_result(120) == 16
     assert engine.show(handle.workflow_id).target == "tests.contract.flows:three_steps"
 
 
 def test_child_workflow_is_a_step_of_its_parent(engine: WorkflowEngine) -> None:
     handle = engine.workflow(flows.asking)
-    assert handle.get_result(30) == "answer to question"
+    assert handle.get_result(120) == "answer to question"
     steps = [step.name for step in engine.show(handle.workflow_id).steps]
     assert len(steps) == 2
     assert steps[1].startswith("start ")
@@ -212,7 +212,7 @@ def test_child_workflow_is_a_step_of_its_parent(engine: WorkflowEngine) -> None:
 
 def test_show_and_list_tell_what_ran(engine: WorkflowEngine) -> None:
     handle = engine.workflow(flows.three_steps, 1)
-    handle.get_result(30)
+    handle.get_result(120)
     shown = engine.show(handle.workflow_id)
     assert shown.status is WorkflowStatus.SUCCESS
     assert [(step.position, step.name) for step in shown.steps] == [(1, "add"), (2, "add"), (3, "add")]
@@ -227,12 +227,12 @@ def test_show_and_list_tell_what_ran(engine: WorkflowEngine) -> None:
 
 def test_prune_forgets_what_ended(engine: WorkflowEngine) -> None:
     ended = engine.workflow(flows.plain, 1)
-    ended.get_result(30)
+    ended.get_result(120)
     running = engine.workflow(flows.gated)
-    assert here.reached.wait(30)
+    assert here.reached.wait(120)
     assert engine.prune(older_than=3600) == 0
     assert engine.prune(older_than=0) >= 1
     with pytest.raises(UnknownWorkflow):
         engine.show(ended.workflow_id)
     here.gate.set()
-    assert running.get_result(30) == "done "
+    assert running.get_result(120) == "done "

@@ -33,11 +33,11 @@ def restarted(engine_maker: Restart) -> None:
 def test_restart_goes_on_behind_the_last_step(engine_maker: Restart) -> None:
     restarted(engine_maker)
     handle = here.engine.workflow(flows.gated, "x")
-    assert here.reached.wait(30)
+    assert here.reached.wait(120)
     restarted(engine_maker)
-    assert here.reached.wait(30)
+    assert here.reached.wait(120)
     here.gate.set()
-    assert here.engine.handle(handle.workflow_id).get_result(30) == "done x"
+    assert here.engine.handle(handle.workflow_id).get_result(120) == "done x"
     assert here.calls["plain"] == 2  # the first step was not taken again
     assert here.engine.show(handle.workflow_id).attempt == 2
 
@@ -46,7 +46,7 @@ def test_restart_keeps_the_time_of_waking(engine_maker: Restart) -> None:
     restarted(engine_maker)
     begun = time.monotonic()
     handle = here.engine.workflow(flows.sleeper, 6.0)
-    assert here.reached.wait(30)
+    assert here.reached.wait(120)
     restarted(engine_maker)
     assert here.engine.handle(handle.workflow_id).get_result(60) >= 6.0
     assert 6.0 <= time.monotonic() - begun < 11.9  # it did not sleep twice
@@ -55,12 +55,12 @@ def test_restart_keeps_the_time_of_waking(engine_maker: Restart) -> None:
 def test_restart_keeps_messages_received_and_not_yet(engine_maker: Restart) -> None:
     restarted(engine_maker)
     handle = here.engine.workflow(flows.receiver, 2)
-    assert here.reached.wait(30)
+    assert here.reached.wait(120)
     here.engine.send(handle.workflow_id, "news", "early")
     restarted(engine_maker)
-    assert here.reached.wait(30)
+    assert here.reached.wait(120)
     here.engine.send(handle.workflow_id, "news", "late")
-    assert here.engine.handle(handle.workflow_id).get_result(30) == ["early", "late"]
+    assert here.engine.handle(handle.workflow_id).get_result(120) == ["early", "late"]
 
 
 def test_restart_runs_what_was_queued(engine_maker: Restart) -> None:
@@ -69,7 +69,7 @@ def test_restart_runs_what_was_queued(engine_maker: Restart) -> None:
     handle = here.engine.queue("kept", flows.plain, 7)
     restarted(engine_maker)
     here.engine.declare_queue("kept")
-    assert here.engine.handle(handle.workflow_id).get_result(30) == 7
+    assert here.engine.handle(handle.workflow_id).get_result(120) == 7
 
 
 Steps = list[Callable[[], str]]
@@ -90,7 +90,7 @@ def test_restart_with_other_steps_is_an_error(engine_maker: Restart, before: Ste
     restarted(engine_maker)
     here.order = before
     handle = here.engine.workflow(flows.both_orders)
-    assert here.reached.wait(30)
+    assert here.reached.wait(120)
     here.engine.destroy()
     here.order = after
     here.gate.set()
@@ -99,7 +99,7 @@ def test_restart_with_other_steps_is_an_error(engine_maker: Restart, before: Ste
         told = told.replace("recorded 'second' as its step 2", "recorded '(second|sleep)' as its step 2")
     restarted(engine_maker)
     with pytest.raises(WorkflowFailed, match=told) as caught:
-        here.engine.handle(handle.workflow_id).get_result(30)
+        here.engine.handle(handle.workflow_id).get_result(120)
     assert isinstance(caught.value.__cause__, StepMismatch)
 
 

@@ -24,14 +24,14 @@ def _here(engine: WorkflowEngine) -> Iterator[None]:
 @pytest.mark.parametrize("seconds", ["1", None, True, -1, float("nan"), float("inf"), 1e12])
 def test_lengths_of_time_that_no_clock_holds_are_refused(engine: WorkflowEngine, seconds: Any) -> None:
     with pytest.raises(WorkflowFailed, match=r"WorkflowError: sleep\(\) takes a number of seconds from 0 up to"):
-        engine.workflow(flows.sleeper, seconds).get_result(30)
+        engine.workflow(flows.sleeper, seconds).get_result(120)
     with pytest.raises(WorkflowError, match="older_than takes a number of seconds from 0 up to"):
         engine.prune(seconds)
     if seconds != -1:
         with pytest.raises(
             WorkflowFailed, match=r"WorkflowError: the timeout of recv\(\) takes a number of seconds up"
         ):
-            engine.workflow(flows.receiving, "late", seconds).get_result(30)
+            engine.workflow(flows.receiving, "late", seconds).get_result(120)
     if seconds is not None:
         with pytest.raises(WorkflowError, match="timeout takes a number of seconds above 0"):
             engine.workflow(flows.plain, timeout=seconds)
@@ -44,13 +44,13 @@ def test_get_result_refuses_a_timeout_that_is_no_number(engine: WorkflowEngine, 
     with pytest.raises(WorkflowError, match="timeout takes a number of seconds, or None"):
         handle.get_result(timeout)
     here.gate.set()
-    assert handle.get_result(30) == "done "
+    assert handle.get_result(120) == "done "
 
 
 @pytest.mark.parametrize("name", [None, 5, "", "a\0b", "\ud800"])
 def test_ids_and_topics_that_cannot_be_are_refused_in_words(engine: WorkflowEngine, name: Any) -> None:
     there = engine.workflow(flows.plain, 1)
-    there.get_result(30)
+    there.get_result(120)
     for call in (engine.show, engine.cancel, engine.resume, engine.handle, lambda each: engine.send(each, "topic", 1)):
         with pytest.raises(UnknownWorkflow, match="there is no workflow"):
             call(name)
@@ -60,7 +60,7 @@ def test_ids_and_topics_that_cannot_be_are_refused_in_words(engine: WorkflowEngi
         with pytest.raises(WorkflowError, match="topic takes a text"):
             engine.send(there.workflow_id, name, 1)
         with pytest.raises(WorkflowFailed, match="WorkflowError: topic takes a text"):
-            engine.workflow(flows.receiving, name, 0.1).get_result(30)
+            engine.workflow(flows.receiving, name, 0.1).get_result(120)
 
 
 @pytest.mark.parametrize("limit", [-1, "5", None, True, 1.5, 10**30])
@@ -73,7 +73,7 @@ def test_list_refuses_limits_and_statuses_that_cannot_be(engine: WorkflowEngine,
 
 def test_generator_of_a_step_is_refused_and_a_coroutine_awaited(engine: WorkflowEngine) -> None:
     with pytest.raises(WorkflowFailed, match="a generator, cannot be recorded") as caught:
-        engine.workflow(flows.generating_step).get_result(30)
+        engine.workflow(flows.generating_step).get_result(120)
     assert isinstance(caught.value.__cause__, NotSerializable)
     assert engine.run(flows.async_lambda_step) == 3
 
@@ -81,4 +81,4 @@ def test_generator_of_a_step_is_refused_and_a_coroutine_awaited(engine: Workflow
 @pytest.mark.parametrize("name", ["", "a\0b", "\ud800"])
 def test_names_of_steps_that_cannot_be_are_refused(engine: WorkflowEngine, name: str) -> None:
     with pytest.raises(WorkflowFailed, match="WorkflowError: name= takes the step's name"):
-        engine.workflow(flows.named_step, name).get_result(30)
+        engine.workflow(flows.named_step, name).get_result(120)

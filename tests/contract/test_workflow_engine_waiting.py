@@ -32,21 +32,21 @@ def test_sleep_lasts_its_time(engine: WorkflowEngine) -> None:
 
 def test_message_reaches_the_workflow_that_waits_and_the_one_that_does_not_yet(engine: WorkflowEngine) -> None:
     handle = engine.workflow(flows.receiver, 2)
-    assert here.reached.wait(30)
+    assert here.reached.wait(120)
     engine.send(handle.workflow_id, "other", "not this")
     engine.send(handle.workflow_id, "news", {"price": 1.5})
     time.sleep(0.01)  # the order of messages of one millisecond is open
     engine.run(flows.sender, handle.workflow_id, None)
-    assert handle.get_result(30) == [{"price": 1.5}, None]
+    assert handle.get_result(120) == [{"price": 1.5}, None]
 
 
 def test_message_with_a_key_is_received_once(engine: WorkflowEngine) -> None:
     handle = engine.workflow(flows.receiver_once_let_go)
-    assert here.reached.wait(30)
+    assert here.reached.wait(120)
     for _ in range(3):
         engine.send(handle.workflow_id, "news", "again", idempotency_key="k1")
     here.gate.set()
-    assert handle.get_result(30) == ["again", None]
+    assert handle.get_result(120) == ["again", None]
 
 
 def test_recv_without_message_returns_none_in_time(engine: WorkflowEngine) -> None:
@@ -66,31 +66,31 @@ def test_send_to_nobody_is_an_error(engine: WorkflowEngine) -> None:
 def test_cancelled_workflow_ends_wherever_it_waits(engine: WorkflowEngine, flow: object) -> None:
     argument = {flows.gated: "", flows.receiver: 1, flows.sleeper: 3600.0, flows.napping: 3600.0}[flow]  # type: ignore[index]
     handle = engine.workflow(flow, argument)  # type: ignore[arg-type]
-    assert here.reached.wait(30)
+    assert here.reached.wait(120)
     engine.cancel(handle.workflow_id)
     with pytest.raises(WorkflowCancelled, match="was cancelled"):
-        handle.get_result(30)
+        handle.get_result(120)
     assert handle.get_status() is WorkflowStatus.CANCELLED
 
 
 def test_step_under_way_when_cancelled_is_not_recorded_and_taken_again_by_resume(engine: WorkflowEngine) -> None:
     handle = engine.workflow(flows.held_step)
-    assert here.reached.wait(30)
+    assert here.reached.wait(120)
     engine.cancel(handle.workflow_id)
     here.gate.set()
     with pytest.raises(WorkflowCancelled):
-        handle.get_result(30)
+        handle.get_result(120)
     assert [step.name for step in engine.show(handle.workflow_id).steps] == ["plain"]
     resumed = engine.resume(handle.workflow_id)
-    assert resumed.get_result(30) == "done"
+    assert resumed.get_result(120) == "done"
     assert here.calls == {"plain": 2, "hold": 2}
 
 
 def test_cancel_and_resume_leave_alone_what_has_ended(engine: WorkflowEngine) -> None:
     handle = engine.workflow(flows.plain, 1)
-    assert handle.get_result(30) == 1
+    assert handle.get_result(120) == 1
     engine.cancel(handle.workflow_id)
-    assert engine.resume(handle.workflow_id).get_result(30) == 1
+    assert engine.resume(handle.workflow_id).get_result(120) == 1
     with pytest.raises(UnknownWorkflow):
         engine.cancel("nobody")
 
@@ -98,15 +98,15 @@ def test_cancel_and_resume_leave_alone_what_has_ended(engine: WorkflowEngine) ->
 def test_deadline_cancels(engine: WorkflowEngine) -> None:
     handle = engine.workflow(flows.sleeper, 3600.0, timeout=0.3)
     with pytest.raises(WorkflowCancelled):
-        handle.get_result(30)
+        handle.get_result(120)
 
 
 def test_resumed_workflow_has_its_timeout_anew(engine: WorkflowEngine) -> None:
     handle = engine.workflow(flows.sleeper, 3600.0, timeout=0.3)
     with pytest.raises(WorkflowCancelled):
-        handle.get_result(30)
+        handle.get_result(120)
     with pytest.raises(WorkflowCancelled):
-        engine.resume(handle.workflow_id).get_result(30)
+        engine.resume(handle.workflow_id).get_result(120)
 
 
 @pytest.mark.parametrize("timeout", [1e-9, 0.05])
@@ -116,7 +116,7 @@ def test_workflow_that_overruns_its_deadline_a_little_is_cancelled(
 ) -> None:
     handle = engine.workflow(flow, 0.1, timeout=timeout)
     with pytest.raises(WorkflowCancelled):
-        handle.get_result(30)
+        handle.get_result(120)
     assert handle.get_status() is WorkflowStatus.CANCELLED
     assert flows.here.calls["add"] == 0
 
@@ -124,7 +124,7 @@ def test_workflow_that_overruns_its_deadline_a_little_is_cancelled(
 def test_queue_runs_what_is_put_in(engine: WorkflowEngine) -> None:
     engine.declare_queue("usual")
     handles = [engine.queue("usual", flows.identity, number) for number in range(5)]
-    assert [handle.get_result(30) for handle in handles] == [0, 1, 2, 3, 4]
+    assert [handle.get_result(120) for handle in handles] == [0, 1, 2, 3, 4]
     assert engine.show(handles[0].workflow_id).queue == "usual"
 
 
@@ -173,10 +173,10 @@ def test_queue_keeps_its_rate(engine: WorkflowEngine) -> None:
 def test_queue_keeps_its_order_of_priority(engine: WorkflowEngine) -> None:
     engine.declare_queue("ranked", concurrency=1)
     first = engine.queue("ranked", flows.gated)
-    assert here.reached.wait(30)
+    assert here.reached.wait(120)
     handles = [engine.queue("ranked", flows.record, rank, priority=rank) for rank in (30, 10, 20)]
     here.gate.set()
-    first.get_result(30)
+    first.get_result(120)
     for handle in handles:
         handle.get_result(60)
     assert here.seen == [10, 20, 30]
@@ -190,14 +190,14 @@ def test_queue_refuses_a_duplicate_while_the_first_waits_or_runs(engine: Workflo
     with pytest.raises(DuplicateInQueue, match="'single' holds a workflow with the deduplication id 'order-1'"):
         engine.queue("single", flows.gated, deduplication_id="order-1")
     here.gate.set()
-    handle.get_result(30)
-    assert engine.queue("single", flows.plain, 1, deduplication_id="order-1").get_result(30) == 1
+    handle.get_result(120)
+    assert engine.queue("single", flows.plain, 1, deduplication_id="order-1").get_result(120) == 1
 
 
 def test_queued_workflow_waits_for_its_delay_and_for_a_consumer(engine: WorkflowEngine) -> None:
     engine.declare_queue("later")
     begun = time.monotonic()
-    assert engine.queue("later", flows.plain, 1, delay=0.3).get_result(30) == 1
+    assert engine.queue("later", flows.plain, 1, delay=0.3).get_result(120) == 1
     assert time.monotonic() - begun >= 0.3
     engine.declare_queue("elsewhere", consume=False)
     handle = engine.queue("elsewhere", flows.plain, 2)
@@ -218,32 +218,32 @@ def test_queued_workflow_whose_function_is_gone_ends_with_a_clear_error(
     with pytest.raises(
         WorkflowFailed, match=r"flows:doomed cannot be found: tests.contract.flows has no doomed"
     ) as caught:
-        handle.get_result(30)
+        handle.get_result(120)
     assert isinstance(caught.value.__cause__, TargetNotFound)
 
 
 def test_cancelled_workflow_of_a_queue_is_resumed_through_its_queue(engine: WorkflowEngine) -> None:
     engine.declare_queue("one at a time", concurrency=1)
     first = engine.queue("one at a time", flows.gated)
-    assert here.reached.wait(30)
+    assert here.reached.wait(120)
     second = engine.queue("one at a time", flows.plain, 2)
     engine.cancel(second.workflow_id)
     with pytest.raises(WorkflowCancelled):
-        second.get_result(30)
+        second.get_result(120)
     resumed = engine.resume(second.workflow_id)
     with pytest.raises(TimeoutError):
         resumed.get_result(0.5)
     assert engine.show(second.workflow_id).queue == "one at a time"
     assert resumed.get_status() is WorkflowStatus.PENDING
     here.gate.set()
-    assert (first.get_result(30), resumed.get_result(30)) == ("done ", 2)
+    assert (first.get_result(120), resumed.get_result(120)) == ("done ", 2)
 
 
 def test_workflow_resumed_while_its_cancelled_step_runs_ends_once(engine: WorkflowEngine) -> None:
     handle = engine.workflow(flows.held_step)
-    assert here.reached.wait(30)
+    assert here.reached.wait(120)
     engine.cancel(handle.workflow_id)
     resumed = engine.resume(handle.workflow_id)
     wait_until(lambda: here.calls["hold"] == 2)
     here.gate.set()
-    assert (resumed.get_result(30), handle.get_result(30)) == ("done", "done")
+    assert (resumed.get_result(120), handle.get_result(120)) == ("done", "done")

@@ -101,7 +101,7 @@ def test_client_subscription_sees_each_change_until_it_stops(client: DeephavenCl
         wait_until(lambda price=price: price in seen)  # type: ignore[misc]
     subscription.stop()
     writer.write_row("AAPL", 4.0)
-    assert writer.wait_visible(30)
+    assert writer.wait_visible(120)
     assert seen == sorted(seen)
     assert 4.0 not in seen
 
@@ -150,7 +150,7 @@ def test_client_table_collected_in_grpc_s_own_thread_does_not_hang_the_connectio
     del held
     with client.session._r_lock:  # type: ignore[union-attr]  # as a call does that waits for its answer
         answer.add_done_callback(lambda _: (gc.collect(), collected.set()))
-        assert collected.wait(30)
+        assert collected.wait(120)
     assert client.read("quotes_live").num_rows == 1
 
 

@@ -36,7 +36,7 @@ def test_column_writer_values_arrive_as_written_and_nan_as_null(deephaven_contex
     places = np.array([0, 1, 2, 3])
     times = np.array([0, 1, -1, 1_760_000_000_123_456_789])
     ticks.write(places, times, np.array([1.5, np.nan, -0.0, 1e300]), np.array([1.0, np.nan, -3.0, 2.0**53]))
-    assert ticks.wait_visible(30)
+    assert ticks.wait_visible(120)
     found = rows(table)
     assert [row["Symbol"] for row in found] == SYMBOLS
     assert [row["Time"].value for row in found] == times.tolist()
@@ -50,7 +50,7 @@ def test_column_writer_array_of_another_layout_is_read_right(deephaven_context: 
     table = ticks.kept()
     wide = np.arange(20.0).reshape(5, 4)
     ticks.write(np.zeros(5, dtype=np.int64), np.arange(10)[::2], wide[:, 1], np.arange(5, dtype=np.int32)[::-1])
-    assert ticks.wait_visible(30)
+    assert ticks.wait_visible(120)
     found = rows(table)
     assert [row["Price"] for row in found] == wide[:, 1].tolist()
     assert [row["Size"] for row in found] == [4, 3, 2, 1, 0]
@@ -64,7 +64,7 @@ def test_column_writer_beyond_its_capacity_waits_and_loses_nothing(deephaven_con
     for size in sizes:
         ticks.write(*batch(first, size))
         first += size
-    assert ticks.wait_visible(30)
+    assert ticks.wait_visible(120)
     assert [row["Size"] for row in rows(table)] == list(range(first))
 
 
@@ -72,7 +72,7 @@ def test_column_writer_last_by_keeps_the_newest_row(deephaven_context: Any) -> N
     ticks = writer()
     live, derived, newest = ticks.last_by("Symbol"), ticks.blink.last_by("Symbol"), ticks.kept(2)
     ticks.write(*batch(0, 10_000))
-    assert ticks.wait_visible(30)
+    assert ticks.wait_visible(120)
     expected = [{"Symbol": SYMBOLS[number % 4], "Size": number} for number in range(9996, 10_000)]
     for table in (live, derived):
         assert rows(table.view(["Symbol", "Size"]).sort("Size").snapshot()) == expected
@@ -83,11 +83,11 @@ def test_column_writer_text_that_stands_twice_in_the_vocabulary_is_one_group(dee
     ticks = ColumnWriter("ticks", {"Symbol": "string", "Size": "long"}, {"Symbol": ["A", "B", "A"]})
     live = ticks.last_by("Symbol")
     ticks.write(np.array([0, 1, 2]), np.arange(3))
-    assert ticks.wait_visible(30)
+    assert ticks.wait_visible(120)
     assert rows(live) == [{"Symbol": "A", "Size": 2}, {"Symbol": "B", "Size": 1}]
     ticks.extend("Symbol", ["A", "B", "A", "B", "C"])
     ticks.write(np.array([3, 4]), np.arange(3, 5))
-    assert ticks.wait_visible(30)
+    assert ticks.wait_visible(120)
     assert rows(live) == [{"Symbol": "A", "Size": 2}, {"Symbol": "B", "Size": 3}, {"Symbol": "C", "Size": 4}]
 
 
@@ -101,7 +101,7 @@ def test_column_writer_vocabulary_that_grows_again_and_again_leaves_the_older_ro
         texts.append(f"S{number}")
         ticks.extend("Symbol", texts)
         ticks.write(np.array([0, number]), np.array([number, number]))
-    assert ticks.wait_visible(30)
+    assert ticks.wait_visible(120)
     assert [row["Symbol"] for row in rows(kept)][1::2] == texts[1:]
     assert rows(live)[:2] == [{"Symbol": None, "Size": 39}, {"Symbol": "S1", "Size": 1}]
 
@@ -125,7 +125,7 @@ def test_column_writer_closed_while_it_waits_says_so(deephaven_context: Any) -> 
         thread.start()
         wait_until(lambda: ticks.rows >= 10)
         ticks.close()
-        thread.join(30)
+        thread.join(120)
     assert not thread.is_alive()
     assert "was closed" in str(raised[0])
     with pytest.raises(WriterClosed):
@@ -142,7 +142,7 @@ def test_column_writer_place_outside_the_vocabulary_is_refused_and_the_table_goe
     with pytest.raises(ValueError, match=rf"ticks.Symbol: there is no text {place} in a vocabulary of 4"):
         ticks.write(*wrong)
     ticks.write(*batch(0, 3))
-    assert ticks.wait_visible(30)
+    assert ticks.wait_visible(120)
     assert [row["Size"] for row in rows(table)] == [0, 1, 2]
 
 
@@ -157,7 +157,7 @@ def test_column_writer_array_changed_after_the_call_leaves_the_table_as_written(
             ticks.write(*(column[:count] for column in numbers))
             for column in numbers[1:]:
                 column += 10_000
-    assert ticks.wait_visible(30)
+    assert ticks.wait_visible(120)
     assert [row["Size"] for row in rows(table)] == [*range(5000), 10_000, *range(20_000, 24_000)]
     assert [row["Symbol"] for row in rows(table)][4999:5002] == [SYMBOLS[3], SYMBOLS[0], SYMBOLS[0]]
 
@@ -175,7 +175,7 @@ def test_column_writer_threads_at_once_keep_their_rows_whole(deephaven_context: 
         thread.start()
     for thread in threads:
         thread.join()
-    assert ticks.wait_visible(30)
+    assert ticks.wait_visible(120)
     found = rows(table)
     assert sorted(row["Size"] for row in found) == list(range(40_000))
     assert all(row["Price"] == row["Size"] / 4 and row["Time"].value == row["Size"] * 1000 for row in found)
@@ -185,7 +185,7 @@ def test_column_writer_failed_table_refuses_more_rows(deephaven_context: Any) ->
     import jpy
 
     ticks = writer()
-    assert ticks.wait_visible(30)  # a table fails in a later cycle than it is made in
+    assert ticks.wait_visible(120)  # a table fails in a later cycle than it is made in
     # As the engine does with a table whose update went wrong.
     error = jpy.get_type("java.lang.IllegalStateException")("out of sorts")
     jpy.cast(ticks.blink.j_table, jpy.get_type("io.deephaven.engine.table.impl.BaseTable")).notifyListenersOnError(

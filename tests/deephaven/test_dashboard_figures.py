@@ -70,12 +70,12 @@ class Market:
         times = np.full(len(marks), time)
         numbers = (quantity, multiplier, cost, price, value, realized, unrealized, rate)
         self.positions.write(*places, times, *numbers)
-        assert self.positions.wait_visible(30)
+        assert self.positions.wait_visible(120)
 
     def quote(self, time: int, symbol: int, price: float, change: float) -> None:
         one = [np.array([number]) for number in (price, NULL, NULL, 0.0, change, NULL)]
         self.prices.write(np.array([symbol]), np.array([time]), *one)
-        assert self.prices.wait_visible(30)
+        assert self.prices.wait_visible(120)
 
 
 @pytest.fixture

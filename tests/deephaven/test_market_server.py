@@ -76,7 +76,7 @@ def test_market_prices_live_has_one_consistent_row_a_symbol(market: MarketServer
 
 def test_market_prices_raw_counts_every_tick_once(market: MarketServer) -> None:
     writers = market.writers
-    assert writers.prices.wait_visible(30)
+    assert writers.prices.wait_visible(120)
     times = [row["Timestamp"] for row in rows(market.tables["prices_raw"])]
     first = times[0].value
     assert [time.value for time in times] == [first + 500_000 * number for number in range(len(times))]
@@ -85,7 +85,7 @@ def test_market_prices_raw_counts_every_tick_once(market: MarketServer) -> None:
 def test_market_risk_is_the_sum_of_the_positions_in_usd(market: MarketServer) -> None:
     # Positions and risk come by two ways: only when nothing moves are they of one moment.
     market.stop()
-    assert market.writers.risk.wait_visible(30)
+    assert market.writers.risk.wait_visible(120)
     positions, risk, summary = together(
         market.tables["positions_live"], market.tables["risk_live"], market.tables["portfolio_summary"]
     )

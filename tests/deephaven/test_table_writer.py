@@ -40,7 +40,7 @@ def test_table_writer_value_of_each_type_arrives_as_written(deephaven_context: A
     table = writer.append_only()
     writer.write_row(value)
     writer.write_row(None)
-    assert writer.wait_visible(timeout=30)
+    assert writer.wait_visible(timeout=120)
     assert table.where(is_null("Cell")).size == 1
     found = [row["Cell"] for row in table.where(is_not_null("Cell")).iter_dict()]
     assert [str(list(cell) if dh_type.endswith("[]") else cell) for cell in found] == [shown]
@@ -53,7 +53,7 @@ def test_table_writer_text_beyond_the_basic_plane_arrives_whole(deephaven_contex
     writer = TableWriter("text", {"Text": "string", "Texts": "string[]"})
     table = writer.append_only()
     writer.write_cells([(text, [text, "plain"]), (None, None), ("plain", [])])
-    assert writer.wait_visible(timeout=30)
+    assert writer.wait_visible(timeout=120)
     # By way of Arrow: jpy itself hands such text back as surrogates.
     assert arrow.to_arrow(table).to_pylist() == [
         {"Text": text, "Texts": [text, "plain"]},
@@ -66,7 +66,7 @@ def test_table_writer_rows_beyond_the_capacity_wait_and_arrive_in_order(deephave
     writer = TableWriter("many", {"Number": "long"}, capacity=100)
     table = writer.append_only()
     writer.write_cells([(number,) for number in range(1_000)])
-    assert writer.wait_visible(timeout=30)
+    assert writer.wait_visible(timeout=120)
     assert [row["Number"] for row in table.iter_dict()] == list(range(1_000))
 
 
@@ -83,7 +83,7 @@ def test_table_writer_rows_of_several_threads_all_arrive(deephaven_context: Any)
         thread.start()
     for thread in threads:
         thread.join()
-    assert writer.wait_visible(timeout=30)
+    assert writer.wait_visible(timeout=120)
     found = [(row["Thread"], row["Number"]) for row in table.iter_dict()]
     assert sorted(found) == [(thread, number) for thread in range(4) for number in range(500)]
     assert [number for thread, number in found if thread == 2] == list(range(500))
@@ -104,8 +104,8 @@ def test_table_writer_written_from_a_table_listener_does_not_wait_for_itself(dee
 
     handle = listen(source.blink, on_update)
     source.write_cells([(number,) for number in range(20)])
-    assert done.wait(30)
-    assert echo.wait_visible(timeout=30)
+    assert done.wait(120)
+    assert echo.wait_visible(timeout=120)
     handle.stop()
     assert [row["Number"] for row in table.iter_dict()] == list(range(20))
 
@@ -114,7 +114,7 @@ def test_table_writer_last_by_keeps_the_newest_row_of_a_batch(deephaven_context:
     writer = TableWriter("keys", {"Symbol": "string", "Price": "double"})
     live = writer.blink.last_by("Symbol")
     writer.write_cells([("A", 1.0), ("B", 2.0), ("A", 3.0)])
-    assert writer.wait_visible(timeout=30)
+    assert writer.wait_visible(timeout=120)
     assert {row["Symbol"]: row["Price"] for row in live.iter_dict()} == {"A": 3.0, "B": 2.0}
 
 
@@ -130,7 +130,7 @@ def test_table_writer_value_that_does_not_fit_writes_nothing(deephaven_context: 
     with pytest.raises(CellRefused):
         writer.write_row(2**31)
     writer.write_row(1)
-    assert writer.wait_visible(timeout=30)
+    assert writer.wait_visible(timeout=120)
     assert table.size == 1
 
 
@@ -161,7 +161,7 @@ def test_table_writer_waiting_writer_is_released_by_close(deephaven_context: Any
     thread = threading.Thread(target=write)
     thread.start()
     writer.close()
-    thread.join(30)
+    thread.join(120)
     assert not thread.is_alive()
     assert len(failures) == 1
 
@@ -172,5 +172,5 @@ def test_table_writer_a_batch_that_fails_is_told_to_the_writer(
     writer = TableWriter("broken", {"Number": "long"})
     writer.write_cells([("no number",)])
     with pytest.raises(BridgeError, match="broken takes no more rows"):
-        writer.wait_visible(timeout=30)
+        writer.wait_visible(timeout=120)
     assert "a batch could not be handed to Deephaven" in caplog.text

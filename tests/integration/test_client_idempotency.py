@@ -358,17 +358,17 @@ def test_write_that_waits_for_the_same_key_goes_ahead_when_that_one_rolls_back(c
         with pytest.raises(ZeroDivisionError), client.transaction():
             client.write(Position(quantity=1), idempotency_key=key)
             claimed.set()
-            assert waiting.wait(30)
+            assert waiting.wait(120)
             raise ZeroDivisionError
 
     def waits() -> str:
-        assert claimed.wait(30)
+        assert claimed.wait(120)
         waiting.set()
         return client.write(Position(quantity=2), idempotency_key=key)
 
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.submit(rolls_back), pool.submit(waits)
-        first.result(30)
-        entity_id = second.result(30)
+        first.result(120)
+        entity_id = second.result(120)
     found = client.read(Position, entity_id)
     assert found is not None and found.quantity == 2

@@ -115,7 +115,7 @@ def test_positions_follow_trades_that_others_write_correct_and_delete(
     wait_until(lambda: held(desk_store) == Holding())
     late = trade(book="B", price=50.0)
     bob.write(late, valid_from=datetime.now(timezone.utc) - timedelta(days=30))
-    assert desk_store.wait_current(30)
+    assert desk_store.wait_current(120)
     assert figures(desk_store) == as_stored(desk_store)
     assert figures(desk_store)["B", "AAPL", "USD"][:2] == (200.0, 80.0)
 
@@ -146,7 +146,7 @@ def test_trade_that_cannot_be_counted_is_told_once_and_harms_no_other(
     odd.quantity = 7
     bob.update(odd)
     bob.write(trade(book="A"))
-    assert desk_store.wait_current(30)
+    assert desk_store.wait_current(120)
     assert held(desk_store).trades == 1
     assert caplog.text.count(f"trade {odd.entity_id} is left out of the positions") == 1
     odd.option_type = None
@@ -203,7 +203,7 @@ def test_trades_of_the_desk_are_written_and_come_back_as_positions(
     write_many = StoreClient.write_many
 
     def write_later(self: StoreClient, *arguments: Any, **options: Any) -> list[str]:
-        assert go_on.wait(30)
+        assert go_on.wait(120)
         return write_many(self, *arguments, **options)
 
     monkeypatch.setattr(StoreClient, "write_many", write_later)
@@ -242,7 +242,7 @@ def test_trades_wait_for_a_store_that_is_away_and_are_there_once(
     desk_store.trades.take([Fill(START, AAPL, 10, 5.0, "test"), Fill(START + 1000, AAPL, 5, 6.0, "test")])
     wait_until(lambda: not desk_store.trades.is_awaited(AAPL))
     assert len(broken) == 2
-    assert desk_store.wait_current(30)
+    assert desk_store.wait_current(120)
     assert held(desk_store).quantity == 15.0
     assert desk_store.reader.count(Trade) == 2
 

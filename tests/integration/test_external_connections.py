@@ -135,7 +135,7 @@ class Impostor:
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        self._thread.join(30)
+        self._thread.join(120)
 
 
 REQUESTS = {"in clear": struct.pack("!I", 3), "as MD5": struct.pack("!I", 5) + b"salt"}

@@ -26,7 +26,7 @@ def trade(quantity: int = 100) -> Trade:
 def test_slow_callback_slows_only_its_own_listener(store_db: StoreDatabase, listen: Callable[..., Listening]) -> None:
     alice, go_on = store_db.client(), threading.Event()
     slow, quick = listen(), listen()
-    slow.bus.on_all(lambda event: go_on.wait(30))
+    slow.bus.on_all(lambda event: go_on.wait(120))
     slow.listener.start()
     quick.listener.start()
     ids = [alice.write(trade()) for _ in range(30)]
@@ -44,7 +44,7 @@ def test_checkpoint_does_not_pass_an_event_that_the_client_is_still_delivering(
     def slow_for_the_client(event: ChangeEvent) -> None:
         if threading.current_thread() is writer:
             entered.set()
-            go_on.wait(30)
+            go_on.wait(120)
 
     made.bus.on_all(slow_for_the_client)
     made.listener.start()
@@ -52,14 +52,14 @@ def test_checkpoint_does_not_pass_an_event_that_the_client_is_still_delivering(
     client = store_db.client(event_bus=made.bus)
     writer = threading.Thread(target=client.write, args=(trade(),))
     writer.start()
-    assert entered.wait(30)
+    assert entered.wait(120)
     reader = made.listener._reader
     assert reader is not None
     wait_until(lambda: reader._target > before)
     threading.Event().wait(0.3)  # the listener has read the event, and would have moved on
     assert checkpoint(store_db) == before
     go_on.set()
-    writer.join(30)
+    writer.join(120)
     wait_until(lambda: checkpoint(store_db) > before)
     assert len(made.events) == 1
 

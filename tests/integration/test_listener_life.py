@@ -96,7 +96,7 @@ def test_listener_whose_callback_does_not_return_says_so_and_ends_later(
     store_db: StoreDatabase, listen: Callable[..., Listening]
 ) -> None:
     alice, made, go_on = store_db.client(), listen(), threading.Event()
-    made.bus.on_all(lambda event: go_on.wait(30))
+    made.bus.on_all(lambda event: go_on.wait(120))
     made.listener.start()
     entity = alice.write(trade())
     made.wait_for([entity])
@@ -138,7 +138,7 @@ def test_old_listener_that_was_slow_cannot_move_the_new_ones_checkpoint(
 ) -> None:
     alice, go_on = store_db.client(), threading.Event()
     old, new = listen(subscriber_id="risk"), listen(subscriber_id="risk")
-    old.bus.on_all(lambda event: go_on.wait(30))
+    old.bus.on_all(lambda event: go_on.wait(120))
     old.listener.start()
     ids = alice.write_many([trade() for _ in range(3)])
     wait_until(lambda: old.events)
@@ -234,7 +234,7 @@ def test_lag_asked_from_many_threads_disturbs_nothing(
     made.wait_for(ids)
     stop.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert len(lags) > 4
     wait_until(lambda: made.listener.lag() == (0, 0.0))
 

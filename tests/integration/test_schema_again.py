@@ -111,7 +111,7 @@ def test_bootstrap_does_not_make_everybody_wait_behind_a_transaction_that_stays_
         upgrade = beside.submit(bootstrap_schema, admin)
         try:
             with pytest.raises(StoreError, match="read by open transactions, of bob: let them end, or end them"):
-                upgrade.result(timeout=30)
+                upgrade.result(timeout=120)
             assert alice.count(Trade) == 0
         finally:
             bob.rollback()

@@ -56,7 +56,7 @@ def test_lag_counts_the_history_that_comes_into_view(store_db: StoreDatabase) ->
     amend(alice, obj, 4)
     go_on = threading.Event()
     bob = Listening(store_db, "bob")
-    bob.listener._bus.on_all(lambda event: go_on.wait(30))
+    bob.listener._bus.on_all(lambda event: go_on.wait(120))
     with bob.listener:
         share_read(alice.conn, entity, "bob")
         amend(alice, obj, 2)

@@ -259,7 +259,7 @@ def test_listener_with_a_failing_callback_goes_on(store_db: StoreDatabase, caplo
 def test_lag_counts_what_a_slow_callback_has_not_had_yet(store_db: StoreDatabase) -> None:
     recorder, client = Recorder(), store_db.client()
     go_on = threading.Event()
-    recorder.bus.on("Trade", lambda event: go_on.wait(30))
+    recorder.bus.on("Trade", lambda event: go_on.wait(120))
     with listening(store_db, recorder) as listener:
         assert listener.lag() == (0, 0.0)
         client.write_many([trade(number + 1) for number in range(5)])

@@ -189,7 +189,7 @@ def test_client_shared_by_more_threads_than_connections_serves_all(store_db: Sto
     barrier = threading.Barrier(24)
 
     def work(number: int) -> str:
-        barrier.wait(30)
+        barrier.wait(120)
         with client.transaction():
             return client.write(trade(number + 1))
 
@@ -228,12 +228,12 @@ def test_client_whose_connections_all_stay_in_use_says_so(
 
     def keep(number: int) -> None:
         with client.transaction():
-            barrier.wait(30)
-            done.wait(30)
+            barrier.wait(120)
+            done.wait(120)
 
     with ThreadPoolExecutor(POOL_SIZE) as pool:
         kept = [pool.submit(keep, number) for number in range(POOL_SIZE)]
-        barrier.wait(30)
+        barrier.wait(120)
         try:
             with pytest.raises(StoreError, match="none of this client's 8 connections has become free"):
                 client.write(trade(1))
@@ -272,7 +272,7 @@ def test_two_transactions_that_deadlock_leave_one_with_a_retryable_error(store_d
                         obj.quantity += 10
                         own.update(obj)
                         if number == 0:
-                            both_hold_one.wait(30)
+                            both_hold_one.wait(120)
             except (TransactionConflict, VersionConflict) as error:
                 return type(error).__name__
             return "committed"
@@ -293,7 +293,7 @@ def test_version_race_has_one_winner_and_conflicts_that_name_the_facts(store_db:
         obj = client.read(Trade, entity_id)
         assert obj is not None
         obj.quantity = number + 10
-        barrier.wait(30)
+        barrier.wait(120)
         try:
             client.update(obj)
         except VersionConflict as conflict:

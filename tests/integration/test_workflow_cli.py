@@ -88,7 +88,7 @@ def test_list_show_cancel_resume_and_prune(
         waits = engine.workflow(work, workflow_id="waits")
         wait_until(lambda: len(engine.show("waits").steps) == 2)
         with pytest.raises(Exception, match="no such counterparty"):
-            failed.get_result(30)
+            failed.get_result(120)
         listed = [json.loads(line) for line in said(capsys, *options, "--json", "list").splitlines()]
         assert {row["workflow_id"]: row["status"] for row in listed} == {"failed one": "ERROR", "waits": "RUNNING"}
         assert listed[-1]["note"] == "ValueError: no such counterparty"
@@ -97,13 +97,13 @@ def test_list_show_cancel_resume_and_prune(
         assert "abs" in shown and "recv until" in shown and f"{__name__}:work" in shown
         assert "waits is CANCELLED" in said(capsys, *options, "cancel", "waits")
         with pytest.raises(Exception, match="was cancelled"):
-            waits.get_result(30)
+            waits.get_result(120)
         assert "failed one is ERROR: there is nothing to cancel" in said(
             capsys, *options, "cancel", "failed one", status=1
         )
         assert "waits is PENDING" in said(capsys, *options, "resume", "waits")
         engine.send("waits", "go", 1)
-        assert engine.handle("waits").get_result(30) == "went"
+        assert engine.handle("waits").get_result(120) == "went"
         assert "nothing to resume" in said(capsys, *options, "resume", "waits", status=1)
         assert "0 workflows forgotten" in said(capsys, *options, "prune", "--older-than", "1")
         assert "2 workflows forgotten" in said(capsys, *options, "prune", "--older-than", "0")

@@ -215,7 +215,7 @@ def test_workflow_of_a_script_waits_for_that_script_and_says_so(database: StoreD
     second = children.script(LEFT_BEHIND, url, "1", "go on", "")
     second.wait_for_line("recovered 1, waiting 0")
     with DBOSEngine(url, "left") as watching:
-        assert watching.handle("of the script").get_result(30) == "done"
+        assert watching.handle("of the script").get_result(120) == "done"
         assert watching.show("of the script").note is None
 
 
@@ -251,13 +251,13 @@ def test_local_function_that_was_cut_off_ends_with_a_clear_error(database: Store
             first.sleep(3600)
 
         handle = first.workflow(local)
-        assert begun.wait(30)
+        assert begun.wait(120)
     from workflow import targets
 
     targets._locals.clear()  # as in a new process
     with DBOSEngine(url, "local") as second:
         with pytest.raises(WorkflowFailed, match="it is a lambda or a local function") as caught:
-            second.handle(handle.workflow_id).get_result(30)
+            second.handle(handle.workflow_id).get_result(120)
         assert isinstance(caught.value.__cause__, TargetNotFound)
 
 

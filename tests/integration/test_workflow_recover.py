@@ -147,7 +147,7 @@ def test_recover_ends_what_can_go_on_and_names_what_cannot(shop: Shop) -> None:
     assert "Traceback" not in done.stderr
 
     with DBOSEngine(shop.url, "shop") as watching:
-        assert {name: watching.handle(name).get_result(30) for name in ended} == {
+        assert {name: watching.handle(name).get_result(120) for name in ended} == {
             name: {"in_sleep": "slept", "in_recv": None}.get(name, name) for name in ended
         }
         of_nobody = watching.show("of nobody here")

@@ -102,7 +102,7 @@ def versions(entity_id: str) -> list[str]:
 def test_order_to_trade_example(desk: WorkflowEngine) -> None:
     trades = client.count(Trade)
     handle = desk.workflow(order_to_trade, "AAPL", 100, 150.0, "BUY")
-    order_id = handle.get_result(30)
+    order_id = handle.get_result(120)
     assert handle.get_status() is WorkflowStatus.SUCCESS
     assert client.count(Trade) == trades + 1
     assert versions(order_id) == ["CREATED", "UPDATED", "STATE_CHANGE", "STATE_CHANGE"]
@@ -118,7 +118,7 @@ def test_transition_starts_its_workflow_once_in_the_name_of_its_user(desk: Workf
     entity_id = client.write(order)
     client.transition(order, "FILLED")
     handle = wait_until(lambda: _found(desk, f"{entity_id}:2"))
-    assert handle.get_result(30) == "SETTLED"
+    assert handle.get_result(120) == "SETTLED"
     assert cleared.count(f"{entity_id} for alice") == 1
     assert versions(entity_id) == ["CREATED", "STATE_CHANGE", "STATE_CHANGE"]
     settled = client.read(Deal, entity_id)
@@ -318,7 +318,7 @@ def test_pruned_workflow_takes_its_keys_along(workflow_db: StoreDatabase, desk: 
     if isinstance(desk, InMemoryEngine):
         pytest.skip("an engine in memory is gone with its process, and leaves the keys")
     handle = desk.workflow(order_to_trade, "AAPL", 1, 1.0, "BUY", workflow_id="desk/42")
-    handle.get_result(30)
+    handle.get_result(120)
 
     def keys() -> int:
         with closing(workflow_db.admin()) as conn, conn, conn.cursor() as cursor:

@@ -27,7 +27,7 @@ def test_next_call_is_made_while_the_one_before_is_answered() -> None:
         yield 2
 
     def send(call: int) -> bool:
-        return made.wait(30)
+        return made.wait(120)
 
     assert list(answers(send, calls())) == [True, True]
 

@@ -24,6 +24,6 @@ def test_watch_prepares_again_until_it_succeeds_and_only_then_does_its_jobs(monk
 
     looking = Watch([Job(work, 60.0)])
     looking.start(prepare)
-    assert done.wait(30)
+    assert done.wait(120)
     looking.stop()
     assert happened == ["prepare", "prepare", "prepare", "work"]

@@ -127,7 +127,7 @@ def test_user_does_not_put_off_being_disabled_by_changing_its_own_login(
         wait_until(lambda: all(waits(store_db, conn) for conn in sessions[1:]))
         users.disable_user(admin, user)
         for attempt in waiting:
-            attempt.exception(timeout=30)
+            attempt.exception(timeout=120)
         wait_until(lambda: all(is_out(conn) for conn in sessions))
         with pytest.raises(psycopg2.OperationalError, match="not permitted to log in"):
             psycopg2.connect(**store_db.login(user))
@@ -147,7 +147,7 @@ def test_administrator_is_told_who_holds_up_the_change_of_a_password(
         asked = beside.submit(users.change_password, admin, user, password_of(user))
         try:
             with pytest.raises(StoreError, match="changes its own login at this moment"):
-                asked.result(timeout=20)
+                asked.result(timeout=120)
         finally:
             own.rollback()
         users.change_password(admin, user, password_of(user))
@@ -195,7 +195,7 @@ def test_call_that_waited_while_its_right_was_withdrawn_changes_nothing(
         audited = len(alice.audit(entity))
         holder.rollback()
         with pytest.raises(psycopg2.errors.SerializationFailure, match="a right of the caller was withdrawn"):
-            asked.result(timeout=30)
+            asked.result(timeout=120)
     assert len(alice.audit(entity)) == audited
 
 

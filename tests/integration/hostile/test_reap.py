@@ -103,7 +103,7 @@ def test_reap_ends_who_keeps_new_sessions_out(store_db: StoreDatabase) -> None:
         dropping = beside.submit(bob.cursor().execute, f"DROP DATABASE {store_db.dbname}")
         wait_until(lambda: waiting(watching, bob))
         assert rows(carol, "SELECT username FROM store.reap()") == [("bob",)]
-        assert isinstance(dropping.exception(timeout=30), psycopg2.OperationalError)
+        assert isinstance(dropping.exception(timeout=120), psycopg2.OperationalError)
         assert store_db.client("alice").count(Trade) == 0
         rows(watching, f"SELECT pg_terminate_backend(pid) {held}")
         coming.exception(timeout=60)
@@ -119,7 +119,7 @@ def test_reap_ends_who_waits_to_have_a_table_for_itself(store_db: StoreDatabase)
         rule = beside.submit(bob.cursor().execute, "CREATE RULE mine AS ON INSERT TO store.object_heads DO NOTHING")
         wait_until(lambda: waiting(watching, bob))
         assert rows(carol, "SELECT username FROM store.reap()") == [("bob",)]
-        assert isinstance(rule.exception(timeout=30), psycopg2.OperationalError)
+        assert isinstance(rule.exception(timeout=120), psycopg2.OperationalError)
     assert alice.count(Trade) == 0
 
 
@@ -134,7 +134,7 @@ def test_listener_that_nothing_holds_up_has_those_ended_who_hold_up_others(
     listener = SubscriptionListener(EventBus(), **store_db.login("carol"), poll_seconds=0.05)
     with listener, ThreadPoolExecutor(1) as beside:
         rule = beside.submit(bob.cursor().execute, "CREATE RULE mine AS ON INSERT TO store.checkpoints DO NOTHING")
-        assert isinstance(rule.exception(timeout=30), psycopg2.OperationalError)
+        assert isinstance(rule.exception(timeout=120), psycopg2.OperationalError)
 
 
 def test_reap_leaves_an_administrator_who_waits_for_a_table(store_db: StoreDatabase) -> None:
@@ -149,7 +149,7 @@ def test_reap_leaves_an_administrator_who_waits_for_a_table(store_db: StoreDatab
         wait_until(lambda: waiting(watching, chief))
         assert rows(carol, "SELECT username FROM store.reap()") == []
         reading.rollback()
-        assert rebuilding.result(timeout=30) == [(0,)]
+        assert rebuilding.result(timeout=120) == [(0,)]
 
 
 def test_reap_leaves_the_administrator_and_the_caller_alone(store_db: StoreDatabase) -> None:

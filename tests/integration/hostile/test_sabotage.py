@@ -153,7 +153,7 @@ def test_locks_that_a_user_holds_delay_only_those_who_share_with_it(store_db: St
         update.start()
         with closing(store_db.connect("carol")) as carol, carol, carol.cursor() as reaper:
             wait_until(lambda: reaped(reaper) or not update.is_alive())
-        update.join(30)
+        update.join(120)
         assert waiting.version == 2
 
 
@@ -178,7 +178,7 @@ def test_administration_that_a_user_holds_up_goes_on_when_its_session_is_ended(s
             bounds.execute("UPDATE store.limits SET idle_transaction = '1 ms'")
         with closing(store_db.connect("carol")) as carol, carol, carol.cursor() as reaper:
             wait_until(lambda: reaped(reaper))
-        done.join(30)
+        done.join(120)
         assert not done.is_alive(), what
         with store_db.admin() as admin, admin.cursor() as bounds:
             bounds.execute("UPDATE store.limits SET idle_transaction = DEFAULT")

@@ -28,7 +28,7 @@ def hold(batch: str, under_way: list[str]) -> None:
         for number, call in enumerate(calls):
             if number == HELD_AT and under_way == [batch]:
                 tell(held=batch)
-                time.sleep(60)
+                time.sleep(600)
             yield call
 
     def held(send: Callable[[Any], Any], calls: Iterable[Any]) -> Iterator[Any]:
