@@ -6,6 +6,7 @@ import argparse
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,12 @@ def read_options(given: Sequence[str] | None = None, program: str = "python -m s
     add("--tls-key", type=_path, metavar="FILE", help="and its private key (PEM, not encrypted)")
     add("--heap", metavar="SIZE", help="the JVM's largest heap, as 2g (default: a quarter of the memory)")
     add("--seconds", type=_positive, metavar="N", help="end after N seconds")
-    options: dict[str, Any] = vars(parser.parse_args(given))
+    known, unknown = parser.parse_known_args(given)
+    if unknown:
+        slip = get_close_matches(unknown[0], ["doctor"])
+        hint = "; did you mean `python -m server doctor`?" if slip else ""
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    options: dict[str, Any] = vars(known)
     if options["replay"] is not None:
         for name in ("symbols", "rate"):
             if options[name] is not None:

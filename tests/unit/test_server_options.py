@@ -68,6 +68,7 @@ def test_options_all_of_them_arrive() -> None:
         ("--replay f.csv --rate 5", "--rate is for the simulation"),
         ("--replay f.csv --symbols 5", "--symbols is for the simulation"),
         ("--what", "unrecognized arguments: --what"),
+        ("doctr --port 1", "unrecognized arguments: doctr; did you mean `python -m server doctor`?"),
     ],
 )
 def test_options_impossible_one_is_refused(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
