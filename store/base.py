@@ -235,7 +235,10 @@ class Storable(metaclass=StorableMeta):
         if target is None:
             wanted = "the name of a defined class" if cls is Storable else repr(cls.type_name())
             raise InvalidValue(f'expected "type" to be {wanted}, found {shown(found)}', type_name=cls.__name__)
-        made: S = record_schema(target).decode(document["data"])
+        try:
+            made: S = record_schema(target).decode(document["data"])
+        except RecursionError:
+            raise InvalidValue(f'"data" is nested too deep for {target.type_name()}: {shown(source)}') from None
         if document.get("metadata") is not None:
             stored = document.get("stored", document["data"])
             made._bind(_metadata_of(document["metadata"]), None if stored is None else dict(stored))

@@ -16,7 +16,7 @@ from store import frames, query, reading
 from store.base import Storable
 from store.connection import Database
 from store.conninfo import conninfo
-from store.errors import VersionConflict
+from store.errors import StoreError, VersionConflict, shown
 from store.events import ChangeEvent, EventBus
 from store.items import Append, changed_fields, names_of, several, starts_of
 from store.metrics import ClientStats, Meter, measured
@@ -79,6 +79,8 @@ class StoreClient:
     ) -> None:
         """Connect, so that a wrong login shows here."""
         readers, writers = names_of("readers", readers), names_of("writers", writers)
+        if not (event_bus is None or isinstance(event_bus, EventBus)):
+            raise StoreError(f"event_bus takes an EventBus, not {shown(event_bus)}")
         self._login = conninfo(user, password, host, port, dbname, sslmode, sslrootcert)
         self.meter = Meter()
         self._database = Database(self._login)

@@ -8,12 +8,14 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import libpq_version, parse_dsn
 
-from store.errors import StoreError
+from store.errors import StoreError, shown
+from store.scalars import ValueRefused, require_text
 
 __all__ = ["PASSWORD", "advice", "conninfo", "parse_url"]
 
 PASSWORD = "STORE_PASSWORD"  # the environment variable that may hold a login's password
 
+WHOSE = {"user": "login", "dbname": "database"}
 LIBPQ_WITH_REQUIRE_AUTH = 160000
 # What a server, a database or a role may have set otherwise, and our statements rely on.
 SESSION = (
@@ -66,7 +68,18 @@ def conninfo(
         sslmode: As in libpq.
         sslrootcert: As in libpq.
         **extra: Further parameters of libpq.
+
+    Raises:
+        StoreError: Something is missing, or is no text that libpq takes.
     """
+    for name, value in (("user", user), ("dbname", dbname)):
+        if not isinstance(value, str) or not value:  # libpq would take another one, such as the system's user
+            raise StoreError(f"{name} is the name of a {WHOSE[name]}, not {shown(value)}")
+    for name, value in (("user", user), ("password", password), ("host", host), ("dbname", dbname)):
+        try:
+            require_text(value if isinstance(value, str) else "")
+        except ValueRefused as error:  # without the value: it may be the password
+            raise StoreError(f"{name}: expected {error.expected}") from None
     settings: dict[str, Any] = {
         "user": user,
         "password": password,

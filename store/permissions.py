@@ -15,6 +15,7 @@ from psycopg2.extensions import connection as Connection
 from store.base import require_entity_id
 from store.connection import commit, run
 from store.errors import StoreError, shown
+from store.scalars import ValueRefused, require_text
 from store.sql import statements
 
 __all__ = [
@@ -94,6 +95,13 @@ def _call(conn: Connection, name: str, entity_id: str, *params: Any) -> list[tup
     alone = conn.status == STATUS_READY and conn.info.transaction_status == TRANSACTION_STATUS_IDLE
     own_transaction = alone and not conn.autocommit
     changing = name != "grants_of" and alone and conn.autocommit  # else its COMMIT decides
+    for principal in params[:1]:
+        if not isinstance(principal, str):
+            raise StoreError(f"pass the name of a user or group, not {shown(principal)}")
+        try:
+            require_text(principal)
+        except ValueRefused as error:
+            raise StoreError(f"the name of a user or group: {error}") from None
     text = statements("queries")[name]
     for number in range(1, len(params) + 2):
         text = text.replace(f"${number}", "%s")

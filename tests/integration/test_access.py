@@ -163,6 +163,14 @@ def test_share_with_a_name_that_is_nobodys_is_refused(store_db: StoreDatabase) -
     for name in ("nobody at all", "postgres", "store_user", "'; DROP TABLE store.object_events; --"):
         with pytest.raises(UnknownPrincipal):
             share_read(alice.conn, entity_id, name)
+    for name, told in (
+        (None, "pass the name of a user"),
+        (5, "pass the name of a user"),
+        ("a\x00", "NUL"),
+        ("\ud800", "Uni"),
+    ):
+        with pytest.raises(StoreError, match=told):
+            share_read(alice.conn, entity_id, name)  # type: ignore[arg-type]
     with pytest.raises(StoreError, match="owns"):
         share_read(alice.conn, entity_id, "alice")
 

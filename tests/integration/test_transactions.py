@@ -378,6 +378,11 @@ def test_client_refuses_grantees_that_are_no_names(store_db: StoreDatabase, gran
         store_db.client(readers=grantees)
 
 
+def test_client_refuses_an_event_bus_that_is_none(store_db: StoreDatabase) -> None:
+    with pytest.raises(StoreError, match="event_bus takes an EventBus, not 5"):
+        store_db.client(event_bus=5)
+
+
 def test_wrong_password_is_a_connection_error_without_the_password(store_db: StoreDatabase) -> None:
     with pytest.raises(ConnectionLost, match="alice") as caught:
         StoreClient(**{**store_db.login("alice"), "password": "not-the-one"})

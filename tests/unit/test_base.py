@@ -196,6 +196,15 @@ def test_json_malformed_is_refused(source: Any) -> None:
         PlainDeal.from_json(source)
 
 
+def test_json_nested_deeper_than_python_follows_is_refused() -> None:
+    @dataclass
+    class Loose(Storable):
+        tags: list = field(default_factory=list)  # type: ignore[type-arg]
+
+    with pytest.raises(InvalidValue, match="nested too deep"):
+        Loose.from_json('{"type": "Loose", "data": {"tags": ' + "[" * 900 + "]" * 900 + "}}")
+
+
 def test_json_with_a_forged_metadata_value_is_refused() -> None:
     document = json.loads(bound(PlainDeal).to_json())
     document["metadata"]["version"] = "3"
