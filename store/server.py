@@ -7,7 +7,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterable
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -131,9 +131,12 @@ class ObjectStoreServer:
         if postgres is None:
             return
         assert self._dir is not None
+        import psutil  # here: reading a store elsewhere does not need it
+
         with exclusive(self._dir) if self._dir.exists() else nullcontext():
             settle(postgres)  # PostgreSQL told to stop in the middle of a recovery may do neither
-            postgres.__exit__(None, None, None)
+            with suppress(psutil.NoSuchProcess):  # it died, and was gone at the moment at which it was to be ended
+                postgres.__exit__(None, None, None)
 
     def __enter__(self) -> Self:
         return self.start()

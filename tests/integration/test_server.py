@@ -7,9 +7,10 @@ import pwd
 import stat
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
+import psutil
 import psycopg2
 import pytest
 
@@ -19,7 +20,7 @@ from store.models import Limit, Trade
 from store.server import ObjectStoreServer
 from tests.fix_children import Children
 from tests.fix_postgres import StoreDatabase
-from tests.integration.server_ends import kill_postmaster
+from tests.integration.server_ends import kill_postmaster, postmaster
 
 JOIN = """
 import sys
@@ -84,6 +85,20 @@ def test_temporary_server_leaves_no_directory(tmp_path: Path, monkeypatch: pytes
     with ObjectStoreServer() as server:
         assert Path(server.conn_info()["host"]).is_relative_to(tmp_path)
     assert [path for path in tmp_path.iterdir() if path.name.startswith("store-")] == []
+
+
+def test_server_that_dies_while_it_is_stopped_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ObjectStoreServer(tmp_path / "data").start()
+    main = postmaster(tmp_path / "data")
+    main.kill()
+    with suppress(psutil.TimeoutExpired):
+        main.wait(10)
+    # For a moment it stands among the processes, until its end is noted; when it is sent a signal it is gone.
+    monkeypatch.setattr("psutil.Process.is_running", lambda process: True)
+    server.stop()
+    monkeypatch.undo()
+    with ObjectStoreServer(tmp_path / "data") as again:
+        assert again.is_running()
 
 
 def test_server_that_is_not_running_says_so() -> None:
