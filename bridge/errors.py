@@ -51,6 +51,7 @@ class CellRefused(BridgeError, ValueError):
         """Keep the facts."""
         shown = repr(value)
         shown = shown if len(shown) <= 80 else shown[:77] + "..."
-        super().__init__(f"a {dh_type} column cannot hold {shown}{'; ' if hint else ''}{hint}")
+        article = "an" if dh_type == "Instant" else "a"
+        super().__init__(f"{article} {dh_type} column cannot hold {shown}{'; ' if hint else ''}{hint}")
         self.value = value
         self.dh_type = dh_type

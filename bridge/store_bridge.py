@@ -23,6 +23,7 @@ from store.base import Storable, record_schema
 from store.checkpoint import require_subscriber_id
 from store.connection import PooledConnection, connect
 from store.conninfo import conninfo
+from store.log_reader import is_poll_interval
 from store.subscriptions import Lag
 
 if TYPE_CHECKING:
@@ -73,8 +74,10 @@ class StoreBridge:
         sslmode: str | None = None,
         sslrootcert: str | os.PathLike[str] | None = None,
     ) -> None:
-        if not poll_seconds > 0:
-            raise BridgeError(f"poll_seconds takes a number of seconds above 0, not {poll_seconds!r}")
+        if not is_poll_interval(poll_seconds):
+            raise BridgeError(
+                f"poll_seconds takes a number of seconds above 0, of an hour at most, not {poll_seconds!r}"
+            )
         self._conninfo = conninfo(user, password, host, port, dbname, sslmode, sslrootcert)
         self._subscriber_id = None if subscriber_id is None else require_subscriber_id(subscriber_id)
         self._poll_seconds = poll_seconds
@@ -150,8 +153,10 @@ class StoreBridge:
     def start(self) -> Self:
         """Begin to replay the log, in a thread of the bridge's own; returns once the connection stands.
 
+        Types that are registered later join in.
+
         Raises:
-            BridgeError: No type is registered, or the bridge runs already.
+            BridgeError: The bridge runs already.
             ConnectionLost: The server cannot be reached, or refused the login.
 
         Example:
@@ -161,7 +166,8 @@ class StoreBridge:
             if self._running:
                 raise BridgeError("this bridge runs already")
             if not self._feeds:
-                raise BridgeError("nothing to bridge: register a type first")
+                with self._probe():  # a wrong login is told here, not when a type is registered
+                    pass
             feeds = list(self._feeds.values())
             try:
                 for group in [[feed for feed in feeds if not feed.has_writer], *([f] for f in feeds if f.has_writer)]:
@@ -238,7 +244,7 @@ class StoreBridge:
         followers = self._running_followers()
         with self._probe() as conn:
             lags = [follower.lag(conn) for follower in followers]
-        return Lag(sum(lag.events for lag in lags), max(lag.seconds for lag in lags))
+        return Lag(sum(lag.events for lag in lags), max((lag.seconds for lag in lags), default=0.0))
 
     def stats(self) -> dict[str, FeedStats]:
         """Return what each type has handed to Deephaven, how fast, and what waits, by type name.
@@ -295,8 +301,8 @@ class StoreBridge:
 
     def _running_followers(self) -> list[Follower]:
         with self._lock:
-            followers = list(self._followers)
-        if not followers:
+            followers, running = list(self._followers), self._running
+        if not running:
             raise BridgeError("this bridge does not run: call start()")
         for follower in followers:
             follower.check()

@@ -25,7 +25,7 @@ from store.wakeup import CHANNEL, Waiter
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-__all__ = ["BEGINNING", "LogReader", "LogRow", "Position", "read_between"]
+__all__ = ["BEGINNING", "LogReader", "LogRow", "Position", "is_poll_interval", "read_between"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +36,14 @@ FIRST_FENCE_WAIT, LAST_FENCE_WAIT = 0.0002, 0.05  # seconds
 FIRST_PAUSE, LAST_PAUSE = 0.001, 0.02
 # While several events come in one look, a reader that has caught up lets some gather: each look costs the writers.
 GATHER_SECONDS = 0.004
+LONGEST_POLL = 3600.0  # seconds
 STALL_SECONDS = 5.0  # how often a stalled reader says so
 REAP_SECONDS = 30.0  # how often a reader has sessions ended that hold others up
+
+
+def is_poll_interval(given: object) -> bool:
+    """Say whether a reader can look so seldom, in seconds: at least now and then, and no longer than a timer goes."""
+    return isinstance(given, (int, float)) and not isinstance(given, bool) and 0 < given <= LONGEST_POLL
 
 
 class Position(NamedTuple):

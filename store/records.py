@@ -14,7 +14,7 @@ from typing import Any, Generic, NamedTuple, TypeVar, cast
 from store.binding import BoundField, ClassBinding
 from store.column import ColumnDef
 from store.columns import REGISTRY
-from store.errors import InvalidValue, RegistryError, Violation, nearest_names
+from store.errors import InvalidValue, RegistryError, Violation, nearest_names, shown
 from store.values import Json, ValueRefused, default_factory
 
 __all__ = ["FieldSpec", "RecordSchema", "record_schema"]
@@ -322,6 +322,8 @@ def record_schema(cls: type[T]) -> RecordSchema[T]:
     Raises:
         RegistryError: It is no `Storable`, or its fields are annotated but it lacks the dataclass decorator.
     """
+    if not hasattr(cls, "__dict__"):
+        raise RegistryError(f"{shown(cls)} is no Storable: pass a class, as Order", type_name=repr(cls))
     schema: Any = cls.__dict__.get("_record_schema")
     # A class made anew by dataclass(slots=True) carries a copy of its predecessor's attributes.
     if schema is not None and schema.cls is cls:

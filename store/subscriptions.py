@@ -16,7 +16,7 @@ from store.checkpoint import Checkpoint, require_subscriber_id
 from store.conninfo import conninfo
 from store.errors import StoreError, shown
 from store.events import Callback, ChangeEvent, ErrorCallback, EventBus, name_of
-from store.log_reader import LogReader, LogRow, Position
+from store.log_reader import LogReader, LogRow, Position, is_poll_interval
 
 __all__ = [
     "Callback",
@@ -128,8 +128,10 @@ class SubscriptionListener:
         self._types = None if types is None else [name_of(item) for item in types]
         if self._types == []:
             raise StoreError("types is empty, so that nothing would be delivered: leave it out to have all types")
-        if not poll_seconds > 0:
-            raise StoreError(f"poll_seconds takes a number of seconds above 0, not {shown(poll_seconds)}")
+        if not is_poll_interval(poll_seconds):
+            raise StoreError(
+                f"poll_seconds takes a number of seconds above 0, of an hour at most, not {shown(poll_seconds)}"
+            )
         self._bus = event_bus
         self._conninfo = conninfo(user, password, host, port, dbname, sslmode, sslrootcert)
         self._subscriber_id = None if subscriber_id is None else require_subscriber_id(subscriber_id)

@@ -14,7 +14,7 @@ from reactive.expr import Const, Field
 from server.embedded import DeephavenServer
 from store.base import Storable
 from store.client import StoreClient
-from store.errors import ConnectionLost
+from store.errors import ConnectionLost, RegistryError
 from store.models import Order, Signal, Trade
 from store.server import ObjectStoreServer
 from tests.fix_bridge import Bridges, order, row_of, rows, trade
@@ -220,6 +220,22 @@ def test_bridge_type_registered_after_start_is_replayed_too(bridges: Bridges, st
     assert rows(bridge.table(Order), "symbol") == ["AAPL"]
 
 
+def test_bridge_started_before_any_type_is_registered_shows_what_is_registered_then(
+    bridges: Bridges, store_db: StoreDatabase
+) -> None:
+    client = store_db.client()
+    client.write(order())
+    with bridges() as bridge:
+        assert bridge.lag() == (0, 0.0)
+        assert bridge.wait_current(SECONDS)
+        bridge.register(Order)
+        client.write(order("MSFT"))
+        assert bridge.wait_current(SECONDS)
+        assert rows(bridge.live(Order), "symbol") == ["AAPL", "MSFT"]
+    with pytest.raises(BridgeError, match="does not run"):
+        bridge.lag()
+
+
 def test_bridge_stopped_and_started_goes_on_where_it_was(bridges: Bridges, store_db: StoreDatabase) -> None:
     client = store_db.client()
     bridge = bridges(Order, Trade).start()
@@ -257,6 +273,8 @@ def test_bridge_checkpoint_moves_with_the_bridge(bridges: Bridges, store_db: Sto
 @pytest.mark.both_servers
 def test_bridge_wrong_password_shows_at_start(bridges: Bridges, store_db: StoreDatabase) -> None:
     bridge = StoreBridge(**(store_db.login("bob") | {"password": "wrong"}))
+    with pytest.raises(ConnectionLost, match="bob"):
+        bridge.start()
     bridge.register(Order)
     with pytest.raises(ConnectionLost, match="bob"):
         bridge.start()
@@ -264,8 +282,12 @@ def test_bridge_wrong_password_shows_at_start(bridges: Bridges, store_db: StoreD
 
 def test_bridge_misuse_is_an_error_that_says_what_to_do(bridges: Bridges) -> None:
     bridge = bridges()
-    with pytest.raises(BridgeError, match="register a type first"):
-        bridge.start()
+    for poll in (0, float("nan"), float("inf"), "1", True):
+        with pytest.raises(BridgeError, match="poll_seconds takes a number of seconds above 0, of an hour at most"):
+            bridges(poll_seconds=poll)
+    for given in ("Order", 5, None):
+        with pytest.raises(RegistryError, match="is no Storable: pass a class, as Order"):
+            bridge.register(given)  # type: ignore[arg-type]
     bridge.register(Order)
     with pytest.raises(BridgeError, match="does not run: call start"):
         bridge.wait_current(1)

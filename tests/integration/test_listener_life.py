@@ -37,6 +37,8 @@ def trade(quantity: int = 100) -> Trade:
         ({"subscriber_id": 7}, "not 7 "),
         ({"poll_seconds": 0}, "above 0"),
         ({"poll_seconds": float("nan")}, "above 0"),
+        ({"poll_seconds": float("inf")}, "above 0, of an hour at most, not inf"),
+        ({"poll_seconds": "1"}, "above 0, of an hour at most, not '1'"),
     ],
 )
 def test_listener_asked_for_what_cannot_be_is_refused_when_made(options: dict[str, Any], message: str) -> None:
