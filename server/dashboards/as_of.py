@@ -119,10 +119,12 @@ def as_of_page(figures: DeskFigures, catalog: Catalog, reader: StoreClient | Non
                     default_value=entity,
                     key=f"entity {entity}",
                     width="size-4600",
+                    max_width="100%",
                 ),
                 ui.button("Show", variant="secondary", type="submit"),
                 align_items="end",
                 gap="size-200",
+                wrap="wrap",
             ),
             on_submit=lambda typed: show_trail(typed["entity"]),
         )

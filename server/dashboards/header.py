@@ -13,8 +13,15 @@ __all__ = ["header_panel"]
 
 _FIGURES = ("PnLToday", "AgainstClose", "Gross", "Net", "Breaches", "Age")
 _STALE_SECONDS = 15.0
-_LABEL = {"fontSize": "12px", "opacity": 0.75, "whiteSpace": "nowrap"}
-_NUMBER = {"fontSize": "20px", "fontWeight": "bold", "whiteSpace": "nowrap", "minWidth": "110px", "textAlign": "right"}
+# In a narrow window they are smaller, not out of sight.
+_LABEL = {"fontSize": "clamp(10px, 0.95vw, 12px)", "opacity": 0.75, "whiteSpace": "nowrap"}
+_NUMBER = {
+    "fontSize": "clamp(13px, 1.6vw, 20px)",
+    "fontWeight": "bold",
+    "whiteSpace": "nowrap",
+    "minWidth": "clamp(60px, 8vw, 110px)",
+    "textAlign": "right",
+}
 _COLORS = {1: "positive", -1: "negative"}
 
 
@@ -29,7 +36,7 @@ def header_panel(figures: DeskFigures, catalog: Catalog) -> Any:
         return ui.flex(
             *(_figure(name, row, catalog) for name in _FIGURES),
             direction="row",
-            gap="size-700",
+            gap="size-200",
             wrap="wrap",
         )
 

@@ -81,6 +81,7 @@ def quant_page(figures: DeskFigures, catalog: Catalog) -> Any:
             value=typed,
             on_change=set_typed,
             width="size-4600",
+            max_width="100%",
         )
         none = ui.text(f"No symbol contains {typed!r}.")
         return ui.column(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 from playwright.sync_api import TimeoutError as TooLate
 
 from tests.waiting import wait_until
@@ -49,6 +49,18 @@ def open_panel(page: Page, name: str) -> None:
         return False
 
     _waited(page, opened, f"{name} in the list of panels")
+
+
+def in_sight(element: Locator) -> bool:
+    """Say whether an element is to be seen: neither beyond the window or its panel, nor below something else."""
+    seen: bool = element.evaluate(
+        """element => {
+          const box = element.getBoundingClientRect();
+          const at = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+          return box.x >= 0 && box.right <= window.innerWidth && element.contains(at);
+        }"""
+    )
+    return seen
 
 
 def until(page: Page, condition: Callable[[], Any], what: str = "") -> Any:

@@ -14,7 +14,7 @@ import pytest
 from server.dashboards import PAGE_NOTES
 from server.dashboards.past import moment_text
 from server.store_place import TRADERS
-from tests.deephaven.browsing import SECONDS, figure, grid, open_panel, until
+from tests.deephaven.browsing import SECONDS, figure, grid, in_sight, open_panel, until
 from tests.fix_children import Child, Children
 from tests.waiting import wait_until
 from tools.browser import SIZE, address, grids, launched, plots
@@ -23,7 +23,7 @@ from tools.chromium import chromium_path
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Page, ViewportSize
+    from playwright.sync_api import Browser, Locator, Page, ViewportSize
     from pydeephaven import Session
 
     from store.client import StoreClient
@@ -209,6 +209,23 @@ def test_quant_row_pressed_chooses_the_line(visitor: Visitor) -> None:
     page.get_by_text("Price of V", exact=True).wait_for()
 
 
+@contextmanager
+def narrow(page: Page) -> Iterator[list[Locator]]:
+    """Make the window narrow for a while; give the figures of its header."""
+    page.set_viewport_size({"width": 700, "height": 900})
+    yield [
+        page.locator(f"#headline-{name}") for name in ("PnLToday", "AgainstClose", "Gross", "Net", "Breaches", "Age")
+    ]
+    page.set_viewport_size(VIEWPORT)
+
+
+def test_quant_page_in_a_narrow_window_shows_its_whole_header(visitor: Visitor) -> None:
+    page = visitor.opens("quant")
+    with narrow(page) as figures:
+        wanted = [*figures, page.get_by_role("searchbox")]
+        until(page, lambda: all(map(in_sight, wanted)), "the header's figures, and the filter")
+
+
 def test_risk_page_shows_exposures_and_greeks(visitor: Visitor) -> None:
     page = visitor.opens("risk")
     gross = figure(page, "Gross (USD)")
@@ -313,6 +330,13 @@ names = ("positions_live", "prices_live", "prices_raw", "risk_live", "top_movers
 pages = desk_pages(desk_figures({name: globals()[name] for name in names}, positions_live, ["AAPL"]))
 bare_risk, bare_as_of = pages["risk"], pages["as_of"]
 """
+
+
+def test_as_of_page_in_a_narrow_window_shows_its_buttons(visitor: Visitor) -> None:
+    page = visitor.opens("as_of")
+    with narrow(page) as figures:
+        wanted = [*figures, *(page.get_by_role("button", name=name, exact=True) for name in ("Look", "Now", "Show"))]
+        until(page, lambda: all(map(in_sight, wanted)), "the header's figures, and the buttons")
 
 
 def test_pages_without_a_store_say_what_is_missing(visitor: Visitor, site: Site) -> None:
