@@ -45,6 +45,7 @@ MIGRATIONS = (
     "shares",
     "batches",
     "checks",
+    "ages",
 )
 # Applied whenever their text changes.
 DEFINITIONS = (

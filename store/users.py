@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -40,6 +41,7 @@ DEFAULTS = {"statement_timeout": "10min", "idle_in_transaction_session_timeout":
 OVERTAKEN = (psycopg2.errors.LockNotAvailable, psycopg2.errors.InternalError_)
 LOCK_TIMEOUT = "2s"
 ATTEMPTS = 10  # at disabling a user, who may come back to change its login again
+ENDING_SECONDS = 10.0  # for the sessions of a disabled user to end
 
 
 class User(NamedTuple):
@@ -148,7 +150,8 @@ def disable_user(admin_conn: Connection, name: str) -> None:
 
     Raises:
         UnknownPrincipal: There is no such user.
-        StoreError: The user can no longer log in, but its sessions are not the administrator's to end.
+        StoreError: The user can no longer log in, but its sessions are not the administrator's to end, or PostgreSQL
+            does not end one: it lets some computations finish, however long they take.
     """
     _allow_login(admin_conn, name, False)
     # Only now: a client whose session ends comes back at once.
@@ -160,6 +163,13 @@ def disable_user(admin_conn: Connection, name: str) -> None:
             f"user {name!r} can no longer log in, but its sessions go on: ending them takes the right to act as it"
             f" ({error.diag.message_primary})"
         ) from error
+    if lasting := _lasting_sessions(admin_conn, name):
+        raise StoreError(
+            f"user {name!r} can no longer log in, but what it computes goes on in process {', '.join(lasting)} of the"
+            " server, which PostgreSQL ends only when that is done: until then, what its transaction locked stays"
+            " locked, and listeners may wait. Whoever runs the server ends it by `kill -9` of the process: the server"
+            " then restarts, and everybody's sessions end"
+        )
 
 
 def enable_user(admin_conn: Connection, name: str) -> None:
@@ -299,6 +309,18 @@ def _end_sessions(cursor: Any, name: str) -> None:
         cursor.execute("ROLLBACK TO SAVEPOINT ending")
     if not able:
         cursor.execute(sql.SQL("REVOKE {} FROM CURRENT_USER").format(role))
+
+
+def _lasting_sessions(admin_conn: Connection, name: str) -> list[str]:
+    """Wait for a user's sessions to end, and return the processes of those that do not."""
+    deadline = time.monotonic() + ENDING_SECONDS
+    while True:
+        with changing(admin_conn) as cursor:
+            cursor.execute("SELECT pid::text FROM pg_stat_activity WHERE usename = %s ORDER BY pid", (name,))
+            lasting = [pid for (pid,) in cursor.fetchall()]
+        if not lasting or time.monotonic() > deadline:
+            return lasting
+        time.sleep(0.02)
 
 
 def _require_user(cursor: Any, name: str) -> None:

@@ -94,7 +94,9 @@ REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC; GRANT USAGE ON LANGUAGE plpgsql TO
 
 -- name: nobody_waits_for_what_users_may_not_do
 -- Without it a user may make everybody wait for as long as he likes: some statements wait for a table to be theirs alone
--- before PostgreSQL looks whether their user has a right to it, and whoever comes then waits behind them.
+-- before PostgreSQL looks whether their user has a right to it, and whoever comes then waits behind them. And of granting
+-- what one may not grant PostgreSQL only warns, and writes the table's or function's row in the catalog anew: all sessions
+-- throw away their plans then, as often as the user likes.
 CREATE OR REPLACE FUNCTION store.refuse_definition()
 RETURNS event_trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -108,7 +110,8 @@ REVOKE ALL ON FUNCTION store.refuse_definition() FROM PUBLIC, store_user, store_
 GRANT EXECUTE ON FUNCTION store.refuse_definition() TO store_owner;  -- who revokes what others may have of all functions
 DROP EVENT TRIGGER IF EXISTS store_refuses_definitions;
 CREATE EVENT TRIGGER store_refuses_definitions ON ddl_command_start
-    WHEN TAG IN ('ALTER INDEX', 'ALTER MATERIALIZED VIEW', 'CREATE RULE', 'CREATE TRIGGER')
+    WHEN TAG IN ('GRANT', 'REVOKE', 'ALTER DEFAULT PRIVILEGES',
+                 'ALTER INDEX', 'ALTER MATERIALIZED VIEW', 'CREATE RULE', 'CREATE TRIGGER')
     EXECUTE FUNCTION store.refuse_definition()
 
 -- name: no_transaction_is_left_behind

@@ -1,10 +1,26 @@
+-- Whether a session waits to have the store's database, or a table there or one that all databases share, for itself, and
+-- it is not its user's: such a wait ends in a refusal, and until then others come to wait behind it.
+CREATE OR REPLACE FUNCTION store.waits_for_what_is_not_its_own(p_process integer, p_user oid)
+RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (
+        SELECT FROM pg_locks w JOIN pg_database d ON d.datname = current_database()
+        WHERE w.pid = p_process AND NOT w.granted
+          AND w.mode IN ('ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+          AND (w.locktype = 'relation' AND w.database IN (d.oid, 0) OR w.locktype = 'object' AND w.database = d.oid
+               OR w.classid = 'pg_database'::regclass AND w.objid = d.oid)
+          AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = w.relation AND pg_has_role(p_user, c.relowner, 'USAGE')))
+$$;
+
 -- Ends the sessions that hold others up: those of the store's users, in any database of the cluster,
 --   whose transaction has a transaction id (it has changed something, or asked for one), by which it holds up every
 --   reader of the log, and
 --     has been open for longer than store.limits.longest_transaction, or
---     has been idle inside the transaction for longer than store.limits.idle_transaction; or
---   that wait to have a table, or a database, for themselves: users have no right to, and others come to wait behind them.
--- Another transaction without an id delays nobody and is left alone; so are superusers, and other programs' logins.
+--     has been idle inside the transaction for longer than store.limits.idle_transaction;
+--   that have read from one snapshot for longer than store.limits.longest_snapshot, from which on nothing can be cleared
+--   away: objects that change take ever longer to find, and transaction ids run out; or
+--   that wait to have a table that is not theirs, or the store's database, for themselves.
+-- The last two not where the user is an administrator. Another transaction without an id delays nobody and is left alone; so
+-- are superusers, whoever may make roles, and other programs' logins.
 -- Any user may call this, as often as it likes: the bounds are the administrator's, not the caller's, so that nobody
 -- can end a transaction that keeps them. Returns one row for each session ended: whose it was, the transaction's age.
 -- What the session had not committed is undone. The caller finds its fence passed as soon as the session is gone,
@@ -26,15 +42,16 @@ BEGIN
         JOIN pg_roles r ON r.oid = a.usesysid
         CROSS JOIN store.limits l
         WHERE a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
-          AND NOT r.rolsuper AND pg_has_role(r.oid, 'store_user', 'USAGE')
+          AND NOT r.rolsuper AND NOT r.rolcreaterole AND pg_has_role(r.oid, 'store_user', 'USAGE')
           AND (a.backend_xid IS NOT NULL
                AND (clock_timestamp() - a.xact_start > l.longest_transaction
                     OR a.state = 'idle in transaction' AND clock_timestamp() - a.state_change > l.idle_transaction)
                OR NOT pg_has_role(r.oid, 'store_admin', 'USAGE')
-                  AND EXISTS (SELECT FROM pg_locks w
-                              WHERE w.pid = a.pid AND NOT w.granted AND w.locktype IN ('relation', 'object')
-                                AND w.objid IS DISTINCT FROM 0  -- for which all that notify wait
-                                AND w.mode IN ('ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')))
+                  AND (store.waits_for_what_is_not_its_own(a.pid, r.oid)
+                       OR a.backend_xmin IS NOT NULL AND clock_timestamp() - a.xact_start > l.longest_snapshot
+                          -- A statement that runs may have a snapshot of its own (READ COMMITTED).
+                          AND (a.state <> 'active' OR clock_timestamp() - a.query_start > l.longest_snapshot
+                               OR age(a.backend_xmin) > l.oldest_snapshot)))
     LOOP
         IF pg_terminate_backend(v_holder.pid) THEN
             username := v_holder.username;

@@ -75,6 +75,13 @@ PROTECTIONS_OF_ACCESS = [
         LOCKS,
     ),
     Protection(
+        "who is disabled and cannot be ended is named",
+        USERS,
+        "if lasting := _lasting_sessions(admin_conn, name):",
+        "if lasting := []:",
+        LOCKS,
+    ),
+    Protection(
         "who changes its own login does not put off being disabled",
         USERS,
         "range(1 if allowed else ATTEMPTS)",
@@ -97,6 +104,13 @@ PROTECTIONS_OF_ACCESS = [
         LOCKS,
     ),
     Protection(
+        "who may grant nothing makes nobody plan anew",
+        DATABASE,
+        "'GRANT', 'REVOKE', 'ALTER DEFAULT PRIVILEGES',",
+        "",
+        LOCKS,
+    ),
+    Protection(
         "who publishes does not wait for what users hold",
         "store/sql/publish.sql",
         "IN SHARE UPDATE EXCLUSIVE MODE",
@@ -108,6 +122,20 @@ PROTECTIONS_OF_ACCESS = [
         "store/sql/reap.sql",
         "('ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')",
         "('')",
+        ("test_reap",),
+    ),
+    Protection(
+        "who waits for what is his own is left alone",
+        "store/sql/reap.sql",
+        "AND pg_has_role(p_user, c.relowner, 'USAGE')",
+        "AND false",
+        ("test_reap",),
+    ),
+    Protection(
+        "who keeps an old snapshot is ended",
+        "store/sql/reap.sql",
+        "clock_timestamp() - a.xact_start > l.longest_snapshot",
+        "false",
         ("test_reap",),
     ),
     Protection(

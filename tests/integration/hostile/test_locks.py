@@ -35,6 +35,18 @@ GREEDY = [
     "ALTER INDEX store.object_events_pkey NO DEPENDS ON EXTENSION plpgsql",
     "ALTER MATERIALIZED VIEW store.object_heads DEPENDS ON EXTENSION plpgsql",
 ]
+# PostgreSQL warns that the user may grant nothing, and writes the object's row in the catalog anew all the same.
+REWRITING = [
+    "GRANT SELECT ON store.object_heads TO bob",
+    "GRANT INSERT ON store.object_heads TO bob",
+    "REVOKE SELECT ON pg_catalog.pg_class FROM bob",
+    "GRANT EXECUTE ON FUNCTION store.append_events(jsonb, boolean, text) TO bob",
+    "GRANT USAGE ON SCHEMA store TO bob",
+    "GRANT USAGE ON SCHEMA pg_catalog TO bob",
+    "GRANT USAGE ON TYPE store.change TO bob",
+    "GRANT USAGE ON LANGUAGE sql TO bob",
+    "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO PUBLIC",
+]
 # A session that holds the weak locks which users get, without a transaction id: nobody ends it.
 HOLDING = """
 SELECT FROM store.object_heads; SELECT FROM store.object_events; SELECT FROM pg_catalog.pg_class;
@@ -53,6 +65,12 @@ def holding(store_db: StoreDatabase) -> Iterator[None]:
         yield
 
 
+def rows(conn: Connection, text: str, *params: object) -> list[tuple[object, ...]]:
+    with conn, conn.cursor() as cursor:
+        cursor.execute(text, params)
+        return cursor.fetchall()
+
+
 def waits(store_db: StoreDatabase, conn: Connection) -> bool:
     with closing(store_db.admin()) as admin, admin.cursor() as cursor:
         cursor.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", (conn.info.backend_pid,))
@@ -67,11 +85,19 @@ def test_statement_that_waits_before_it_is_refused_is_refused_before(module_stor
             cursor.execute(text)
 
 
+@pytest.mark.parametrize("text", REWRITING)
+def test_grant_of_what_a_user_may_not_grant_makes_nobody_plan_anew(module_store_db: StoreDatabase, text: str) -> None:
+    refused = pytest.raises(psycopg2.errors.InsufficientPrivilege, match="not for users of a store")
+    with module_store_db.connect("bob") as conn, conn.cursor() as cursor, refused:
+        cursor.execute(text)
+
+
 def test_administrator_and_engine_still_define_what_users_may_not(store_db: StoreDatabase) -> None:
     with closing(store_db.admin()) as admin, admin.cursor() as cursor:
         cursor.execute("CREATE TABLE workflow.mine (x integer); CREATE INDEX mine_x ON workflow.mine (x)")
         cursor.execute("SET SESSION AUTHORIZATION store_engine")
         cursor.execute("CREATE TABLE workflow.own (x integer); CREATE RULE own AS ON DELETE TO workflow.own DO NOTHING")
+        cursor.execute("GRANT SELECT ON workflow.own TO store_admin; REVOKE SELECT ON workflow.own FROM store_admin")
 
 
 def test_publishing_does_not_wait_for_what_a_user_has_prepared(store_db: StoreDatabase) -> None:
@@ -151,6 +177,25 @@ def test_administrator_is_told_who_holds_up_the_change_of_a_password(
         finally:
             own.rollback()
         users.change_password(admin, user, password_of(user))
+
+
+def test_administrator_is_told_of_a_computation_that_postgresql_does_not_end(
+    store_db: StoreDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(users, "ENDING_SECONDS", 0.1)
+    user = store_db.provision("reckoner")
+    conn = store_db.connect(user)
+    # A search that compares each place of a long text with nearly all of a shorter one, and never looks up.
+    search = "SELECT strpos(repeat('a', 120000), 'b' || repeat('a', 60000))"
+    with closing(store_db.admin()) as admin, ThreadPoolExecutor(1) as beside:
+        done = beside.submit(conn.cursor().execute, search)
+        running = "SELECT FROM pg_stat_activity WHERE pid = %s AND state = 'active'"
+        wait_until(lambda: rows(admin, running, conn.info.backend_pid))
+        with pytest.raises(StoreError, match=f"goes on in process {conn.info.backend_pid} of the server"):
+            users.disable_user(admin, user)
+        assert isinstance(done.exception(timeout=120), psycopg2.OperationalError)
+        users.disable_user(admin, user)  # now it has ended
+        users.enable_user(admin, user)
 
 
 # Calls that wait ----------------------------------------------------------------------------------------

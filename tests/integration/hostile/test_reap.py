@@ -34,13 +34,18 @@ def hold(store_db: StoreDatabase, user: str = "bob") -> Connection:
     return conn
 
 
-def allow(store_db: StoreDatabase, *, idle: str = "1 hour", longest: str = "1 hour") -> None:
+def allow(store_db: StoreDatabase, *, idle: str = "1 hour", longest: str = "1 hour", snapshot: str = "1 hour") -> None:
     with store_db.admin() as admin, admin.cursor() as cursor:
-        cursor.execute("UPDATE store.limits SET idle_transaction = %s, longest_transaction = %s", (idle, longest))
+        cursor.execute(
+            "UPDATE store.limits SET idle_transaction = %s, longest_transaction = %s, longest_snapshot = %s,"
+            " oldest_snapshot = 1",
+            (idle, longest, snapshot),
+        )
 
 
 def ended(store_db: StoreDatabase, by: str = "carol") -> list[object]:
-    return [row[0] for row in rows(store_db.connect(by), "SELECT username, age FROM store.reap()")]
+    with closing(store_db.connect(by)) as conn:
+        return [row[0] for row in rows(conn, "SELECT username, age FROM store.reap()")]
 
 
 def is_gone(conn: Connection) -> bool:
@@ -80,10 +85,51 @@ def test_reap_leaves_what_keeps_the_bounds_and_what_has_no_transaction_id(store_
     assert ended(store_db) == [], "the bounds of a new store are longer than this test has taken"
     young.rollback()
     reading = store_db.connect("bob")
+    reading.set_session(isolation_level="READ COMMITTED")
     rows(reading, "SELECT count(*) FROM store.object_heads")
-    allow(store_db, idle="1 us", longest="1 us")
+    allow(store_db, idle="1 us", longest="1 us", snapshot="1 us")
     assert ended(store_db) == []
     assert rows(reading, "SELECT 1") == [(1,)]
+
+
+READING = {
+    "snapshot": "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT 1",
+    "cursor": "DECLARE mine CURSOR FOR SELECT FROM store.object_heads; FETCH mine",
+}
+
+
+@pytest.mark.parametrize("reading", READING)
+def test_reap_ends_who_keeps_an_old_snapshot(store_db: StoreDatabase, reading: str) -> None:
+    held = store_db.connect("bob")
+    rows(held, READING[reading])
+    allow(store_db)
+    assert ended(store_db) == [], "it has not kept it for an hour"
+    allow(store_db, snapshot="1 ms")
+    wait_until(lambda: ended(store_db) == ["bob"])
+    wait_until(lambda: is_gone(held))
+
+
+def test_reap_ends_who_keeps_an_old_snapshot_and_never_rests(store_db: StoreDatabase) -> None:
+    held = store_db.connect("bob")
+    rows(held, READING["snapshot"])
+    for _ in range(3):
+        store_db.client("alice").write(Trade(symbol="AAPL", quantity=1, price=1.0, side="BUY"))
+    allow(store_db, snapshot="1 s")
+    with closing(store_db.admin()) as admin, ThreadPoolExecutor(1) as beside:
+        began = "SELECT FROM pg_stat_activity WHERE pid = %s AND clock_timestamp() - xact_start > '1 s'"
+        wait_until(lambda: rows(admin, began, held.info.backend_pid) or admin.rollback())
+        statement = beside.submit(rows, held, "SELECT pg_sleep(50)")
+        wait_until(lambda: ended(store_db) == ["bob"])
+        assert isinstance(statement.exception(timeout=30), psycopg2.OperationalError)
+
+
+def test_reap_leaves_an_administrator_who_keeps_a_snapshot(store_db: StoreDatabase) -> None:
+    with closing(store_db.admin()) as admin:
+        users.provision_user(admin, "chief", password_of("chief"), admin=True)
+    held = store_db.connect("chief")
+    rows(held, READING["snapshot"])
+    allow(store_db, snapshot="1 us")
+    assert ended(store_db) == []
 
 
 def waiting(watching: Connection, conn: Connection) -> bool:
@@ -121,6 +167,28 @@ def test_reap_ends_who_waits_to_have_a_table_for_itself(store_db: StoreDatabase)
         assert rows(carol, "SELECT username FROM store.reap()") == [("bob",)]
         assert isinstance(rule.exception(timeout=120), psycopg2.OperationalError)
     assert alice.count(Trade) == 0
+
+
+@pytest.mark.parametrize("place", ["here", "elsewhere"])
+def test_reap_leaves_who_waits_for_a_table_of_his_own(store_db: StoreDatabase, place: str) -> None:
+    where = store_db.where if place == "here" else store_db.server.conn_info()
+    watching, carol = store_db.server.admin_conn(where["dbname"]), store_db.connect("carol")
+    watching.autocommit = carol.autocommit = True
+    rows(watching, "CREATE TABLE public.hers (x integer); ALTER TABLE public.hers OWNER TO alice; SELECT 1")
+    login = store_db.login("alice") | {"dbname": where["dbname"]}
+    with closing(watching), closing(psycopg2.connect(**login)) as reading, closing(psycopg2.connect(**login)) as owner:
+        owner.autocommit = True
+        try:
+            rows(reading, "SELECT FROM public.hers")
+            with ThreadPoolExecutor(1) as beside:
+                changing = beside.submit(owner.cursor().execute, "ALTER TABLE public.hers ADD y integer")
+                wait_until(lambda: waiting(watching, owner))
+                assert rows(carol, "SELECT username FROM store.reap()") == []
+                reading.rollback()
+                assert changing.exception(timeout=30) is None
+        finally:
+            reading.rollback()
+            rows(watching, "DROP TABLE public.hers; SELECT 1")
 
 
 def test_listener_that_nothing_holds_up_has_those_ended_who_hold_up_others(
