@@ -90,8 +90,13 @@ def run_named(
 ) -> list[tuple[Any, ...]]:
     """Run a statement of `queries.sql` by name, prepared once a connection. See `run`."""
     if name not in conn.prepared:
-        run(conn, f"PREPARE {name} AS {statements('queries')[name]}")
-        conn.prepared.add(name)
+        try:
+            run(conn, f"PREPARE {name} AS {statements('queries')[name]}")
+            conn.prepared.add(name)
+        except BaseException as error:
+            if not isinstance(error, Exception):  # Ctrl-C: it may be prepared by now or not
+                conn.close()
+            raise
     holes = ", ".join(["%s"] * len(params))
     return run(conn, f"EXECUTE {name} ({holes})" if params else f"EXECUTE {name}", params, changing=changing)
 
