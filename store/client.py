@@ -241,7 +241,8 @@ class StoreClient:
     def transaction(self) -> Iterator[Self]:
         """Make all calls of this thread or task inside the block one transaction; nested, a savepoint.
 
-        When the block raises, nothing of it is stored and every object that it wrote or changed is as before.
+        When the block raises, nothing of it is stored and every object that it wrote or changed is as before; likewise
+        when it ends in another thread, task or process than it began (a generator's may), which is an error.
         Callbacks of the event bus run after the commit.
 
         Example:
