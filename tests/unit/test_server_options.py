@@ -144,7 +144,7 @@ def test_console_shows_what_the_encoding_of_its_stream_has() -> None:
     [
         "from server.embedded import DeephavenServer; DeephavenServer(port=0, anonymous=True).start()",
         "from bridge import StoreBridge; from store.models import Trade; "
-        "StoreBridge('', 1, '', 'a', 'b').register(Trade)",
+        "StoreBridge('', 1, 'store', 'a', 'b').register(Trade)",
     ],
 )
 def test_without_deephaven_the_error_says_what_to_install(code: str) -> None:
