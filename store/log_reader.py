@@ -346,7 +346,7 @@ class LogReader:
     def _reap(self) -> None:
         self._next_reap = time.monotonic() + REAP_SECONDS
         for username, age in self.fetch("reap", changing=True):
-            told = "a transaction of %r was ended: it was %s old and held others up"
+            told = "a transaction of %r was told to end: it is %s old and holds others up"
             logger.warning(told, username, age, extra={"user": username, "seconds": age.total_seconds()})
 
     def _holder(self) -> str:

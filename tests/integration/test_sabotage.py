@@ -84,7 +84,7 @@ def test_idle_transaction_is_named_while_it_is_allowed_and_ended_when_it_is_too_
         assert (events, seconds > 0) == (1, True)
         allow_transactions(store_db, idle="1 ms")
         wait_until(lambda: entities == [entity])
-        assert "a transaction of 'bob' was ended" in caplog.text
+        assert "a transaction of 'bob' was told to end" in caplog.text
         with pytest.raises(psycopg2.OperationalError):
             execute(held, "SELECT 1")
 
