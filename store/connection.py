@@ -169,10 +169,10 @@ class Transaction:
     def savepoint(self) -> Iterator[None]:
         """Run a block as a savepoint."""
         marks = len(self.undo), len(self.after_commit)
-        self._depth += 1
-        depth = self._depth
+        depth = self._depth + 1
         name = f"store_{depth}"
         run(self.conn, f"SAVEPOINT {name}")
+        self._depth = depth  # a block that could not begin, as where the connection broke, need not end
         try:
             yield
             self.require_end(depth)
