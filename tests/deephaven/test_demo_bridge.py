@@ -27,6 +27,7 @@ from tests.waiting import wait_until
 if TYPE_CHECKING:
     from pydeephaven import Session
 
+pytestmark = pytest.mark.timeout(900)  # the demo is started twice in a test
 START_SECONDS = 150.0  # even where other programs keep all cores busy
 TABLES = (
     *("orders_raw", "orders_live", "trades_raw", "trades_live"),

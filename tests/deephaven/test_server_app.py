@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pydeephaven import Session
 
 # Even where other programs keep both cores busy.
+pytestmark = pytest.mark.timeout(900)
 START_SECONDS = 150.0
 
 
