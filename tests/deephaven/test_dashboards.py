@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import pytest
 
-from server.dashboards import PAGE_NOTES
 from server.dashboards.past import moment_text
 from server.store_place import TRADERS
 from tests.deephaven.browsing import SECONDS, figure, grid, in_sight, open_panel, until
-from tests.fix_children import Child, Children
-from tests.waiting import wait_until
+from tests.deephaven.served_site import Site, connected, running
 from tools.browser import SIZE, address, grids, launched, plots
 from tools.chromium import chromium_path
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from playwright.sync_api import Browser, Locator, Page, ViewportSize
-    from pydeephaven import Session
 
     from store.client import StoreClient
 
@@ -34,46 +26,7 @@ pytestmark = [
     pytest.mark.timeout(900),  # a generous one, as every wait below
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (Debian: apt-get install chromium)"),
 ]
-START_SECONDS = 240.0
 VIEWPORT: ViewportSize = {"width": SIZE[0], "height": SIZE[1]}
-
-
-@dataclass
-class Site:
-    """A running market data server.
-
-    Attributes:
-        url: Its address, without the key.
-        key: The key.
-        process: The server.
-        store: The directory of its store.
-    """
-
-    url: str
-    key: str
-    process: Child
-    store: Path
-
-
-@contextmanager
-def running(folder: Path, *options: str) -> Iterator[Site]:
-    """Run a server until the end of the block."""
-    children = Children(folder)
-    key_file = folder / "key"
-    try:
-        server = children.run(
-            *("-m", "server", "--port", "0", "--seed", "7", "--heap", "1g", "--key-file", str(key_file)), *options
-        )
-        url = server.wait_for_line("  Open   ", START_SECONDS).split()[-1].split("?")[0]
-        key = key_file.read_text(encoding="ascii").strip()
-        with connected(url, key) as session:
-            # The server looks from time to time at what the program around it has published.
-            wait_until(lambda: set(PAGE_NOTES) <= set(session.exportable_objects), START_SECONDS)
-        yield Site(url, key, server, folder / "store")
-        server.send(signal.SIGTERM)
-        assert server.wait() == 0, server.output
-    finally:
-        children.close()
 
 
 @pytest.fixture(scope="module")
@@ -82,18 +35,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     with running(folder, "--store", str(folder / "store")) as site:
         yield site
-
-
-@contextmanager
-def connected(url: str, key: str) -> Iterator[Session]:
-    """A client's session with the site."""
-    from client.base_client import ClientSession
-    from server.embedded import AUTH_TYPE
-
-    session = ClientSession(host="127.0.0.1", port=urlsplit(url).port, auth_type=AUTH_TYPE, auth_token=key)
-    yield session
-    with suppress(Exception):
-        session.close()
 
 
 @pytest.fixture(scope="module")
