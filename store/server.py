@@ -268,8 +268,14 @@ class ObjectStoreServer:
         with closing(self.admin_conn("postgres")) as conn:
             conn.autocommit = True
             with conn.cursor() as cursor:
-                cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,))
-                if cursor.fetchone():
+                if _has_database(cursor):
+                    return
+                # A process that was killed in here left a session that goes on, and may yet come to its end.
+                cursor.execute(
+                    "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"
+                    " WHERE datname = 'postgres' AND pid <> pg_backend_pid()"
+                )
+                if _has_database(cursor):
                     return
                 assert self._dir is not None
                 _set_password(cursor, SUPERUSER, self._dir / "admin.password")
@@ -279,6 +285,11 @@ class ObjectStoreServer:
                     f"CREATE DATABASE {DATABASE} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'"
                     " LOCALE_PROVIDER builtin BUILTIN_LOCALE 'PG_UNICODE_FAST'"
                 )
+
+
+def _has_database(cursor: Any) -> bool:
+    cursor.execute("SELECT FROM pg_database WHERE datname = %s", (DATABASE,))
+    return bool(cursor.rowcount)
 
 
 def _set_password(cursor: Any, role: str, path: Path, options: str = "") -> None:

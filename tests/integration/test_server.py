@@ -7,7 +7,8 @@ import pwd
 import stat
 import subprocess
 import sys
-from contextlib import closing, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import psutil
@@ -21,6 +22,7 @@ from store.server import ObjectStoreServer
 from tests.fix_children import Children
 from tests.fix_postgres import StoreDatabase
 from tests.integration.server_ends import kill_postmaster, postmaster
+from tests.waiting import wait_until
 
 JOIN = """
 import sys
@@ -56,6 +58,30 @@ def test_server_joined_by_a_second_process_outlives_it(tmp_path: Path, children:
         assert child.output == "wrote 1"
         with StoreClient("alice", "alice_pw", **server.conn_info()) as client:
             assert client.count(Trade) == 1
+
+
+def test_server_whose_database_a_killed_process_still_makes_ends_that_and_makes_it(tmp_path: Path) -> None:
+    with ObjectStoreServer(tmp_path) as server, ExitStack() as sessions:
+        with closing(server.admin_conn("postgres")) as conn, conn.cursor() as cursor:
+            conn.autocommit = True
+            cursor.execute("DROP DATABASE store")
+        left, held = (sessions.enter_context(closing(server.admin_conn("postgres"))) for _ in range(2))
+        left.autocommit = True
+        with held.cursor() as cursor:
+            cursor.execute("LOCK TABLE pg_database IN SHARE ROW EXCLUSIVE MODE")
+        made = sessions.enter_context(ThreadPoolExecutor()).submit(
+            lambda: left.cursor().execute("CREATE DATABASE store TEMPLATE template0")
+        )
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
+        with closing(server.admin_conn("postgres")) as conn, conn.cursor() as cursor:
+            conn.autocommit = True
+            wait_until(lambda: cursor.execute(waiting, [left.info.backend_pid]) or cursor.fetchone())
+        with ObjectStoreServer(tmp_path) as again:
+            again.provision_user("alice", "alice_pw")
+            with StoreClient(user="alice", password="alice_pw", **again.conn_info()) as client:
+                assert client.write(Trade(symbol="AAPL", quantity=1, price=1.0, side="BUY"))
+        with pytest.raises(psycopg2.OperationalError):  # in one wording or another
+            made.result(60)
 
 
 def test_governed_server_stays_governed_until_it_is_told_otherwise(tmp_path: Path) -> None:
