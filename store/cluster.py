@@ -182,12 +182,13 @@ def start_postgres(directory: Path, visiting: bool) -> PostgresServer:
 
     cluster = directory / "postgres"
     try:
+        # The initdb of a killed process lives on, and may have been at work when a start before this one cleared up.
+        for left_over in directory.glob("postgres.new*"):
+            shutil.rmtree(left_over, ignore_errors=True)
         if not cluster.exists():
             # Staged, so that a process killed half-way leaves no cluster, and so that none ever listens with the
-            # access rules that initdb writes, which trust everybody. Each attempt has a name of its own: the initdb
-            # of a killed process lives on, and clears what it was making when it fails.
-            for left_over in directory.glob("postgres.new*"):
-                shutil.rmtree(left_over, ignore_errors=True)
+            # access rules that initdb writes, which trust everybody. Each attempt has a name of its own, as the initdb
+            # of a killed process clears what it was making when it fails.
             staging = Path(tempfile.mkdtemp(prefix="postgres.new.", dir=directory))
             get_server(staging, start=False).ensure_pgdata_inited()
             _secure(staging)

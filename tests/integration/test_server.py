@@ -84,6 +84,13 @@ def test_server_whose_database_a_killed_process_still_makes_ends_that_and_makes_
             made.result(60)
 
 
+def test_start_clears_what_a_killed_first_start_was_making(tmp_path: Path) -> None:
+    with ObjectStoreServer(tmp_path):
+        (tmp_path / "postgres.new.abc" / "base").mkdir(parents=True)  # its initdb came after the start had cleared up
+    with ObjectStoreServer(tmp_path):
+        assert not (tmp_path / "postgres.new.abc").exists()
+
+
 def test_governed_server_stays_governed_until_it_is_told_otherwise(tmp_path: Path) -> None:
     def write(server: ObjectStoreServer) -> None:
         with StoreClient("alice", "alice_pw", **server.conn_info()) as client:
