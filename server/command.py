@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from threading import Event
+from threading import Event, Thread, main_thread
 from types import FrameType
 
 from rich.console import Console
@@ -69,7 +69,7 @@ def main(given: Sequence[str] | None = None, program: str = "app.py") -> int:
         if not sys.flags.interactive:
             return _wait(console, market, options, stop)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # back to the prompt
-    signal.signal(signal.SIGTERM, _leave)
+    _leave_at_sigterm()
     return 0
 
 
@@ -95,8 +95,28 @@ def _wait(console: Console, market: MarketServer, options: MarketOptions, stop: 
     return 0
 
 
+def _leave_at_sigterm() -> None:
+    """End a program that has a prompt at SIGTERM, whatever it is doing."""
+    told, tells = os.pipe()
+    os.set_blocking(tells, False)
+    signal.set_wakeup_fd(tells, warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, _leave)
+    atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)  # from then on it is leaving
+    Thread(target=_insist, args=(told,), name="sigterm", daemon=True).start()
+
+
 def _leave(number: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
+
+
+def _insist(told: int) -> None:
+    # A signal that comes just before the prompt waits for a key is noticed with that key, and what is raised while an
+    # object is finalized is lost: so it is sent again.
+    while signal.SIGTERM not in os.read(told, 64):
+        pass
+    while True:
+        time.sleep(_LOOK_SECONDS)
+        signal.pthread_kill(main_thread().ident or 0, signal.SIGTERM)
 
 
 def _refused(program: str, error: ServerError, status: int) -> int:

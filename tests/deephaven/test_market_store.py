@@ -210,6 +210,8 @@ def test_attribution_sizing_and_snapshots_are_those_worked_out_from_the_trades(
 
     wait_until(shown)
     market.feed.stop()  # the same prices for all that is compared
+    writers = market.feed._writers
+    assert all(writer.wait_visible(60) for writer in (writers.prices, writers.risk, writers.positions, writers.fx))
     with DeephavenClient(deephaven_server.host, deephaven_server.port, key=deephaven_server.key) as client:
         positions = client.read(positions_in_usd(client))
         held = worked_out(client.read("trades_live").to_pandas(), positions.to_pandas())

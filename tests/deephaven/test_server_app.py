@@ -185,7 +185,12 @@ class Terminal:
         os.close(self._own)
 
 
-def test_app_with_a_prompt_has_the_tables_by_name_and_ends_at_sigterm() -> None:
+# What a signal raises while an object is finalized is lost.
+LOST = "import os, signal; last = type('Last', (), {'__del__': lambda last: os.kill(os.getpid(), 15)})(); del last\n"
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_app_with_a_prompt_has_the_tables_by_name_and_ends_at_sigterm(lost: bool) -> None:
     """`python3 -i app.py --anonymous` in its folder: the path is the program's own affair."""
     terminal = Terminal(sys.executable, "-i", "app.py", "--port", "0", "--anonymous", "--no-store", cwd=ROOT / "server")
     try:
@@ -203,7 +208,10 @@ def test_app_with_a_prompt_has_the_tables_by_name_and_ends_at_sigterm() -> None:
         terminal.wait_for(">>> ")
         terminal.type("risk_live.where('Position < -1e9').size\n")
         terminal.wait_for(r"\b0\b")
-        terminal.process.send_signal(signal.SIGTERM)
+        if lost:
+            terminal.type(LOST)
+        else:
+            terminal.process.send_signal(signal.SIGTERM)
         wait_until(lambda: terminal.process.poll() is not None, 60.0, lambda: terminal.shown)
         assert terminal.process.returncode == 0, terminal.shown
     finally:
