@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections.abc import Iterable, Sequence
@@ -122,7 +123,8 @@ class Feed:
         published = []
         sooner = False
         delivered = 0
-        new = [row for row in rows if row.position > self.position]
+        # They come in the order of their positions; what was delivered before an error may come once more.
+        new = list(itertools.dropwhile(lambda row: row.position <= self.position, rows))
         for row in new:
             # What is withdrawn and granted anew brings its whole history once more: all of it is in the raw table.
             again = self.view.knows(row)

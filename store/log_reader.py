@@ -29,6 +29,8 @@ __all__ = ["BEGINNING", "LogReader", "LogRow", "Position", "is_poll_interval", "
 
 logger = logging.getLogger(__name__)
 
+_document = json.JSONDecoder().raw_decode  # what `json.loads` does, without looking for blanks around a document
+
 BATCH = 2_000
 FIRST_RETRY, LAST_RETRY = 0.05, 5.0  # seconds
 FIRST_FENCE_WAIT, LAST_FENCE_WAIT = 0.0002, 0.05  # seconds
@@ -88,7 +90,7 @@ class LogRow(NamedTuple):
     @property
     def position(self) -> Position:
         """The position of a reader that has read the stream up to this row."""
-        return Position(self.granted_at - 1, self.seq) if self.granted_at else Position(self.seq)
+        return _position(self.seq, self.granted_at)
 
 
 def read_between(
@@ -215,9 +217,14 @@ class LogReader:
         Raises:
             ConnectionLost: The connection broke; call again to open a new one.
         """
+        answer = self._ask(limit)
+        return None if answer is None else (_rows(answer), _position_after(answer))
+
+    def _ask(self, limit: int) -> list[tuple[Any, ...]] | None:
+        """Return what `read_stream` tells of the next rows; None when nothing new can be read safely yet."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead[0] == self.position:
-            return _rows(ahead[1].result())
+            return ahead[1].result()
         self.connect()
         if self._fence is None and self._target <= self.position.seq:
             self._target, fence, passed = self.fetch("watermark", self.position.seq)[0]
@@ -233,7 +240,7 @@ class LogReader:
                 self._report_stall()
                 return None
             self._fence = None
-        return _rows(self.fetch("read_stream", *self.position, self._target, self._types, limit, self._data))
+        return self.fetch("read_stream", *self.position, self._target, self._types, limit, self._data)
 
     def _look_ahead(self, position: Position) -> None:
         """Have the server read on from a position, if what lies behind it is known to be safe to read."""
@@ -265,9 +272,9 @@ class LogReader:
         retry, fence_wait = FIRST_RETRY, FIRST_FENCE_WAIT
         while not self.stopped:
             try:
-                found = self.read()
+                answer = self._ask(BATCH)
                 retry = FIRST_RETRY
-                if found is None:
+                if answer is None:
                     if until_idle and self._fence is None:
                         return
                     if empty:
@@ -292,8 +299,9 @@ class LogReader:
                 retry = min(retry * 2, LAST_RETRY)
                 continue
             fence_wait, self._vain_hints = FIRST_FENCE_WAIT, 0
-            rows, position = found
+            position = _position_after(answer)
             self._look_ahead(position)
+            rows = _rows(answer)
             if rows or empty:
                 yield rows
             self.position = position
@@ -376,16 +384,28 @@ def _one_thread() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, "log-reader")
 
 
-def _rows(answer: list[tuple[Any, ...]]) -> tuple[list[LogRow], Position]:
-    """Return what `read_stream` told: rows, and the position after them."""
+def _position_after(answer: list[tuple[Any, ...]]) -> Position:
+    """Return the position after what `read_stream` told."""
     *found, end = answer
+    if end[0] is not None:
+        return Position(*end[:2])
+    seq, granted_at = found[-1][:2]
+    return _position(seq, granted_at)
+
+
+def _position(seq: int, granted_at: int) -> Position:
+    return Position(granted_at - 1, seq) if granted_at else Position(seq)
+
+
+def _rows(answer: list[tuple[Any, ...]]) -> list[LogRow]:
+    """Return the rows of what `read_stream` told."""
     rows = []
-    for row in found:
+    for row in answer[:-1]:
         text = row[13]
-        data = None if text is None else json.loads(text)
+        data = None if text is None else _document(text)[0]
         if row[12] is None:
             changes: Any = {}
         else:  # what made an entity is all of it, most of the work of reading it twice
-            changes = data if row[12] == text else json.loads(row[12])
+            changes = data if row[12] == text else _document(row[12])[0]
         rows.append(LogRow(row[0], row[11], Metadata(*row[2:11]), changes, data, row[14], row[1]))
-    return rows, rows[-1].position if end[0] is None else Position(*end[:2])
+    return rows
