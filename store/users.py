@@ -240,13 +240,14 @@ def changing(admin_conn: Connection) -> Iterator[Any]:
 
 
 @contextmanager
-def _changing_roles(admin_conn: Connection) -> Iterator[Any]:
-    """Yield a cursor of a transaction in which no other one changes users or groups.
+def _changing_roles(admin_conn: Connection, *, in_turn: bool = True) -> Iterator[Any]:
+    """Yield a cursor of a transaction in which, in turn, no other one changes users or groups.
 
     PostgreSQL lets each user change its own login: who leaves that open is not waited for without end.
     """
     with changing(admin_conn) as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('store roles'))")
+        if in_turn:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('store roles'))")
         cursor.execute("SET LOCAL lock_timeout = %s", (LOCK_TIMEOUT,))
         try:
             yield cursor
@@ -336,7 +337,8 @@ def _require_user(cursor: Any, name: str) -> None:
 
 
 def _allow_login(admin_conn: Connection, name: str, allowed: bool) -> None:
-    with _changing_roles(admin_conn) as cursor:
+    # No name comes or goes: it need not wait for those who change others, and who may wait for this very user.
+    with _changing_roles(admin_conn, in_turn=False) as cursor:
         _require_user(cursor, name)
         verb = sql.SQL("ALTER ROLE {} LOGIN" if allowed else "ALTER ROLE {} NOLOGIN")
         for attempts_left in reversed(range(1 if allowed else ATTEMPTS)):

@@ -41,21 +41,28 @@ END
 $$;
 
 -- Refuses to change anything from a snapshot in which a membership that was withdrawn since still stands, or a type that
--- was published since is not. At READ COMMITTED, each statement has a snapshot of its own.
+-- was published since is not. At READ COMMITTED, each statement has a snapshot of its own. Nobody keeps the lock by which
+-- PostgreSQL finds that out: one session after another would keep administrators waiting without end.
 CREATE OR REPLACE FUNCTION store.require_present()
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
-        PERFORM FROM store.governance FOR SHARE;
+        BEGIN
+            PERFORM FROM store.governance FOR SHARE;
+            RAISE SQLSTATE 'TS000';
+        EXCEPTION WHEN SQLSTATE 'TS000' THEN
+            NULL;  -- nothing has changed, and the lock is given back
+        END;
     END IF;
 END
 $$;
 
--- Refuses to go on once a right is withdrawn that the caller had when the call began: it may have waited for a lock since,
--- for as long as the caller's other sessions held it.
+-- Refuses to go on once a right is withdrawn that the caller had when the call began, or, from a snapshot, anything has
+-- changed: it may have waited for a lock since, for as long as the caller's other sessions held it.
 CREATE OR REPLACE FUNCTION store.require_still(p_principals text[], p_admin boolean)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM store.require_present();
     IF NOT p_principals <@ store.principals() OR p_admin AND NOT store.is_admin() THEN
         RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'a right of the caller was withdrawn while the call waited';
     END IF;

@@ -95,8 +95,9 @@ REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC; GRANT USAGE ON LANGUAGE plpgsql TO
 -- name: nobody_waits_for_what_users_may_not_do
 -- Without it a user may make everybody wait for as long as he likes: some statements wait for a table to be theirs alone
 -- before PostgreSQL looks whether their user has a right to it, and whoever comes then waits behind them. And of granting
--- what one may not grant PostgreSQL only warns, and writes the table's or function's row in the catalog anew: all sessions
--- throw away their plans then, as often as the user likes.
+-- what one may not grant or revoke (DROP OWNED BY store_user) PostgreSQL only warns, and writes the table's or function's
+-- row in the catalog anew: all sessions throw away their plans then, as often as the user likes, and while such a change is
+-- open no vacuum ends. For who waits to comment on a table, or have statistics of it, PostgreSQL breaks its own vacuum off.
 CREATE OR REPLACE FUNCTION store.refuse_definition()
 RETURNS event_trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -110,9 +111,24 @@ REVOKE ALL ON FUNCTION store.refuse_definition() FROM PUBLIC, store_user, store_
 GRANT EXECUTE ON FUNCTION store.refuse_definition() TO store_owner;  -- who revokes what others may have of all functions
 DROP EVENT TRIGGER IF EXISTS store_refuses_definitions;
 CREATE EVENT TRIGGER store_refuses_definitions ON ddl_command_start
-    WHEN TAG IN ('GRANT', 'REVOKE', 'ALTER DEFAULT PRIVILEGES',
+    WHEN TAG IN ('GRANT', 'REVOKE', 'ALTER DEFAULT PRIVILEGES', 'DROP OWNED',
+                 'COMMENT', 'CREATE STATISTICS', 'SECURITY LABEL',
                  'ALTER INDEX', 'ALTER MATERIALIZED VIEW', 'CREATE RULE', 'CREATE TRIGGER')
     EXECUTE FUNCTION store.refuse_definition()
+
+-- name: clearing_up_is_not_broken_off
+-- Without it a user may keep the log from being vacuumed: these functions wait for a table before they look at rights, and
+-- PostgreSQL breaks its own vacuum off for whoever waits. It calls them itself without asking for a right to them.
+DO $$
+DECLARE
+    v_function regprocedure;
+BEGIN
+    FOR v_function IN SELECT p.oid FROM pg_proc p
+                      WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname ~ '^brin_(de)?summarize_' LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', v_function);
+    END LOOP;
+END
+$$
 
 -- name: no_transaction_is_left_behind
 -- Without it a user may prepare a transaction and leave: no session is left that reap() could end, and every listener

@@ -99,25 +99,43 @@ END
 $$;
 
 -- Drops a group and withdraws all that was granted to it, so that a later group of that name inherits nothing.
--- Returns from how many entities it was withdrawn.
+-- Returns from how many entities it was withdrawn. Users who share with the group, one transaction after another, would
+-- keep it waiting, and all who change users and groups behind it: it does not wait for long. Who shall be out of the
+-- group at once is taken out of it, which waits for nobody.
 CREATE OR REPLACE FUNCTION store.drop_group(p_group text)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp
-SET gin_fuzzy_search_limit = 0 AS $$
+SET gin_fuzzy_search_limit = 0 SET lock_timeout = '60s' AS $$
 DECLARE
     v_head store.object_heads;
     v_entities bigint := 0;
+    v_holders text;
 BEGIN
     PERFORM store.require_group(p_group);
-    -- Whoever shares with the group meanwhile holds a lock on its row: what it grants is seen here.
-    PERFORM FROM store.groups g WHERE g.group_name = p_group FOR UPDATE;
-    FOR v_head IN
-        SELECT * FROM store.object_heads h WHERE h.acl && ARRAY[p_group] ORDER BY h.entity_id FOR UPDATE
-    LOOP
-        PERFORM store.record_share(v_head, 'UNSHARED', g.access, p_group)
-        FROM store.current_grants(v_head.entity_id) g WHERE g.principal = p_group;
-        v_entities := v_entities + 1;
-    END LOOP;
+    BEGIN
+        -- Whoever shares with the group meanwhile holds a lock on its row: what it grants is seen here.
+        PERFORM FROM store.groups g WHERE g.group_name = p_group FOR UPDATE;
+        FOR v_head IN
+            SELECT * FROM store.object_heads h WHERE h.acl && ARRAY[p_group] ORDER BY h.entity_id FOR UPDATE
+        LOOP
+            PERFORM store.record_share(v_head, 'UNSHARED', g.access, p_group)
+            FROM store.current_grants(v_head.entity_id) g WHERE g.principal = p_group;
+            v_entities := v_entities + 1;
+        END LOOP;
+    EXCEPTION WHEN lock_not_available THEN
+        -- Of those with a transaction id, who may have locked rows of these tables.
+        SELECT string_agg(DISTINCT quote_ident(a.usename), ', ') INTO v_holders
+        FROM pg_locks l JOIN pg_locks x ON x.pid = l.pid AND x.locktype = 'transactionid' AND x.granted
+        JOIN pg_stat_activity a ON a.pid = l.pid
+        WHERE l.relation IN ('store.groups'::regclass, 'store.object_heads'::regclass)
+          AND l.mode IN ('RowShareLock', 'RowExclusiveLock') AND l.granted
+          AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+          AND a.pid <> pg_backend_pid();
+        PERFORM store.refuse('TS014', format('the group %L, or what is shared with it, is held by open transactions, of %s:'
+                                             ' let them end, or end them, and repeat this', p_group,
+                                             coalesce(v_holders, 'users who have gone')),
+                             jsonb_build_object('principal', p_group));
+    END;
     DELETE FROM store.groups g WHERE g.group_name = p_group;
     PERFORM store.date_snapshots();
     PERFORM store.record_administration('GROUP_DROPPED', p_group, NULL);

@@ -29,10 +29,13 @@ CREATE OR REPLACE FUNCTION store.claim_key(p_key text, p_request jsonb)
 RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     v_request bytea := sha256(convert_to(p_request::text, 'UTF8'));
+    v_claimed boolean;
 BEGIN
     INSERT INTO store.idempotency_keys (username, key, request) VALUES (session_user, p_key, v_request)
     ON CONFLICT DO NOTHING;
-    IF FOUND THEN
+    v_claimed := FOUND;
+    PERFORM store.require_present();  -- it may have waited for another session of the caller's
+    IF v_claimed THEN
         RETURN true;
     END IF;
     PERFORM 1 FROM store.idempotency_keys k

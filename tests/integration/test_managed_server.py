@@ -25,6 +25,7 @@ NEVER = {
     "no_large_objects",
     "no_messages_into_the_log",
     "no_programs",
+    "clearing_up_is_not_broken_off",
     "nobody_waits_for_what_users_may_not_do",
     "row_security_comes_first",
 }

@@ -16,7 +16,6 @@ from psycopg2.extensions import connection as Connection
 from store import groups, users
 from store.client import StoreClient
 from store.models import Trade
-from store.publishing import set_governed
 from store.server import ObjectStoreServer
 from tests.fix_postgres import StoreDatabase, password_of
 from tests.waiting import wait_until
@@ -161,37 +160,25 @@ def test_administration_that_a_user_holds_up_goes_on_when_its_session_is_ended(s
     with closing(store_db.admin()) as admin:
         groups.create_group(admin, "lent desk", ["alice"])
     own = store_db.client("bob").write(trade())
-    holding = {
-        "a group": "SELECT store.share(%s, 'lent desk', 'READ')",
-        "what is published": "SELECT FROM store.append_events(%s, false, NULL)",
-    }
-    change = {"entity_id": own, "type_name": "Trade", "version": 1, "event_type": "UPDATED", "changes": {}}
-    for what, text in holding.items():
-        conn = store_db.connect("bob")
-        with conn.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            cursor.execute(text, (own if what == "a group" else json.dumps([change]),))
-        done = threading.Thread(target=administer, args=(store_db, what))
-        done.start()
-        works(store_db.client("alice"))
-        with store_db.admin() as admin, admin.cursor() as bounds:
-            bounds.execute("UPDATE store.limits SET idle_transaction = '1 ms'")
-        with closing(store_db.connect("carol")) as carol, carol, carol.cursor() as reaper:
-            wait_until(lambda: reaped(reaper))
-        done.join(120)
-        assert not done.is_alive(), what
-        with store_db.admin() as admin, admin.cursor() as bounds:
-            bounds.execute("UPDATE store.limits SET idle_transaction = DEFAULT")
+    conn = store_db.connect("bob")
+    with conn.cursor() as cursor:
+        cursor.execute("SELECT store.share(%s, 'lent desk', 'READ')", (own,))
+    done = threading.Thread(target=drop, args=(store_db, "lent desk"))
+    done.start()
+    works(store_db.client("alice"))
+    with store_db.admin() as admin, admin.cursor() as bounds:
+        bounds.execute("UPDATE store.limits SET idle_transaction = '1 ms'")
+    with closing(store_db.connect("carol")) as carol, carol, carol.cursor() as reaper:
+        wait_until(lambda: reaped(reaper))
+    done.join(120)
+    assert not done.is_alive()
     with closing(store_db.admin()) as admin:
         assert groups.list_groups(admin) == []
 
 
-def administer(store_db: StoreDatabase, what: str) -> None:
+def drop(store_db: StoreDatabase, group: str) -> None:
     with closing(store_db.admin()) as admin:
-        if what == "a group":
-            groups.drop_group(admin, "lent desk")
-        else:
-            set_governed(admin, True)
+        groups.drop_group(admin, group)
 
 
 def reaped(cursor: psycopg2.extensions.cursor) -> bool:
