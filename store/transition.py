@@ -17,6 +17,9 @@ _LONGEST_NAME = 255  # bytes; what the database takes for the name of a state
 
 Hook = Callable[[Any, str, str], Any]
 
+_SIDES = ("obj", "from_state", "to_state")
+_ARGUMENTS = {"action": _SIDES, "on_exit": _SIDES, "on_enter": _SIDES, "start_workflow": ("entity_id",)}
+
 
 @runtime_checkable
 class Guard(Protocol):
@@ -70,13 +73,17 @@ class Transition:
         if self.guard is not None and (isinstance(self.guard, type) or not isinstance(self.guard, Guard)):
             hint = "write it with Field and Const of reactive.expr, such as Field('quantity') > Const(0)"
             problems.append(f"guard: expected an expression, found {shown(self.guard)}; {hint}")
-        for name in ("action", "on_exit", "on_enter", "start_workflow"):
+        for name, arguments in _ARGUMENTS.items():
             hook = getattr(self, name)
-            if hook is not None and not callable(hook):
+            if hook is None:
+                continue
+            if not callable(hook):
                 problems.append(f"{name}: expected a function, found {shown(hook)}")
             elif name != "start_workflow" and _is_async(hook):
                 hint = "a transition does not wait for coroutines; start_workflow takes an async function"
                 problems.append(f"{name}: expected a plain function, found an async one, {shown(hook)}; {hint}")
+            elif not _takes(hook, len(arguments)):
+                problems.append(f"{name}: expected a function of ({', '.join(arguments)}), found {shown(hook)}")
         if self.start_workflow is not None and callable(self.start_workflow):
             problems += _import_problems(self.start_workflow)
         if self.allowed_by is not None:
@@ -122,6 +129,20 @@ def _is_name(value: object) -> bool:
 def _is_async(hook: object) -> bool:
     called = getattr(hook, "__call__", None)  # noqa: B004 - an object may have an async __call__
     return inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(called)
+
+
+def _takes(hook: Callable[..., Any], arguments: int) -> bool:
+    """Return whether a function can be called with so many arguments, as far as it tells what it takes."""
+    try:
+        # Of the function that is called: a decorator may give the one it wraps more than it takes itself.
+        signature = inspect.signature(hook, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind(*range(arguments))
+    except TypeError:
+        return False
+    return True
 
 
 def _import_problems(target: Callable[..., Any]) -> list[str]:

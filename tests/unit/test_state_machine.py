@@ -43,6 +43,23 @@ class Notifier:
         """Never run either."""
 
 
+def settle_nothing() -> None:
+    """Not of an entity."""
+
+
+def with_client(function: Any) -> Any:
+    @functools.wraps(function)
+    def called(obj: Any, from_state: str, to_state: str) -> Any:
+        return function("client", obj, from_state, to_state)
+
+    return called
+
+
+@with_client
+def handed_a_client(client: Any, obj: Any, from_state: str, to_state: str) -> None:
+    """Takes three arguments, although what it wraps takes four."""
+
+
 def problems(**attributes: Any) -> tuple[str, ...]:
     with pytest.raises(StateMachineError) as caught:
         type("Broken", (StateMachine,), attributes)
@@ -169,6 +186,9 @@ def test_transition_with_a_bad_state_is_refused(arguments: Any, problem: str) ->
         ("on_exit", Notifier(), "on_exit: expected a plain function, found an async one"),
         ("on_enter", functools.partial(notify), "on_enter: expected a plain function, found an async one"),
         ("on_exit", 5, "on_exit: expected a function"),
+        ("action", lambda obj: None, "action: expected a function of (obj, from_state, to_state), found <function"),
+        ("on_enter", lambda *, obj: None, "on_enter: expected a function of (obj, from_state, to_state)"),
+        ("start_workflow", settle_nothing, "start_workflow: expected a function of (entity_id), found <function"),
         ("on_enter", [], "on_enter: expected a function"),
         ("start_workflow", "settle", "start_workflow: expected a function"),
         ("start_workflow", lambda entity_id: None, "is a lambda and cannot be imported after a restart"),
@@ -195,6 +215,13 @@ def test_transition_with_a_local_workflow_is_refused() -> None:
 
     with pytest.raises(StateMachineError, match="local to a function"):
         Transition("A", "B", start_workflow=local)
+
+
+@pytest.mark.parametrize(
+    "hook", [print, functools.partial(max, 0), lambda *states: None, lambda obj, one, other, more=0: None, handed_a_client]
+)
+def test_transition_with_a_hook_that_takes_its_three_arguments_is_accepted(hook: Any) -> None:
+    assert Transition("A", "B", action=hook).action is hook
 
 
 @pytest.mark.parametrize("workflow", [settlement_workflow, wrapped_workflow, Desk.settle])
