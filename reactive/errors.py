@@ -16,6 +16,7 @@ __all__ = [
     "ExpressionTypeError",
     "GraphError",
     "MalformedExpression",
+    "PackageMissing",
     "ReactiveError",
     "UnknownFieldError",
     "UnknownNodeError",
@@ -49,6 +50,10 @@ def shown(value: object, limit: int = 120) -> str:
 
 class ReactiveError(Exception):
     """The base of every error of this package."""
+
+
+class PackageMissing(ReactiveError, ImportError):
+    """A call that needs a package which expressions themselves do without."""
 
 
 class ExpressionError(ReactiveError, ValueError):

@@ -380,6 +380,10 @@ class TransactionConflict(StoreError):
     """Two transactions stood in each other's way and this one was undone: run it again."""
 
 
+class PackageMissing(StoreError, ImportError):
+    """A call that needs a package which the store itself does without."""
+
+
 class ConnectionLost(StoreError, ConnectionError):
     """The server could not be reached, or went away.
 

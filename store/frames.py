@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import MISSING, fields
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -13,7 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from store.base import FieldSpec, Storable, record_schema
-from store.errors import InvalidRange, StoreError, nearest_names, shown
+from store.errors import InvalidRange, PackageMissing, StoreError, nearest_names, shown
 from store.items import require_instant
 from store.reading import require_class
 
@@ -39,7 +39,8 @@ def to_pandas(cls: type[Storable], objects: Sequence[Storable]) -> pandas.DataFr
     int64, float64, bool and datetime64[us, UTC] columns; pandas' nullable Int64 and boolean where a value is missing;
     everything else as Python objects, missing ones as None. An int beyond 64 bits makes its column one of Python ints.
     """
-    import pandas
+    with _needed_by("to_pandas"):
+        import pandas
 
     columns = {}
     for name, kind, values in _columns(cls, objects):
@@ -64,7 +65,8 @@ def to_arrow(cls: type[Storable], objects: Sequence[Storable]) -> pyarrow.Table:
     UUIDs as text; lists, dicts and nested dataclasses as JSON text. What Arrow cannot hold makes its column one of
     text: ints beyond 64 bits, Decimals beyond 76 digits, times of day with a time zone.
     """
-    import pyarrow
+    with _needed_by("to_arrow"):
+        import pyarrow
 
     specs = record_schema(cls).fields
     arrays = {}
@@ -112,8 +114,10 @@ def objects_of(
         StoreError: A column is not a field, a field that needs one has none, or a value is missing where the field
             needs one.
         InvalidRange: A time of `valid_from` is not one.
+        PackageMissing: There is no pandas.
     """
-    import pandas
+    with _needed_by("write_frame"):
+        import pandas
 
     schema = require_class(cls)
     if not isinstance(frame, pandas.DataFrame):
@@ -142,6 +146,16 @@ def objects_of(
             raise StoreError(f"{schema.type_name}.{item.name} is set by the class itself: drop the column")
     columns = {name: _values_of(schema.type_name, schema.fields[name], frame[name]) for name in names}
     return [cls(**{name: values[row] for name, values in columns.items()}) for row in range(len(frame))], starts
+
+
+@contextmanager
+def _needed_by(method: str) -> Iterator[None]:
+    """Say what to do where a package cannot be imported that the store does not bring."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        message = f"{method}() needs {error.name}, which is not installed: pip install {error.name}"
+        raise PackageMissing(message, name=error.name) from error
 
 
 def _times_of(name: str, series: pandas.Series[Any]) -> list[datetime | None]:

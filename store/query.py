@@ -73,11 +73,19 @@ class QueryResult(Sequence[T], Generic[T]):
         return iter(self.items)
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return the page as a DataFrame: entity_id, version, state, then a column a field, typed as declared."""
+        """Return the page as a DataFrame: entity_id, version, state, then a column a field, typed as declared.
+
+        Raises:
+            PackageMissing: There is no pandas.
+        """
         return frames.to_pandas(self._cls, self.items)
 
     def to_arrow(self) -> pyarrow.Table:
-        """Return the page as an Arrow table: entity_id, version, state, then a column a field, typed as declared."""
+        """Return the page as an Arrow table: entity_id, version, state, then a column a field, typed as declared.
+
+        Raises:
+            PackageMissing: There is no pyarrow.
+        """
         return frames.to_arrow(self._cls, self.items)
 
     def __repr__(self) -> str:
