@@ -34,6 +34,10 @@ ADVICE = (
         "is the password right, and was the user made: server.provision_user(name, password), or"
         " python -m store users add NAME?",
     ),
+    (
+        "on that socket?",
+        "ObjectStoreServer(directory).start() starts an embedded store, and conn_info() says where it is",
+    ),
     ("no password supplied", "give the user's password"),
     ("certificate verify failed", "sslrootcert must name the authority that signed the server's certificate"),
     ("does not match host name", "connect by a name that stands in the server's certificate"),

@@ -168,9 +168,16 @@ def require_written(obj: Storable) -> str:
         StoreError: It was neither.
     """
     if not isinstance(obj, Storable):
-        raise StoreError(f"the store holds instances of Storable classes, not {shown(obj)}")
+        raise _no_object(obj)
     if obj.entity_id is None:
-        raise StoreError(f"this {type(obj).__name__} is not in the store yet: write() it first")
+        name = type(obj).__name__
+        frozen = getattr(getattr(type(obj), "__dataclass_params__", None), "frozen", False)
+        hint = (
+            f"; replace() made a new object of it? What is to change needs a {name} that is not frozen"
+            if frozen
+            else ""
+        )
+        raise StoreError(f"this {name} is not in the store yet: write() it first{hint}")
     return obj.entity_id
 
 
@@ -201,8 +208,18 @@ def schema_of(obj: object) -> RecordSchema[Any]:
         StoreError: The store cannot hold it.
     """
     if not isinstance(obj, Storable):
-        raise StoreError(f"the store holds instances of Storable classes, not {shown(obj)}")
+        raise _no_object(obj)
     return record_schema(type(obj))
+
+
+def _no_object(value: object) -> StoreError:
+    """Return the error of what stands where one object belongs."""
+    hint = ""
+    if isinstance(value, type) and issubclass(value, Storable):
+        hint = f": write {value.__name__}(...)"
+    elif isinstance(value, (list, tuple)) and value and all(isinstance(each, Storable) for each in value):
+        hint = ": write_many() and update_many() take several"
+    return StoreError(f"the store holds instances of Storable classes, not {shown(value)}{hint}")
 
 
 def several(objs: Iterable[Storable], method: str) -> list[Storable]:

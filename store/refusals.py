@@ -59,7 +59,10 @@ def raise_store_error(
         conninfo: Where a connection was to be opened, when that failed.
     """
     code = error.pgcode or ""
-    message = printable((error.diag.message_primary or "").strip()) or " ".join(str(error).split())
+    # libpq's own words come in lines, of which the second asks a question.
+    message = printable((error.diag.message_primary or "").strip()) or "; ".join(
+        " ".join(line.split()) for line in str(error).splitlines() if line.strip()
+    )
     if conninfo is not None:
         host, port = conninfo.get("host"), conninfo.get("port")
         place = f" at {host or 'the default host'}" + (f":{port}" if port else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -348,6 +348,26 @@ def test_write_already_written_object_names_its_entity(client: StoreClient) -> N
 def test_mutating_call_with_something_else_is_a_store_error(client: StoreClient, call: str, thing: Any) -> None:
     with pytest.raises(StoreError, match="Storable"):
         getattr(client, call)(thing)
+
+
+@pytest.mark.parametrize(
+    ("thing", "hint"),
+    [(Position, r": write Position\(\.\.\.\)$"), ([Position()], r": write_many\(\) and update_many\(\) take several$")],
+)
+def test_mutating_call_with_a_class_or_several_objects_says_what_to_write(
+    client: StoreClient, thing: Any, hint: str
+) -> None:
+    with pytest.raises(StoreError, match=hint):
+        client.write(thing)
+
+
+def test_update_of_what_replace_made_of_a_frozen_object_says_why_it_is_unknown(client: StoreClient) -> None:
+    quote = FrozenQuote("AAPL")
+    client.write(quote)
+    with pytest.raises(StoreError, match=r"write\(\) it first; .* needs a FrozenQuote that is not frozen"):
+        client.update(replace(quote, symbol="MSFT"))
+    with pytest.raises(StoreError, match=r"write\(\) it first$"):
+        client.update(Position())
 
 
 @pytest.mark.parametrize("call", ["write_many", "update_many"])
