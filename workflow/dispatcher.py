@@ -10,6 +10,7 @@ from store.base import Storable, record_schema
 from store.client import StoreClient
 from store.errors import StoreError, shown
 from workflow.engine import WorkflowEngine
+from workflow.errors import WorkflowError
 
 __all__ = ["WorkflowDispatcher"]
 
@@ -21,6 +22,9 @@ class WorkflowDispatcher:
         engine: The engine that runs the workflow.
         client: The client of the user in whose name the transitions are made.
 
+    Raises:
+        WorkflowError: They are not these.
+
     Example:
         >>> dispatcher = WorkflowDispatcher(engine, client)
         >>> def settlement_workflow(entity_id):
@@ -31,6 +35,9 @@ class WorkflowDispatcher:
 
     def __init__(self, engine: WorkflowEngine, client: StoreClient) -> None:
         """Change nothing yet."""
+        if not hasattr(engine, "step") or not hasattr(client, "transition"):
+            found = f"{shown(engine)} and {shown(client)}"
+            raise WorkflowError(f"WorkflowDispatcher takes an engine and a client, in this order, not {found}")
         self._engine = engine
         self._client = client
 

@@ -10,6 +10,7 @@ import pytest
 from tests.contract import flows
 from tests.contract.flows import here
 from workflow import WorkflowEngine, WorkflowError, WorkflowFailed
+from workflow.dispatcher import WorkflowDispatcher
 from workflow.errors import NotSerializable, UnknownWorkflow
 
 
@@ -82,3 +83,8 @@ def test_generator_of_a_step_is_refused_and_a_coroutine_awaited(engine: Workflow
 def test_names_of_steps_that_cannot_be_are_refused(engine: WorkflowEngine, name: str) -> None:
     with pytest.raises(WorkflowFailed, match="WorkflowError: name= takes the step's name"):
         engine.workflow(flows.named_step, name).get_result(120)
+
+
+def test_dispatcher_with_its_arguments_in_the_wrong_order_is_refused(engine: WorkflowEngine) -> None:
+    with pytest.raises(WorkflowError, match="takes an engine and a client, in this order, not None "):
+        WorkflowDispatcher(None, engine)  # type: ignore[arg-type]
