@@ -19,6 +19,16 @@ def clear(client: StoreClient) -> None:
         client.delete(one)
 
 
+def book_and_schedule(client: StoreClient, due: datetime) -> Trade:
+    """Return a trade at 150 that will be at 151, beside which there is none."""
+    clear(client)
+    booked = trade(price=150.0)
+    client.write(booked)
+    booked.price = 151.0
+    client.update(booked, valid_from=due)
+    return booked
+
+
 def live(bridge: Any) -> list[Any]:
     found: list[Any] = rows(bridge.live(Trade), "symbol", "price", "Version")
     return sorted(found)
@@ -29,11 +39,7 @@ def test_bridge_scheduled_change_is_live_once_it_falls_due(bridges: Bridges, sto
     client = store_db.client()
 
     def schedule(due: datetime) -> Trade:
-        clear(client)
-        booked = trade(price=150.0)
-        client.write(booked)
-        booked.price = 151.0
-        client.update(booked, valid_from=due)
+        booked = book_and_schedule(client, due)
         assert bridge.wait_current(SECONDS)
         assert live(bridge) == [("AAPL", 150.0, 2)]
         return booked
@@ -137,11 +143,7 @@ def test_bridge_stopped_meanwhile_shows_what_fell_due(bridges: Bridges, store_db
 
     def schedule(due: datetime) -> None:
         with bridge:
-            clear(client)
-            booked = trade(price=150.0)
-            client.write(booked)
-            booked.price = 151.0
-            client.update(booked, valid_from=due)
+            book_and_schedule(client, due)
             assert bridge.wait_current(SECONDS)
 
     due, _ = in_time(schedule, 1.0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -120,29 +121,36 @@ def test_transaction_ended_by_another_task_is_undone(store_db: StoreDatabase) ->
     assert_sound(client)
 
 
-def test_transaction_that_ends_before_one_nested_in_it_undoes_both(store_db: StoreDatabase) -> None:
-    client, outer, inner = store_db.client(), trade(1), trade(2)
+@contextmanager
+def outlived(client: StoreClient, outer: Trade, inner: Trade) -> Iterator[Generator[None, None, None]]:
+    """Write in a transaction and in one nested in it that is still open when it ends, which is an error."""
     generator = opened(client, inner)
     with pytest.raises(StoreError, match="nested in this one is still open"), client.transaction():
         client.write(outer)
         next(generator)
-    with pytest.raises(StoreError, match="has ended before it"):
-        next(generator)
-    assert outer.entity_id is None and inner.entity_id is None
+        yield generator
+
+
+def assert_undone(client: StoreClient, *objects: Trade) -> None:
+    assert [each.entity_id for each in objects] == [None] * len(objects)
     assert client.count(Trade) == 0
     assert_sound(client)
+
+
+def test_transaction_that_ends_before_one_nested_in_it_undoes_both(store_db: StoreDatabase) -> None:
+    client, outer, inner = store_db.client(), trade(1), trade(2)
+    with outlived(client, outer, inner) as generator:
+        pass
+    with pytest.raises(StoreError, match="has ended before it"):
+        next(generator)
+    assert_undone(client, outer, inner)
 
 
 def test_nested_transaction_ended_by_another_thread_undoes_the_outer_one(store_db: StoreDatabase) -> None:
     client, outer, inner = store_db.client(), trade(1), trade(2)
-    generator = opened(client, inner)
-    with pytest.raises(StoreError, match="nested in this one is still open"), client.transaction():
-        client.write(outer)
-        next(generator)
+    with outlived(client, outer, inner) as generator:
         assert isinstance(in_thread(lambda: next(generator, None)), StoreError)
-    assert outer.entity_id is None and inner.entity_id is None
-    assert client.count(Trade) == 0
-    assert_sound(client)
+    assert_undone(client, outer, inner)
 
 
 def test_nested_transactions_that_end_in_the_wrong_order_are_errors_and_undone(store_db: StoreDatabase) -> None:
