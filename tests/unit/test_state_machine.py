@@ -218,7 +218,7 @@ def test_transition_with_a_local_workflow_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "hook", [print, functools.partial(max, 0), lambda *states: None, lambda obj, one, other, more=0: None, handed_a_client]
+    "hook", [print, functools.partial(max, 0), lambda *states: None, lambda obj, one, other, more=0: 0, handed_a_client]
 )
 def test_transition_with_a_hook_that_takes_its_three_arguments_is_accepted(hook: Any) -> None:
     assert Transition("A", "B", action=hook).action is hook
