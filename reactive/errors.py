@@ -16,7 +16,7 @@ __all__ = [
     "ExpressionTypeError",
     "GraphError",
     "MalformedExpression",
-    "PackageMissing",
+    "NumpyMissing",
     "ReactiveError",
     "UnknownFieldError",
     "UnknownNodeError",
@@ -52,8 +52,8 @@ class ReactiveError(Exception):
     """The base of every error of this package."""
 
 
-class PackageMissing(ReactiveError, ImportError):
-    """A call that needs a package which expressions themselves do without."""
+class NumpyMissing(ReactiveError, ImportError):
+    """A call over whole columns, which need NumPy; the rest of the expressions does without."""
 
 
 class ExpressionError(ReactiveError, ValueError):

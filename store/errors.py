@@ -26,6 +26,7 @@ __all__ = [
     "InvalidTransition",
     "InvalidValue",
     "NotPublished",
+    "PackageMissing",
     "RegistryError",
     "SchemaDrift",
     "StateMachineError",

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 from store.base import require_entity_id
 from store.errors import StoreError, shown
 
-__all__ = ["Callback", "ChangeEvent", "ErrorCallback", "EventBus"]
+__all__ = ["Callback", "ChangeEvent", "ErrorCallback", "EventBus", "name_of"]
 
 logger = logging.getLogger(__name__)
 

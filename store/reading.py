@@ -14,7 +14,7 @@ from store.errors import EntityNotFound, InvalidValue, RegistryError, StoreError
 from store.items import require_instant
 from store.wording import printable
 
-__all__ = ["Change", "Point", "as_of", "audit", "build", "diff", "history", "read", "require_class"]
+__all__ = ["Change", "Point", "as_of", "audit", "build", "diff", "history", "object_of", "read", "require_class"]
 
 T = TypeVar("T", bound=Storable)
 

@@ -22,6 +22,7 @@ __all__ = [
     "disable_user",
     "enable_user",
     "list_users",
+    "make_schema",
     "provision_user",
     "publish",
     "retire",

@@ -23,7 +23,7 @@ from workflow.starting import require_seconds
 from workflow.upkeep import Upkeep
 from workflow.watch import Job, Watch
 
-__all__ = ["Duties"]
+__all__ = ["Duties", "forget"]
 
 BEAT_SECONDS = 5.0
 SWEEP_SECONDS = 1.0

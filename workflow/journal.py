@@ -12,7 +12,7 @@ from workflow.records import Ended, Queue, Start, StepInfo, WorkflowInfo, Workfl
 from workflow.run import Run
 from workflow.starting import require_limit, require_seconds
 
-__all__ = ["Journal", "Record", "StepRecord"]
+__all__ = ["Journal", "Record", "StepRecord", "info_of", "now", "steps_of"]
 
 ENDED = (WorkflowStatus.SUCCESS, WorkflowStatus.ERROR, WorkflowStatus.CANCELLED)
 

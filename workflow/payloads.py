@@ -10,7 +10,17 @@ from typing import Any
 from store.base import Storable
 from workflow.errors import NotSerializable
 
-__all__ = ["Outcome", "copied", "digest", "dump", "load", "outcome_of_error", "outcome_of_value"]
+__all__ = [
+    "Outcome",
+    "RecordedError",
+    "copied",
+    "digest",
+    "dump",
+    "load",
+    "outcome_of_error",
+    "outcome_of_value",
+    "value_of",
+]
 
 # A recorded outcome: ("value", "", pickled) or ("error", text for people, pickled). Its outside needs none of the
 # user's classes, so that a program without them can still show what happened.

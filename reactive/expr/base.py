@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from reactive.errors import ExpressionError, PackageMissing, did_you_mean, shown
+from reactive.errors import ExpressionError, NumpyMissing, did_you_mean, shown
 from reactive.expr.operators import Operators
 
 if TYPE_CHECKING:
@@ -240,13 +240,13 @@ class Expr(Operators):
 
         Raises:
             ExpressionTypeError: A column is of a kind that its node does not take.
-            PackageMissing: There is no NumPy.
+            NumpyMissing: There is no NumPy.
         """
         try:
             from reactive.expr.columns import eval_columns
         except ModuleNotFoundError as error:
             message = f"eval_columns() needs {error.name}, which is not installed: pip install {error.name}"
-            raise PackageMissing(message, name=error.name) from error
+            raise NumpyMissing(message, name=error.name) from error
 
         return eval_columns(self, columns)
 

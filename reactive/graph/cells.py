@@ -29,6 +29,7 @@ __all__ = [
     "GroupCell",
     "Node",
     "added",
+    "expression_value",
     "require_name",
     "required_value",
 ]

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reactive.errors import PackageMissing as MissingForExpressions
-from reactive.errors import ReactiveError
+from reactive.errors import NumpyMissing, ReactiveError
 from reactive.expr import Field
 from store import frames
 from store.errors import PackageMissing, StoreError
@@ -41,7 +40,7 @@ def test_frame_without_its_package_says_what_to_install(
 def test_columns_without_numpy_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "reactive.expr.columns", raising=False)
     monkeypatch.setitem(sys.modules, "numpy", None)
-    with pytest.raises(MissingForExpressions) as caught:
+    with pytest.raises(NumpyMissing) as caught:
         (Field("price") * 2).eval_columns({"price": [1.0]})
     assert str(caught.value) == "eval_columns() needs numpy, which is not installed: pip install numpy"
     assert isinstance(caught.value, ReactiveError) and isinstance(caught.value, ImportError)
