@@ -137,7 +137,6 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp
 SET plan_cache_mode = force_generic_plan SET extra_float_digits = 1 AS $$
 BEGIN
     PERFORM pg_current_xact_id();
-    PERFORM store.require_present();
     IF p_key IS NOT NULL AND NOT store.claim_key(p_key, p_items) THEN
         RETURN;
     END IF;

@@ -137,7 +137,7 @@ PROTECTIONS_OF_ACCESS = [
         "store/sql/access.sql",
         "    PERFORM store.require_present();\n",
         "",
-        LOCKS,
+        (*LOCKS, "test_forging"),
         "FUNCTION store.require_still(",
     ),
     Protection(

@@ -33,14 +33,6 @@ PROTECTIONS_OF_BATCHES = [
         "FUNCTION store.lock_batch(",
     ),
     Protection(
-        "a batch is appended from no old snapshot",
-        APPEND_BATCH,
-        "    PERFORM store.require_present();\n",
-        "",
-        FORGING,
-        "FUNCTION store.append_batch(",
-    ),
-    Protection(
         "a batch is created from no old snapshot",
         CREATE,
         "    PERFORM store.require_present();\n",
