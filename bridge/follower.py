@@ -55,12 +55,18 @@ class Follower:
         self._gained = threading.Event()
         self._failure: BridgeError | None = None
         self._stopping = threading.Event()
+        self._heard = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="store-bridge", daemon=True)
 
     @property
     def position(self) -> Position:
         """The place in the log up to which everything is delivered."""
         return self._reader.position
+
+    @property
+    def silence(self) -> float:
+        """For how many seconds the store has not told all there is: it is away, or a transaction holds the log up."""
+        return time.monotonic() - self._heard
 
     def lag(self, conn: PooledConnection) -> Lag:
         """Return how far behind the newest committed event it is, asked on another connection."""
@@ -118,6 +124,8 @@ class Follower:
                         if told is not None:
                             logger.warning("the bridge goes on from position %d", self.position.seq)
                             told = None
+                    if not self._reader.waits:
+                        self._heard = time.monotonic()
                     if self._gained.is_set():
                         break
             except Exception as error:

@@ -134,6 +134,7 @@ class ScheduleWatcher:
         self._changed = threading.Event()
         self._stopping = False
         self._next_look = 0.0  # on the monotonic clock
+        self._told: dict[str, str] = {}  # the failure of each kind of work that was logged last
         self._thread = threading.Thread(target=self._run, name="store-bridge-schedule", daemon=True)
 
     def start(self) -> None:
@@ -180,14 +181,23 @@ class ScheduleWatcher:
 
     def _attempt(self, work: Callable[[], float]) -> float:
         """Do something that needs the server. Return how many seconds to wait for the next time."""
+        told = self._told.get(work.__name__)
         try:
-            return work()
-        except ConnectionLost as error:
-            logger.warning("changes without an event wait for the server: %s; trying again", error)
-        except Exception:
-            logger.exception("changes without an event cannot be shown; trying again")
-        self._disconnect()
-        return _RETRY
+            wait = work()
+        except Exception as error:
+            # A failure may come again every second, for days.
+            if repr(error) != told:
+                self._told[work.__name__] = repr(error)
+                if isinstance(error, ConnectionLost):
+                    logger.warning("changes without an event wait for the server: %s; trying again", error)
+                else:
+                    logger.exception("changes without an event cannot be shown; trying again")
+            self._disconnect()
+            return _RETRY
+        if told is not None:
+            del self._told[work.__name__]
+            logger.warning("changes without an event are shown again")
+        return wait
 
     def _look_if_time(self) -> float:
         """Look at the user's rights, if it is time. Return how many seconds to wait for the next look."""

@@ -246,6 +246,24 @@ class StoreBridge:
             lags = [follower.lag(conn) for follower in followers]
         return Lag(sum(lag.events for lag in lags), max((lag.seconds for lag in lags), default=0.0))
 
+    def silence(self) -> float:
+        """Return for how many seconds the store has not told all there is. Costs no query.
+
+        It is within `poll_seconds` or so while all is well, and grows while the server does not answer, or while a
+        transaction that somebody leaves open holds the log up: the tables are as they were then.
+
+        Raises:
+            BridgeError: The bridge does not run.
+
+        Example:
+            >>> bridge.silence() < 5
+            True
+        """
+        with self._lock:
+            if not self._running:
+                raise BridgeError("this bridge does not run: call start()")
+            return max((follower.silence for follower in self._followers), default=0.0)
+
     def stats(self) -> dict[str, FeedStats]:
         """Return what each type has handed to Deephaven, how fast, and what waits, by type name.
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from client.errors import KeyNotFound
 
-__all__ = ["KEY_VARIABLE", "FoundKey", "default_key_file", "find_key"]
+__all__ = ["KEY_VARIABLE", "FoundKey", "default_key_file", "find_key", "given_key"]
 
 KEY_VARIABLE = "DEEPHAVEN_PSK"
 
@@ -42,6 +42,15 @@ def default_key_file() -> Path:
     return home / "deephaven-trading-platform" / "deephaven.key"
 
 
+def given_key(key: str) -> FoundKey:
+    """Return a key that a program gave, without the line break that may have come with it from a file.
+
+    Raises:
+        KeyNotFound: It is none.
+    """
+    return FoundKey(_checked(key.strip(), "key="), "key=")
+
+
 def find_key(key_file: str | os.PathLike[str] | None = None) -> FoundKey:
     """Return the key from a file, else from the variable DEEPHAVEN_PSK, else from the file of this user's server.
 
@@ -52,7 +61,10 @@ def find_key(key_file: str | os.PathLike[str] | None = None) -> FoundKey:
         KeyNotFound: There is no key, or the file is open to others or holds none.
     """
     if key_file is not None:
-        return _read(Path(key_file).expanduser())
+        try:
+            return _read(Path(key_file).expanduser())
+        except (RuntimeError, ValueError) as error:  # ~ of nobody, or a zero byte
+            raise KeyNotFound(f"{os.fspath(key_file)!r} cannot be the name of a key file: {error}") from error
     given = os.environ.get(KEY_VARIABLE, "").strip()
     if given:
         return FoundKey(_checked(given, f"the variable {KEY_VARIABLE}"), f"the variable {KEY_VARIABLE}")

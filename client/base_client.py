@@ -13,7 +13,9 @@ import os
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from keyword import iskeyword
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
@@ -25,7 +27,7 @@ from pydeephaven.table import Table
 from pydeephaven.ticket import Ticket
 from typing_extensions import Self
 
-from client.access import FoundKey, find_key
+from client.access import find_key, given_key
 from client.errors import AccessRefused, ClientError, ScriptFailed, ServerUnreachable, TableNotFound
 from client.tls import read_roots, tls_problem
 
@@ -88,7 +90,7 @@ class DeephavenClient:
     Raises:
         ServerUnreachable: Nothing answers at the address.
         AccessRefused: The server does not take the key.
-        KeyNotFound: There is no key.
+        KeyNotFound: There is no key, or what was given is none.
 
     Example:
         >>> with DeephavenClient() as client:
@@ -110,7 +112,7 @@ class DeephavenClient:
             raise ClientError("anonymous=True uses no key: leave out key= and key_file=")
         self.host = host
         self.port = port
-        self._key = None if anonymous else FoundKey(key, "key=") if key is not None else find_key(key_file)
+        self._key = None if anonymous else given_key(key) if key is not None else find_key(key_file)
         self._tls = tls or tls_ca is not None
         self._roots = None if tls_ca is None else read_roots(Path(tls_ca))
         self._lock = threading.RLock()
@@ -158,6 +160,8 @@ class DeephavenClient:
             return self._call(lambda session: session.open_table(name), repeatable=True)
         except (ServerUnreachable, AccessRefused):
             raise
+        except UnicodeEncodeError:
+            raise TableNotFound(name, self.list_tables()) from None
         except ClientError as error:
             known = self.list_tables()
             if name in known and _status(error) is not grpc.StatusCode.NOT_FOUND:
@@ -189,6 +193,7 @@ class DeephavenClient:
         Example:
             >>> client.run_script("movers = prices_live.where('abs(ChangePct) > 2')")
         """
+        self._open_session()  # what is closed has run nothing
         try:
             self._call(lambda session: session.run_script(script), repeatable=False)
         except (ServerUnreachable, AccessRefused):
@@ -206,7 +211,7 @@ class DeephavenClient:
         Example:
             >>> client.bind_table("dear_shares", client.open_table("prices_live").where("Price > 500"))
         """
-        if not name.isidentifier():
+        if not (name.isascii() and name.isidentifier()) or iskeyword(name):
             raise ClientError(f"{name!r} cannot name a table: use letters, digits and underscores")
         self._call(lambda session: session.bind_table(name, table), repeatable=True)
 
@@ -240,6 +245,24 @@ class DeephavenClient:
         with self._lock:
             self._listeners.append(handle)
         return handle
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Turn the errors of what is done with opened tables in the block into those of this class.
+
+        Raises:
+            ClientError: The server refused something, such as a filter by a column that is not there.
+            ServerUnreachable: The server is gone.
+            AccessRefused: It was restarted with another key.
+
+        Example:
+            >>> with client.explaining():
+            ...     dear = client.open_table("prices_live").where("Price > 500").to_arrow()
+        """
+        try:
+            yield
+        except (DHError, grpc.RpcError, flight.FlightError) as error:
+            raise self._explained(error) from error
 
     def reconnect(self) -> None:
         """Open the connection anew. Tables opened before are gone.
@@ -296,6 +319,8 @@ class DeephavenClient:
         # gRPC would try for long, and then not say why.
         try:
             socket.create_connection((self.host, self.port), timeout=_ANSWER_SECONDS).close()
+        except UnicodeError as error:
+            raise ServerUnreachable(self.address, "that cannot be the name of a host") from error
         except OSError as error:
             raise ServerUnreachable(self.address, error.strerror or str(error)) from error
 

@@ -39,7 +39,10 @@ def client_command(function: Callable[..., None]) -> click.Command:
     ) -> None:
         remember_interrupts()
         try:
-            with DeephavenClient(host, port, key_file=key_file, anonymous=anonymous, tls=tls, tls_ca=tls_ca) as client:
+            with (
+                DeephavenClient(host, port, key_file=key_file, anonymous=anonymous, tls=tls, tls_ca=tls_ca) as client,
+                client.explaining(),
+            ):
                 function(client, **options)
         except ClientError as error:
             if interrupted():

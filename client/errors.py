@@ -68,3 +68,7 @@ class TableNotFound(ClientError, LookupError):
 
 class ScriptFailed(ClientError):
     """A script raised an error on the server; the message is the server's."""
+
+    def __init__(self, message: str) -> None:
+        # Without the engine's own way to the script.
+        super().__init__("\n".join(line for line in message.splitlines() if not line.startswith("\tat ")).rstrip())

@@ -13,10 +13,13 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from client.errors import AccessRefused, ClientError, ServerUnreachable
+from client.errors import AccessRefused, ClientError, ServerUnreachable, TableNotFound
 from client.interrupts import interrupted, wait
+from client.panel import STALE_SECONDS
 
 if TYPE_CHECKING:
+    from pydeephaven.table import Table
+
     from client.base_client import DeephavenClient
     from client.panel import Panel
 
@@ -52,6 +55,7 @@ class Screen:
         self._interval = interval
         self._on_frame = on_frame
         self._panels: Sequence[Panel] = ()
+        self._store_status: Table | None = None
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")  # an encoding may lack the bars of a line
         self._console = Console(highlight=False)
@@ -64,8 +68,10 @@ class Screen:
         Raises:
             ClientError: The server is gone, or lacks a table.
         """
-        self._panels = self._build(self._client)
-        self._console.print(self._frame("", marked=False))
+        with self._client.explaining():
+            self._open()
+            frame = self._frame(marked=False)
+        self._console.print(frame)
 
     def run(self, seconds: float | None = None) -> None:
         """Show the panels until Ctrl-C.
@@ -77,7 +83,8 @@ class Screen:
             ClientError: The server was not there at the beginning, or lacks a table.
         """
         end = None if seconds is None else time.monotonic() + seconds
-        self._panels = self._build(self._client)
+        with self._client.explaining():
+            self._open()
         if not self._console.is_terminal:
             self._repeat(lambda frame: self._console.print(frame), end, marked=False)
             return
@@ -91,14 +98,15 @@ class Screen:
         while not interrupted() and (end is None or time.monotonic() < end):
             begin = time.monotonic()
             try:
-                if lost is not None:
-                    self._client.reconnect()
-                    self._panels = self._build(self._client)
-                    lost, retry = None, _FIRST_RETRY
-                frame = self._frame("", marked=marked)
-                show(frame)
-                if self._on_frame is not None:
-                    self._on_frame(self._client)
+                with self._client.explaining():
+                    if lost is not None:
+                        self._client.reconnect()
+                        self._open()
+                        lost, retry = None, _FIRST_RETRY
+                    frame = self._frame(marked=marked)
+                    show(frame)
+                    if self._on_frame is not None:
+                        self._on_frame(self._client)
                 pause = self._interval
             except AccessRefused:
                 raise
@@ -120,11 +128,26 @@ class Screen:
                 left = min(left, end - time.monotonic())
             wait(max(left, 0.0))
 
-    def _frame(self, note: str, *, marked: bool) -> Group:
+    def _open(self) -> None:
+        self._panels = self._build(self._client)
+        try:
+            self._store_status = self._client.open_table("store_status")
+        except TableNotFound:  # a server without a store
+            self._store_status = None
+
+    def _frame(self, *, marked: bool) -> Group:
         parts: list[Any] = []
         for panel in self._panels:
             parts += [panel.grid(self._client.read(panel.table).to_pylist(), marked=marked), Text("")]
-        return Group(self._header("connected", "green"), Text(note), *parts)
+        return Group(self._header("connected", "green"), Text(self._store_note(), "yellow"), *parts)
+
+    def _store_note(self) -> str:
+        """Return what is to be said of the store: nothing while it answers."""
+        rows = [] if self._store_status is None else self._client.read(self._store_status).to_pylist()
+        silence = max((row["Silence"] or 0.0 for row in rows), default=0.0)
+        if not silence > STALE_SECONDS:
+            return ""
+        return f"the store has been silent for {silence:,.0f} s: trades and limits are as they were then"
 
     def _header(self, state: str, style: str) -> Text:
         changes = [moment for panel in self._panels if (moment := panel.last_change()) is not None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -117,6 +117,12 @@ class DeskStore:
         with closing(connect(self._login)) as conn:
             end = log_end(conn)
         return wait_current([self._follower], end, now, deadline, self._stop)
+
+    def silence(self) -> float:
+        """Return for how many seconds the store has not told all there is; see `StoreBridge.silence`."""
+        with suppress(BridgeError):  # once closed
+            return max(self._follower.silence, self._bridge.silence())
+        return self._follower.silence
 
     def begin(self, desk: Desk) -> None:
         """Let a store that never held a trade begin with the desk's first positions, one without limits with some.

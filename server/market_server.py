@@ -147,7 +147,11 @@ class MarketServer:
         writers = self.writers = MarketWriters(source.symbols, desk)
         tables = self._tables(writers, None if store is None else store.tables())
         figures = desk_figures(
-            tables, writers.positions.blink, source.symbols, clock_of_arrival=self._history is not None
+            tables,
+            writers.positions.blink,
+            source.symbols,
+            clock_of_arrival=self._history is not None,
+            silence=None if store is None else store.silence,
         )
         self.tables = tables | figures.published()
         self.pages = desk_pages(figures, reader=None if store is None else store.reader)

@@ -55,15 +55,30 @@ _USAGE = (
     _level("Stop", "From here on the limit is broken"),
     MarketColumn("Usage", "double", "measure", "Value / Stop", "", ".0%", aggregation="none"),
 )
+_STATUS = (
+    MarketColumn("Timestamp", "Instant", "dimension", "When it was looked"),
+    MarketColumn(
+        "Silence",
+        "double",
+        "measure",
+        "For how long the store has not told all there is: trades and limits are as they were then",
+        "s",
+        ",.1f",
+        "Store silent",
+        aggregation="none",
+    ),
+)
 STORE_COLUMNS: Mapping[str, tuple[MarketColumn, ...]] = {
     "trades_raw": _columns(Trade),
     "trades_live": _columns(Trade),
     "limits_live": _columns(Limit),
     "limit_usage": _USAGE,
+    "store_status": _STATUS,
 }
 STORE_NOTES = {
     "trades_raw": "every event of every trade in the store",
     "trades_live": "every trade as it stands, whoever wrote it",
     "limits_live": "the limits of each book",
     "limit_usage": "how far each limit is used, breaches first",
+    "store_status": "for how long the store has been silent, in one row",
 }

@@ -209,17 +209,21 @@ class TradeWriter:
             self._unwritten += Counter()  # drops what has come to nothing
 
     def _write_surely(self, batch: Sequence[Fill]) -> None:
-        pause, batches = _FIRST_RETRY, self._batches
+        pause, batches, told = _FIRST_RETRY, self._batches, ""
         while True:
             try:
                 self._batches = batches  # the same key again
                 self.write(batch)
+                if told:
+                    _log.warning("the store takes the desk's trades again")
                 return
             except ConnectionLost as error:
                 if self._stopping.is_set():
                     _log.error("%d trades of the desk are lost: %s", len(batch), error)
                     return
-                _log.warning("%d trades of the desk wait for the store: %s", len(batch), error)
+                if str(error) != told:
+                    told = str(error)
+                    _log.warning("trades of the desk wait for the store: %s", error)
                 self._stopping.wait(pause)
                 pause = min(2 * pause, _LAST_RETRY)
 

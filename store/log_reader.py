@@ -270,10 +270,14 @@ class LogReader:
             empty: Yield an empty batch before waiting, and where the position moves past what the user may not see.
         """
         retry, fence_wait = FIRST_RETRY, FIRST_FENCE_WAIT
+        told: str | None = None  # the failure that was logged last: one may come again every few seconds, for days
         while not self.stopped:
             try:
                 answer = self._ask(BATCH)
                 retry = FIRST_RETRY
+                if told is not None:
+                    logger.warning("reading the log goes on from position %d", self.position.seq)
+                    told = None
                 if answer is None:
                     if until_idle and self._fence is None:
                         return
@@ -293,7 +297,9 @@ class LogReader:
                 self.reconnects += 1
                 place = self.position.seq
                 facts = {"position": place, "error": type(error).__name__}
-                logger.warning("reading the log stops at position %d: %s; trying again", place, error, extra=facts)
+                if str(error) != told:
+                    told = str(error)
+                    logger.warning("reading the log stops at position %d: %s; trying again", place, error, extra=facts)
                 self._drop_connection()
                 self._waiter.wait(None, retry * random.uniform(0.5, 1.0))  # not all listeners at the same moment
                 retry = min(retry * 2, LAST_RETRY)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from server.column_catalog import CATALOG_TYPES, catalog_rows
 from server.market_columns import MARKET_COLUMNS, MarketColumn
+from server.store_columns import STORE_COLUMNS
 
 __all__ = ["DASHBOARD_COLUMNS", "Catalog", "ColumnStyle"]
 
@@ -64,6 +65,7 @@ DASHBOARD_COLUMNS = (
     _text("ValidFrom", "Holds from (UTC)"),
     _text("ValidTo", "Holds until (UTC)"),
     MarketColumn("Age", "double", "measure", "How old the oldest price is", "s", ",.1f", "Oldest price"),
+    *(column for column in STORE_COLUMNS["store_status"] if column.name == "Silence"),
 )
 _KINDS = dict.fromkeys(("double", "long", "int", "float", "short", "byte", "Decimal"), "number")
 _KINDS |= {"Instant": "time", "datetime": "time"}

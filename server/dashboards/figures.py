@@ -6,7 +6,7 @@ browser is not sent more than an eye can follow. Amounts are in USD before they 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,7 @@ class DeskFigures:
         totals: The sums of exposures, in one row.
         curve: The totals over time, a row a second since the start.
         clock_of_arrival: Whether a price is as old as its arrival rather than its time.
+        store_status: As it is published; None without a store.
     """
 
     symbols: tuple[str, ...]
@@ -50,15 +51,26 @@ class DeskFigures:
     totals: Table
     curve: Table
     clock_of_arrival: bool
+    store_status: Table | None = None
 
     def published(self) -> dict[str, Table]:
         """Return what the clients show, too, by the name under which it is published."""
-        tables = {"exposures_live": self.exposures, "risk_scores": self.scores}
-        return tables if self.limits is None else tables | {"limit_usage": self.limits}
+        tables = {
+            "exposures_live": self.exposures,
+            "risk_scores": self.scores,
+            "limit_usage": self.limits,
+            "store_status": self.store_status,
+        }
+        return {name: table for name, table in tables.items() if table is not None}
 
 
 def desk_figures(
-    tables: Mapping[str, Table], marks: Table, symbols: Sequence[str], *, clock_of_arrival: bool = False
+    tables: Mapping[str, Table],
+    marks: Table,
+    symbols: Sequence[str],
+    *,
+    clock_of_arrival: bool = False,
+    silence: Callable[[], float] | None = None,
 ) -> DeskFigures:
     """Derive what the pages share; inside Deephaven's execution context.
 
@@ -68,6 +80,7 @@ def desk_figures(
         symbols: Everything that can have a price.
         clock_of_arrival: Whether a price is as old as its arrival rather than its time: for a history, whose times
             have nothing to do with the clock on the wall.
+        silence: Returns for how many seconds the store has not told all there is; None without a store.
     """
     from deephaven import agg, time_table
 
@@ -92,7 +105,20 @@ def desk_figures(
         totals=totals,
         curve=totals.snapshot_when(time_table(_CURVE_STEP), "Timestamp", history=True),
         clock_of_arrival=clock_of_arrival,
+        store_status=None if silence is None else _store_status(silence),
     )
+
+
+def _store_status(silence: Callable[[], float]) -> Table:
+    """Return one row: what the clock says, and for how many seconds the store has been silent by then."""
+    from deephaven import time_table
+
+    def silent_seconds() -> float:
+        return silence()
+
+    # The formula names the moment, so that the engine works it out anew with each one.
+    look = time_table(_LOOK, blink_table=True).last_by()
+    return look.update("Silence = isNull(Timestamp) ? NULL_DOUBLE : silent_seconds()")
 
 
 def _positions(tables: Mapping[str, Table], marks: Table) -> Table:
@@ -188,7 +214,10 @@ def with_sum(table: Table, key: str, columns: Sequence[str]) -> Table:
 
 
 def headline(figures: DeskFigures) -> Table:
-    """Return one row: PnLToday, AgainstClose, Gross, Net, Breaches, Warnings (null without limits) and Age."""
+    """Return one row: PnLToday, AgainstClose, Gross, Net, Breaches, Warnings, Age and Silence.
+
+    Breaches and Warnings are null without limits, Silence is null without a store.
+    """
     from deephaven import agg, empty_table, time_table
 
     # Recomputed for a row when its Timestamp changes, and only then.
@@ -208,6 +237,10 @@ def headline(figures: DeskFigures) -> Table:
         row = row.natural_join(figures.limits.agg_by(counts), []).update_view(
             [f"{name} = isNull({name}) ? 0L : {name}" for name in ("Breaches", "Warnings")]
         )
+    if figures.store_status is None:
+        row = row.update_view("Silence = NULL_DOUBLE")
+    else:
+        row = row.natural_join(figures.store_status, [], "Silence")
     return row.snapshot_when(time_table(_LOOK), "Now = Timestamp").update_view(
         "Age = isNull(Oldest) ? NULL_DOUBLE : max(0.0, (epochNanos(Now) - epochNanos(Oldest)) / 1e9)"
     )

@@ -1,4 +1,4 @@
-"""The line above every page: P&L, exposure, breaches and the age of the oldest price."""
+"""The line above every page: P&L, exposure, breaches, the age of the oldest price and the silence of the store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from server.dashboards.formats import MISSING, number_text, sign_of
 
 __all__ = ["header_panel"]
 
-_FIGURES = ("PnLToday", "AgainstClose", "Gross", "Net", "Breaches", "Age")
+_FIGURES = ("PnLToday", "AgainstClose", "Gross", "Net", "Breaches", "Age", "Silence")
+_AGES = ("Age", "Silence")
 _STALE_SECONDS = 15.0
 # In a narrow window they are smaller, not out of sight.
 _LABEL = {"fontSize": "clamp(10px, 0.95vw, 12px)", "opacity": 0.75, "whiteSpace": "nowrap"}
@@ -54,7 +55,7 @@ def _figure(name: str, row: Mapping[str, Any], catalog: Catalog) -> Any:
         warnings = number_text(row.get("Warnings"), ",d")
         color = "negative" if value else "notice" if warnings != "0" else "positive"
         text = f"{text} ({warnings} near)" if warnings != "0" else text
-    if name == "Age" and text != MISSING and value is not None and value > _STALE_SECONDS:
+    if name in _AGES and text != MISSING and value is not None and value > _STALE_SECONDS:
         color = "negative"
     return ui.flex(
         ui.text(style.heading, UNSAFE_style=_LABEL),

@@ -11,7 +11,7 @@ from server.dashboards.columns import Catalog
 if TYPE_CHECKING:
     from deephaven.table import Table
 
-__all__ = ["HEADER_HEIGHT", "bar_figure", "line_figure", "missing"]
+__all__ = ["HEADER_HEIGHT", "bar_figure", "line_figure", "missing", "unmarked"]
 
 HEADER_HEIGHT = 13  # percent of a page
 
@@ -27,7 +27,23 @@ def bar_figure(table: Table, catalog: Catalog, x: str, y: Sequence[str]) -> Any:
     """Return bars beside each other, a column each, named as the catalog says."""
     import deephaven.plot.express as dx
 
-    return dx.bar(table, x=x, y=list(y), barmode="group", unsafe_update_figure=partial(_tidy, _names(catalog, y)))
+    return dx.bar(
+        unmarked(table, x),
+        x=x,
+        y=list(y),
+        barmode="group",
+        unsafe_update_figure=partial(_tidy, _names(catalog, y)),
+    )
+
+
+def unmarked(table: Table, column: str) -> Table:
+    """Return a table whose texts in a column a plot shows as they are.
+
+    It takes them for HTML, by which a name that somebody chose could look like another's.
+    """
+    return table.update_view(
+        f"{column} = isNull({column}) ? null : {column}.replace(`&`, `&amp;`).replace(`<`, `&lt;`)"
+    )
 
 
 def missing(what: str, advice: str) -> Any:

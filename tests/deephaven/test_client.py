@@ -75,6 +75,19 @@ def test_client_script_that_fails_says_so_in_the_server_s_words(client: Deephave
         client.run_script("raise ValueError('no such price')")
 
 
+def test_client_table_without_a_column_is_explained(client: DeephavenClient, publish: Publish) -> None:
+    publish("exposures_live", Symbol=["MSFT"], Price=[400.0])
+    wait_until(lambda: "exposures_live" in client.list_tables())
+    with pytest.raises(ClientError) as refused, client.explaining():
+        risk_client.panels(client)
+    assert "failed to finish" in str(refused.value)
+    for name in ("class", "Größe"):
+        with pytest.raises(ClientError, match="cannot name a table"):
+            client.bind_table(name, client.open_table("exposures_live"))
+    with pytest.raises(TableNotFound, match="'Größe'"):
+        client.open_table("Größe")
+
+
 def test_client_unknown_table_names_the_nearest(client: DeephavenClient, publish: Publish) -> None:
     publish("quotes_live", Symbol=["MSFT"])
     wait_until(lambda: "quotes_live" in client.list_tables())

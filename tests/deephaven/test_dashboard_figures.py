@@ -16,6 +16,7 @@ from server.dashboards.figures import (
     since,
     with_sum,
 )
+from server.dashboards.layout import unmarked
 from server.market_columns import column_types
 from tests.waiting import wait_until
 
@@ -156,7 +157,26 @@ def test_headline_and_exposures_add_dollars_only(market: Market) -> None:
     assert row["AgainstClose"] == pytest.approx(160 + 48 + 800)
     assert row["Breaches"] is None  # without limits nobody knows
     assert row["Age"] > 0
+    assert row["Silence"] is None  # without a store
     assert {book["Book"]: book["Positions"] for book in rows(figures.exposures)} == {"EQ": 2, "VOL": 1, None: 1}
+
+
+def test_silence_of_the_store_is_looked_at_again_and_again(market: Market) -> None:
+    silence = [3.0]
+    figures = market.figures(silence=lambda: silence[0])
+    top = headline(figures)
+    wait_until(lambda: (found := rows(top)) and found[0]["Silence"] == 3.0)
+    silence[0] = 40.0
+    wait_until(lambda: rows(top)[0]["Silence"] == 40.0)
+    assert rows(figures.published()["store_status"].view("Silence")) == [{"Silence": 40.0}]
+    assert "store_status" not in market.figures().published()
+
+
+def test_names_at_bars_are_no_markup() -> None:
+    from bridge.java_columns import java_table
+
+    books = java_table({"Book": "string"}, [("<b>EQ</b> &amp;",), (None,), ("EQ",)])
+    assert [row["Book"] for row in rows(unmarked(books, "Book"))] == ["&lt;b>EQ&lt;/b> &amp;amp;", None, "EQ"]
 
 
 def test_headline_of_a_desk_that_holds_nothing_is_zero(market: Market) -> None:

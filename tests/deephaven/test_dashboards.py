@@ -110,6 +110,7 @@ def test_quant_page_shows_live_prices_in_the_formats_of_the_catalog(visitor: Vis
     until(page, lambda: headline(page, "PnLToday") != before, "another P&L")
     assert "Gross (USD)" in page.inner_text("body")
     assert headline(page, "Breaches")[0].isdigit()
+    assert float(headline(page, "Silence")) < SECONDS
 
 
 def test_quant_gains_are_green_and_losses_red(visitor: Visitor) -> None:
@@ -155,7 +156,8 @@ def narrow(page: Page) -> Iterator[list[Locator]]:
     """Make the window narrow for a while; give the figures of its header."""
     page.set_viewport_size({"width": 700, "height": 900})
     yield [
-        page.locator(f"#headline-{name}") for name in ("PnLToday", "AgainstClose", "Gross", "Net", "Breaches", "Age")
+        page.locator(f"#headline-{name}")
+        for name in ("PnLToday", "AgainstClose", "Gross", "Net", "Breaches", "Age", "Silence")
     ]
     page.set_viewport_size(VIEWPORT)
 

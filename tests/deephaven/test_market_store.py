@@ -103,6 +103,21 @@ def test_trade_of_another_user_reaches_positions_and_risk(market: MarketServer, 
     wait_until(lambda: position(market, "BOB", "AAPL", "Quantity", "MarketValue") == [(0, 0.0)])
 
 
+def test_store_that_is_held_up_is_seen_to_be_silent(market: MarketServer, store_db: StoreDatabase) -> None:
+    def silence() -> float:
+        return float(rows(market.tables["store_status"], "Silence")[0])
+
+    wait_until(lambda: silence() < 1.0)
+    holder, late = store_db.client("alice"), trade(book="LATE", quantity=5)
+    with holder.transaction():
+        holder.write(trade(book="OPEN"))
+        store_db.client("bob").write(late)
+        wait_until(lambda: silence() > 2.0)
+        assert not position(market, "LATE", "AAPL", "Quantity")
+    wait_until(lambda: position(market, "LATE", "AAPL", "Quantity") == [5])
+    wait_until(lambda: silence() < 1.0)
+
+
 def test_trade_in_what_the_market_does_not_have_is_shown_without_a_value(
     market: MarketServer, store_db: StoreDatabase
 ) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+from contextlib import nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from client.access import FoundKey, find_key
-from client.errors import AccessRefused, ClientError, KeyNotFound, TableNotFound
+from client.access import FoundKey, find_key, given_key
+from client.base_client import DeephavenClient
+from client.errors import AccessRefused, ClientError, KeyNotFound, ScriptFailed, ServerUnreachable, TableNotFound
 from client.formats import Catalog, ColumnStyle, cell_text
 from client.panel import Panel, sparkline
 from client.screen import Screen
@@ -222,7 +224,20 @@ class Quiet:
 
     address = "127.0.0.1:10000"
 
+    def __init__(self, silence: float | None = None) -> None:
+        self.silence = silence
+
+    def open_table(self, name: str) -> str:
+        if self.silence is None:
+            raise TableNotFound(name, [])
+        return name
+
+    def explaining(self) -> Any:
+        return nullcontext()
+
     def read(self, table: Any) -> pyarrow.Table:
+        if table == "store_status":
+            return pyarrow.table({"Silence": [self.silence]})
         return pyarrow.table({"Symbol": ["東京"], "Line": [[1.0, 2.0]]})
 
 
@@ -236,6 +251,43 @@ def test_screen_shows_what_the_encoding_of_its_output_has(monkeypatch: pytest.Mo
     shown = stream.buffer.getvalue().decode("latin-1").splitlines()  # type: ignore[attr-defined]
     assert shown[0].startswith("QUANT   127.0.0.1:10000   ? connected")
     assert shown[-2].split() == ["??", "??"]
+
+
+@pytest.mark.parametrize(
+    ("silence", "told"), [(None, False), (0.4, False), (42.3, True), (float("nan"), False), (7200.0, True)]
+)
+def test_screen_says_for_how_long_the_store_has_been_silent(
+    capsys: pytest.CaptureFixture[str], silence: float | None, told: bool
+) -> None:
+    Screen("risk", Quiet(silence), lambda client: []).show_once()  # type: ignore[arg-type]
+    said = f"the store has been silent for {silence or 0:,.0f} s: trades and limits are as they were then"
+    assert (said in capsys.readouterr().out) is told
+
+
+@pytest.mark.parametrize("host", ["a" * 64, "a..b"])
+def test_client_host_that_is_no_name_is_an_error_in_words(host: str) -> None:
+    with pytest.raises(ServerUnreachable, match="that cannot be the name of a host"):
+        DeephavenClient(host, key=KEY)
+
+
+@pytest.mark.parametrize("key", ["", "two\nlines", "schlüssel-der-lang-ist", "with blank"])
+def test_client_key_that_is_none_is_refused_before_it_travels(key: str) -> None:
+    with pytest.raises(KeyNotFound, match="key= holds no key"):
+        DeephavenClient(key=key)
+    assert given_key(f"{KEY}\n") == (KEY, "key=")
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-that-name/key", "zero\0byte"])
+def test_find_key_in_a_file_that_cannot_be_says_so(name: str) -> None:
+    with pytest.raises(KeyNotFound, match="cannot be the name of a key file"):
+        find_key(name)
+
+
+def test_script_failed_leaves_out_the_engine_s_own_way() -> None:
+    error = ScriptFailed(
+        "Traceback:\nValueError: no price\n\n\tat org.jpy.PyLib.executeCode(Native Method)\n\tat a.b(c)"
+    )
+    assert str(error) == "Traceback:\nValueError: no price"
 
 
 ROWS = pyarrow.table({"Symbol": ["AAPL", "MSFT"], "PnL": [1.5, None]})
