@@ -19,7 +19,7 @@ from bridge.schedule import DueChanges
 from bridge.type_mapping import FieldColumn, column_types, field_columns
 from bridge.view import View
 from store.base import record_schema
-from store.log_reader import BEGINNING
+from store.log_rows import BEGINNING
 
 if TYPE_CHECKING:
     from deephaven.table import Table
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bridge.publisher import TableWriter
     from reactive.expr import Expr
     from store.base import FieldSpec, Storable
-    from store.log_reader import LogRow
+    from store.log_rows import LogRow
 
 __all__ = ["Feed", "RowWriter"]
 

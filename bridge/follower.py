@@ -13,7 +13,8 @@ from bridge.errors import BridgeError, WriterFailed
 from bridge.schedule import LogFeed, ScheduleWatcher
 from store.connection import PooledConnection, run_named
 from store.errors import StoreError
-from store.log_reader import BEGINNING, LogReader, LogRow, Position
+from store.log_reader import LogReader
+from store.log_rows import BEGINNING, LogRow, Position
 from store.subscriptions import Lag
 
 __all__ = ["Follower", "log_end", "wait_current"]

@@ -22,7 +22,7 @@ from store.base import Metadata, Storable
 from store.connection import PooledConnection, connect, run_named
 from store.errors import ConnectionLost
 from store.items import require_instant
-from store.log_reader import LogRow, read_between
+from store.log_rows import LogRow, read_between
 
 if TYPE_CHECKING:
     from deephaven.table import Table

@@ -23,7 +23,7 @@ from bridge.view import View
 from store.base import Metadata
 from store.connection import PooledConnection, connect, run_named
 from store.errors import ConnectionLost
-from store.log_reader import LogRow, Position
+from store.log_rows import LogRow, Position
 
 __all__ = ["DueChanges", "LogFeed", "ScheduleWatcher"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from store.log_reader import LogRow
+from store.log_rows import LogRow
 
 __all__ = ["View"]
 

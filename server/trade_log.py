@@ -16,7 +16,7 @@ from server.errors import TradeLeftOut
 from server.positions import Execution, PositionBook, PositionKey, execution_of
 from store.client import StoreClient
 from store.errors import ConnectionLost, RegistryError, StoreError
-from store.log_reader import BEGINNING, LogRow
+from store.log_rows import BEGINNING, LogRow
 from store.models import Trade
 from store.reading import object_of
 

@@ -6,7 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from store.errors import StoreError, shown
-from store.log_reader import BEGINNING, FIRST_RETRY, LAST_RETRY, Position
+from store.log_reader import FIRST_RETRY, LAST_RETRY
+from store.log_rows import BEGINNING, Position
 from store.scalars import ValueRefused, require_text
 
 if TYPE_CHECKING:

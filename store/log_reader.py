@@ -7,29 +7,25 @@ transaction older than X runs, every event up to S is visible, and only then is 
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from store.base import Metadata
 from store.connection import PooledConnection, connect, run, run_named
 from store.errors import StoreError
+from store.log_rows import BEGINNING, LogRow, Position, position_after, rows_of
 from store.wakeup import CHANNEL, Waiter
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
-__all__ = ["BEGINNING", "LogReader", "LogRow", "Position", "is_poll_interval", "read_between"]
+__all__ = ["LogReader", "is_poll_interval"]
 
 logger = logging.getLogger(__name__)
-
-_document = json.JSONDecoder().raw_decode  # what `json.loads` does, without looking for blanks around a document
 
 BATCH = 2_000
 FIRST_RETRY, LAST_RETRY = 0.05, 5.0  # seconds
@@ -46,71 +42,6 @@ REAP_SECONDS = 30.0  # how often a reader has sessions ended that hold others up
 def is_poll_interval(given: object) -> bool:
     """Say whether a reader can look so seldom, in seconds: at least now and then, and no longer than a timer goes."""
     return isinstance(given, (int, float)) and not isinstance(given, bool) and 0 < given <= LONGEST_POLL
-
-
-class Position(NamedTuple):
-    """How far the stream is read; positions compare as the stream goes.
-
-    Attributes:
-        seq: Everything up to this place is read.
-        backfilled: Of the history that comes into view at the next place, the events up to this one are read.
-    """
-
-    seq: int
-    backfilled: int = 0
-
-
-BEGINNING = Position(0)
-
-
-class LogRow(NamedTuple):
-    """One event of the log.
-
-    Attributes:
-        seq: Its number in the log.
-        type_name: The entity's type.
-        metadata: The event's metadata. Where data was asked for, `state` is the one that a read showed just after the
-            event, else the one that the event left.
-        changes: The changed fields in JSON form; empty where data was not asked for.
-        data: All fields as a read showed them just after the event; None where it showed nothing, or where data was
-            not asked for.
-        due: When what a read shows of the entity next changes by itself, counted from its newest event on: a scheduled
-            change begins, a bounded one ends.
-        granted_at: The place at which this event of the past came into the user's view; 0 for one at its own place.
-    """
-
-    seq: int
-    type_name: str
-    metadata: Metadata
-    changes: dict[str, Any]
-    data: dict[str, Any] | None
-    due: datetime | None = None
-    granted_at: int = 0
-
-    @property
-    def position(self) -> Position:
-        """The position of a reader that has read the stream up to this row."""
-        return _position(self.seq, self.granted_at)
-
-
-def read_between(
-    conn: PooledConnection, after: int, upto: int, types: Sequence[str] | None, limit: int, *, data: bool
-) -> list[LogRow]:
-    """Return the first events of the log in (after, upto], all of whose transactions are over.
-
-    Each stands at its own place, whenever it came into the user's view.
-    """
-    return [
-        LogRow(
-            row[0],
-            row[10],
-            Metadata(*row[1:10]),
-            json.loads(row[11]),
-            None if row[12] is None else json.loads(row[12]),
-            row[13],
-        )
-        for row in run_named(conn, "read_log", [after, upto, types, limit, data])
-    ]
 
 
 class LogReader:
@@ -218,7 +149,7 @@ class LogReader:
             ConnectionLost: The connection broke; call again to open a new one.
         """
         answer = self._ask(limit)
-        return None if answer is None else (_rows(answer), _position_after(answer))
+        return None if answer is None else (rows_of(answer), position_after(answer))
 
     def _ask(self, limit: int) -> list[tuple[Any, ...]] | None:
         """Return what `read_stream` tells of the next rows; None when nothing new can be read safely yet."""
@@ -305,9 +236,9 @@ class LogReader:
                 retry = min(retry * 2, LAST_RETRY)
                 continue
             fence_wait, self._vain_hints = FIRST_FENCE_WAIT, 0
-            position = _position_after(answer)
+            position = position_after(answer)
             self._look_ahead(position)
-            rows = _rows(answer)
+            rows = rows_of(answer)
             if rows or empty:
                 yield rows
             self.position = position
@@ -388,30 +319,3 @@ def _one_thread() -> ThreadPoolExecutor:
     from concurrent.futures import ThreadPoolExecutor
 
     return ThreadPoolExecutor(1, "log-reader")
-
-
-def _position_after(answer: list[tuple[Any, ...]]) -> Position:
-    """Return the position after what `read_stream` told."""
-    *found, end = answer
-    if end[0] is not None:
-        return Position(*end[:2])
-    seq, granted_at = found[-1][:2]
-    return _position(seq, granted_at)
-
-
-def _position(seq: int, granted_at: int) -> Position:
-    return Position(granted_at - 1, seq) if granted_at else Position(seq)
-
-
-def _rows(answer: list[tuple[Any, ...]]) -> list[LogRow]:
-    """Return the rows of what `read_stream` told."""
-    rows = []
-    for row in answer[:-1]:
-        text = row[13]
-        data = None if text is None else _document(text)[0]
-        if row[12] is None:
-            changes: Any = {}
-        else:  # what made an entity is all of it, most of the work of reading it twice
-            changes = data if row[12] == text else _document(row[12])[0]
-        rows.append(LogRow(row[0], row[11], Metadata(*row[2:11]), changes, data, row[14], row[1]))
-    return rows

@@ -16,7 +16,8 @@ from store.checkpoint import Checkpoint, require_subscriber_id
 from store.conninfo import conninfo
 from store.errors import StoreError, shown
 from store.events import Callback, ChangeEvent, ErrorCallback, EventBus, name_of
-from store.log_reader import LogReader, LogRow, Position, is_poll_interval
+from store.log_reader import LogReader, is_poll_interval
+from store.log_rows import LogRow, Position
 
 __all__ = [
     "Callback",

@@ -20,7 +20,8 @@ from store.cli.rendering import Count, assignments, cell, counted, note
 from store.cli.target import PASSWORD, Target
 from store.connection import PooledConnection, run_named
 from store.errors import EntityNotFound, StoreError, nearest_names
-from store.log_reader import LogReader, LogRow
+from store.log_reader import LogReader
+from store.log_rows import LogRow
 
 __all__ = ["commands"]
 

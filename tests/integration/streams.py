@@ -8,7 +8,8 @@ from contextlib import closing, contextmanager
 from store import groups
 from store.client import StoreClient
 from store.events import ChangeEvent, EventBus
-from store.log_reader import BEGINNING, LogReader, LogRow
+from store.log_reader import LogReader
+from store.log_rows import BEGINNING, LogRow
 from store.models import Trade
 from store.subscriptions import SubscriptionListener
 from tests.fix_postgres import StoreDatabase

@@ -25,7 +25,7 @@ from server.positions import Contract, Holding, PositionKey
 from server.store_place import RISK_MANAGERS, TRADERS, StoreLogins, store_place
 from store.client import StoreClient
 from store.groups import create_group
-from store.log_reader import Position
+from store.log_rows import Position
 from store.models import Limit, Trade
 from store.permissions import share_read, unshare
 from tests.fix_bridge import trade

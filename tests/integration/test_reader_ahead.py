@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from store.log_reader import BATCH, BEGINNING, LogReader
+from store.log_reader import BATCH, LogReader
+from store.log_rows import BEGINNING
 from store.models import Trade
 from tests.fix_postgres import StoreDatabase
 
