@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 
 from store.base import types_by_name
+from store.wording import printable
 from workflow.database import Database
 from workflow.errors import WorkflowConflict, WorkflowError
 from workflow.logs import logger
@@ -129,6 +130,7 @@ class Outbox:
                 self._settle(subject)
                 self.waiting.pop(subject, None)
             return True
+        reason = printable(reason)  # it goes to logs and terminals, and whoever wrote the row named type and states
         if known.get(subject) != reason:
             self._note(subject, reason)
         if len(self.waiting) < MANY:

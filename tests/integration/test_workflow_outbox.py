@@ -46,7 +46,8 @@ class Drained(Outbox):
         self.notes: list[str] = []
         self.broken = False
         self.rows = 0
-        super().__init__(url, self._begin, lambda subject, reason: self.notes.append(subject))
+        self.reasons: list[str] = []
+        super().__init__(url, self._begin, self._waits)
         fetch = self._database.fetch
 
         def counting(text: str, params: Any = None) -> list[tuple[Any, ...]]:
@@ -55,6 +56,10 @@ class Drained(Outbox):
             return found
 
         self._database.fetch = counting  # type: ignore[method-assign]
+
+    def _waits(self, subject: str, reason: str) -> None:
+        self.notes.append(subject)
+        self.reasons.append(reason)
 
     def _begin(self, start: Start) -> None:
         if self.broken:
@@ -120,3 +125,13 @@ def test_row_committed_behind_a_later_one_is_started(store_db: StoreDatabase, dr
         assert drained.drain() == 1
         slow.commit()
     assert drained.drain() == 1
+
+
+def test_names_in_rows_begin_no_line_of_a_log_and_are_nothing_that_a_terminal_obeys(
+    store_db: StoreDatabase, drained: Drained
+) -> None:
+    put(store_db, "Un\x1b]0;mine\x07\nknown", "B", 1)
+    put(store_db, "OutboxTicket", "B\r\nCRITICAL \x1b[2J", 1)
+    drained.drain()
+    assert len(drained.reasons) == 2
+    assert all(reason.isprintable() for reason in drained.reasons), drained.reasons
