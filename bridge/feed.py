@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["Feed", "RowWriter"]
 
 _log = logging.getLogger(__name__)
+
+# So many values of a column are reported one by one, then each that makes them twice as many: whoever may write objects
+# of the type would else fill the log.
+TOLD_ONE_BY_ONE = 20
 
 
 class RowWriter(Protocol):
@@ -82,6 +87,7 @@ class Feed:
             _check_writer(self.type_name, writer, list(self._types))
         self._writer = writer
         self._failure: str | None = None  # why the writer takes nothing
+        self._left_out: Counter[str] = Counter()  # how many values each column could not hold
         self._publisher: TableWriter
         self.raw: Table | None = getattr(writer, "table", None)
         self.live: Table
@@ -256,8 +262,12 @@ class Feed:
         try:
             return source(row.data or {})
         except Exception as error:
-            where = f"{self.type_name}.{source.name} of {row.metadata.entity_id} version {row.metadata.version}"
-            _log.error("%s is shown as null: %s", where, error)
+            self._left_out[source.name] += 1
+            count = self._left_out[source.name]
+            if count <= TOLD_ONE_BY_ONE or count.bit_count() == 1:
+                where = f"{self.type_name}.{source.name} of {row.metadata.entity_id} version {row.metadata.version}"
+                so_far = "" if count <= TOLD_ONE_BY_ONE else f" ({count:,} values of this column so far)"
+                _log.error("%s is shown as null: %s%s", where, error, so_far)
             return None
 
 

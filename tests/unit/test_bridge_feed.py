@@ -104,6 +104,15 @@ def test_feed_value_without_a_place_is_null_and_reported(caplog: pytest.LogCaptu
     assert 'dh_type_override="BigInteger"' in caplog.text
 
 
+def test_feed_values_without_a_place_by_the_thousand_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    feed, recorder = recorded()
+    feed.deliver([event(number, AAPL | {"quantity": 2**63}, version=number) for number in range(1, 3001)])
+    assert recorder.shown("quantity") == [(None,)] * 3000
+    assert len(caplog.messages) < 30
+    assert caplog.messages[-1].startswith("Order.quantity of e1 version 2048 is shown as null")
+    assert caplog.messages[-1].endswith("(2,048 values of this column so far)")
+
+
 def test_feed_validity_beyond_an_instant_is_null() -> None:
     feed, recorder = recorded()
     feed.deliver([event(1, AAPL, valid_to=datetime(9999, 1, 1, tzinfo=timezone.utc))])
