@@ -21,6 +21,9 @@ __all__ = ["as_of_page"]
 
 _NOTHING = Look([], [], [])
 _FIELD = "size-3000"
+_NOT_HELD = "Nothing was held at that moment."
+_NOT_TRADED = "There was no trade at that moment."
+_SAME = "Nothing: it is now as it was at that moment."
 _OF_MARKET = dict.fromkeys(("Quantity", "AvgCost", "RealizedPnL", "Price"), "positions_live")
 
 
@@ -81,6 +84,7 @@ def as_of_page(figures: DeskFigures, catalog: Catalog, reader: StoreClient | Non
             lambda: _table(catalog, AUDIT, trail, on_row_press=show_event, always_fetch_columns=["TxTime"]),
             [trail, held],
         )
+        answered = look is not _NOTHING
         # Forms hand over what stands in their fields. A field that follows the page's state would report what is typed
         # a moment later, and could lose it to a page that is drawn anew meanwhile; so each look brings new fields.
         controls = ui.form(
@@ -131,12 +135,17 @@ def as_of_page(figures: DeskFigures, catalog: Catalog, reader: StoreClient | Non
         return ui.column(
             header,
             ui.row(
-                ui.panel(controls, *_alert(problem), positions, title="Positions then"),
-                ui.panel(changed, title="What differs now"),
+                ui.panel(
+                    controls,
+                    *_alert(problem),
+                    _or_said(positions, answered, look.positions, _NOT_HELD),
+                    title="Positions then",
+                ),
+                ui.panel(_or_said(changed, answered, look.differences, _SAME), title="What differs now"),
                 height=46,
             ),
             ui.row(
-                ui.panel(trades, title="Trades then"),
+                ui.panel(_or_said(trades, answered, look.trades, _NOT_TRADED), title="Trades then"),
                 ui.panel(search, *_alert(trail_problem), events, title="Audit trail"),
                 height=100 - 46 - HEADER_HEIGHT,
             ),
@@ -185,6 +194,13 @@ def _use_answer(nothing: Any) -> tuple[Any, str, bool, Callable[[Callable[[], An
         threading.Thread(target=run, name="as of", daemon=True).start()
 
     return answer, problem, waiting, ask
+
+
+def _or_said(table: Any, answered: bool, rows: Sequence[Any], said: str) -> Any:
+    """Return the table, or what is said where the store has answered that there are no rows."""
+    from deephaven import ui
+
+    return ui.text(said) if answered and not rows else table
 
 
 def _alert(problem: str) -> list[Any]:

@@ -47,6 +47,7 @@ DASHBOARD_COLUMNS = (
     MarketColumn("ChangeOfQuantity", "long", "measure", "Quantity less what it was", "", "+,d", "Δ Quantity"),
     MarketColumn("Breaches", "long", "measure", "Limits at or beyond their stop", "", ",d"),
     MarketColumn("Warnings", "long", "measure", "Limits between warn and stop", "", ",d"),
+    MarketColumn("Unpriced", "long", "measure", "Positions without a price or a rate, in no sum", "", ",d"),
     MarketColumn("Trades", "long", "measure", "Trades that a position comes from", "", ",d"),
     MarketColumn("TradeQuantity", "long", "measure", "Units of a trade, whichever its side", "", ",d", "Quantity"),
     MarketColumn("Version", "long", "measure", "The entity's version after the event", "", "d"),

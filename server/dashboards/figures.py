@@ -214,9 +214,10 @@ def with_sum(table: Table, key: str, columns: Sequence[str]) -> Table:
 
 
 def headline(figures: DeskFigures) -> Table:
-    """Return one row: PnLToday, AgainstClose, Gross, Net, Breaches, Warnings, Age and Silence.
+    """Return one row: PnLToday, AgainstClose, Gross, Net, Unpriced, Breaches, Warnings, Age and Silence.
 
-    Breaches and Warnings are null without limits, Silence is null without a store.
+    Unpriced counts the positions that the sums leave out, for want of a price or a rate. Breaches and Warnings are null
+    without limits, Silence is null without a store.
     """
     from deephaven import agg, empty_table, time_table
 
@@ -227,6 +228,10 @@ def headline(figures: DeskFigures) -> Table:
     # A desk that holds nothing has figures, too.
     row = empty_table(1).natural_join(figures.totals, []).natural_join(oldest, [])
     row = row.update_view([f"{name} = isNull({name}) ? 0.0 : {name}" for name in sums])
+    unpriced = agg.count_where("Unpriced", "isNull(PnLUSD) && (Quantity != 0 || RealizedPnL != 0)")
+    row = row.natural_join(figures.positions.agg_by(unpriced), []).update_view(
+        "Unpriced = isNull(Unpriced) ? 0L : Unpriced"
+    )
     if figures.limits is None:
         row = row.update_view(["Breaches = NULL_LONG", "Warnings = NULL_LONG"])
     else:

@@ -11,7 +11,7 @@ from server.dashboards.columns import Catalog
 if TYPE_CHECKING:
     from deephaven.table import Table
 
-__all__ = ["HEADER_HEIGHT", "bar_figure", "line_figure", "missing", "unmarked"]
+__all__ = ["HEADER_HEIGHT", "bar_figure", "line_figure", "missing", "once_filled", "unmarked"]
 
 HEADER_HEIGHT = 13  # percent of a page
 
@@ -44,6 +44,19 @@ def unmarked(table: Table, column: str) -> Table:
     return table.update_view(
         f"{column} = isNull({column}) ? null : {column}.replace(`&`, `&amp;`).replace(`<`, `&lt;`)"
     )
+
+
+def once_filled(table: Table, shown: Any, what: str, advice: str) -> Any:
+    """Return what is shown while a table has rows, and the message in its place while it has none."""
+    from deephaven import ui
+
+    @ui.component
+    def filled(table: Table, shown: Any) -> Any:
+        # Without a column of the table's own, it changes with the first and the last row only.
+        some = ui.use_memo(lambda: table.head(1).view("Any = true"), [table])
+        return shown if ui.use_row_data(some) else missing(what, advice)
+
+    return filled(table, shown)
 
 
 def missing(what: str, advice: str) -> Any:

@@ -9,7 +9,7 @@ from server.dashboards.columns import Catalog
 from server.dashboards.figures import DeskFigures, attribution, since
 from server.dashboards.formats import shown_table
 from server.dashboards.header import header_panel
-from server.dashboards.layout import HEADER_HEIGHT, line_figure
+from server.dashboards.layout import HEADER_HEIGHT, line_figure, once_filled
 
 if TYPE_CHECKING:
     from deephaven.table import Table
@@ -33,19 +33,33 @@ def pm_page(figures: DeskFigures, catalog: Catalog) -> Any:
     def parts(table: Table) -> Any:
         return shown_table(table, catalog, ["Underlying", *_PARTS])
 
+    def of_book(book: str) -> Any:
+        table = _of_book(figures.positions, book)
+        return once_filled(
+            table, shown_table(table, catalog, held), "There are no positions", "They come with the first trade."
+        )
+
     @ui.component
     def pm() -> Any:
         book, set_book = ui.use_state(_ALL)
         # As the positions were when this page was opened: a table that stands still, kept by the engine.
         before = ui.use_memo(lambda: figures.positions.snapshot(), [])
         changes = ui.use_memo(lambda: shown_table(since(figures.positions, before), catalog, _CHANGES), [before])
-        curve = ui.use_memo(lambda: line_figure(figures.curve, catalog, "Timestamp", ["PnLToday", "AgainstClose"]), [])
+        curve = ui.use_memo(
+            lambda: once_filled(
+                figures.curve,
+                line_figure(figures.curve, catalog, "Timestamp", ["PnLToday", "AgainstClose"]),
+                "There is no P&L yet",
+                "The curve begins with the first trade.",
+            ),
+            [],
+        )
         symbols = ui.use_memo(lambda: attribution(figures.positions, "Underlying"), [])
         contributors = ui.use_memo(lambda: parts(symbols.where("PnLToday > 0")), [symbols])
         detractors = ui.use_memo(
             lambda: parts(symbols.where("!isNull(PnLToday) && PnLToday < 0").sort("PnLToday")), [symbols]
         )
-        positions = ui.use_memo(lambda: shown_table(_of_book(figures.positions, book), catalog, held), [book])
+        positions = ui.use_memo(lambda: of_book(book), [book])
         books = ui.use_memo(lambda: _books(figures.exposures), [])
         picker = ui.picker(
             books,

@@ -8,7 +8,7 @@ from server.dashboards.columns import Catalog
 from server.dashboards.figures import DeskFigures, with_sum
 from server.dashboards.formats import shown_table
 from server.dashboards.header import header_panel
-from server.dashboards.layout import HEADER_HEIGHT, bar_figure, missing
+from server.dashboards.layout import HEADER_HEIGHT, bar_figure, missing, once_filled
 
 __all__ = ["risk_page"]
 
@@ -16,6 +16,7 @@ _SCORES = ("Symbol", "Score", "MarketValue", "Delta", "Gamma", "Vega")
 _GREEKS = ("MarketValue", "Delta", "Gamma", "Theta", "Vega", "Rho", "UnrealizedPnL")
 _BOOKS = ("Book", "Gross", "Net", "PnLToday", "AgainstClose", "Positions")
 _RISKIEST = 15
+_LIMIT_ADVICE = "Members of risk_managers write them into the store, as Limit(book, metric, warn, stop)."
 
 
 def risk_page(figures: DeskFigures, catalog: Catalog, store_advice: str) -> Any:
@@ -31,7 +32,7 @@ def risk_page(figures: DeskFigures, catalog: Catalog, store_advice: str) -> Any:
     def limits() -> Any:
         if figures.limits is None:
             return missing("There are no limits", store_advice)
-        return shown_table(
+        shown = shown_table(
             figures.limits,
             catalog,
             dict.fromkeys((column.name for column in figures.limits.columns), "limit_usage"),
@@ -40,10 +41,19 @@ def risk_page(figures: DeskFigures, catalog: Catalog, store_advice: str) -> Any:
                 ui.TableFormat(if_="Status == `WARN`", background_color="notice", color="black"),
             ],
         )
+        return once_filled(figures.limits, shown, "There are no limits", _LIMIT_ADVICE)
 
     @ui.component
     def risk() -> Any:
-        bars = ui.use_memo(lambda: bar_figure(figures.exposures, catalog, "Book", ["Gross", "Net"]), [])
+        bars = ui.use_memo(
+            lambda: once_filled(
+                figures.exposures,
+                bar_figure(figures.exposures, catalog, "Book", ["Gross", "Net"]),
+                "No book has a position",
+                "The bars come with the first trade.",
+            ),
+            [],
+        )
         books = ui.use_memo(lambda: shown_table(figures.exposures, catalog, _BOOKS), [])
         bounded = ui.use_memo(limits, [])
         scores = ui.use_memo(

@@ -155,6 +155,7 @@ def test_headline_and_exposures_add_dollars_only(market: Market) -> None:
     assert row["Net"] == pytest.approx(2200 - 1152 + 1800)
     assert row["PnLToday"] == pytest.approx(102 + 48 + 800)
     assert row["AgainstClose"] == pytest.approx(160 + 48 + 800)
+    assert row["Unpriced"] == 1
     assert row["Breaches"] is None  # without limits nobody knows
     assert row["Age"] > 0
     assert row["Silence"] is None  # without a store
@@ -184,7 +185,8 @@ def test_headline_of_a_desk_that_holds_nothing_is_zero(market: Market) -> None:
     top = headline(figures)
     market.quote(SECOND, 0, 110.0, 8.0)
     row = wait_until(lambda: (found := rows(top)) and found[0]["Age"] and found[0])
-    assert [row[name] for name in ("PnLToday", "AgainstClose", "Gross", "Net", "Breaches", "Warnings")] == [0] * 6
+    names = ("PnLToday", "AgainstClose", "Gross", "Net", "Unpriced", "Breaches", "Warnings")
+    assert [row[name] for name in names] == [0] * 7
 
 
 def test_what_was_closed_without_a_profit_loses_what_it_was_worth_the_day_before(market: Market) -> None:
