@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import pyarrow
 
 from client.base_client import DEFAULT_HOST, DEFAULT_PORT, DeephavenClient
 from client.errors import ClientError
-from client.interrupts import interrupted, remember_interrupts
+from client.interrupts import interrupted, interrupts_remembered
 
 __all__ = ["client_command"]
 
@@ -24,7 +25,7 @@ def client_command(function: Callable[..., None]) -> click.Command:
     """Make a command of a function that takes a connection and the options of its own.
 
     It adds the options of the connection and of the screen; an error ends the command with one line and status 1,
-    Ctrl-C with status 0, a second one at once.
+    Ctrl-C and SIGTERM with status 0, a second one at once.
     """
 
     @functools.wraps(function)
@@ -37,9 +38,10 @@ def client_command(function: Callable[..., None]) -> click.Command:
         tls_ca: Path | None,
         **options: Any,
     ) -> None:
-        remember_interrupts()
+        pyarrow.enable_signal_handlers(False)  # its own take the signal, and wait all the same
         try:
             with (
+                interrupts_remembered(),
                 DeephavenClient(host, port, key_file=key_file, anonymous=anonymous, tls=tls, tls_ca=tls_ca) as client,
                 client.explaining(),
             ):

@@ -1,17 +1,28 @@
-"""Ctrl-C at a moment of our own choosing.
+"""Ctrl-C and SIGTERM at a moment of our own choosing.
 
 An exception inside a callback of Arrow's becomes an error of the connection, with a traceback on the terminal. So the
-first Ctrl-C is only remembered, and looked at between two calls; a second one interrupts at once.
+first signal is only remembered, and looked at between two calls; a second one interrupts at once. Neither ends a call
+that waits for a server that is stuck: after some seconds the process leaves from another thread.
 """
 
 from __future__ import annotations
 
+import os
+import select
 import signal
+import sys
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["end_on_interrupt", "interrupted", "remember_interrupts", "wait"]
+__all__ = ["end_on_interrupt", "interrupted", "interrupts_remembered", "wait"]
 
+_PATIENCE = 5.0  # seconds
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Out of the screen of its own that rich shows tables on, and the cursor back.
+_PLAIN_SCREEN = b"\x1b[?1049l\x1b[?25h"
 _interrupted = threading.Event()
 
 
@@ -21,15 +32,33 @@ def end_on_interrupt() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def remember_interrupts() -> None:
-    """Let `interrupted` know of every Ctrl-C from now on; call it in the main thread."""
+@contextmanager
+def interrupts_remembered() -> Iterator[None]:
+    """Let `interrupted` know of every Ctrl-C and SIGTERM in the block; in the main thread only.
+
+    One that the block has not ended at some seconds later ends the process, with status 0.
+    """
     _interrupted.clear()
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, _remember)
+    numbers = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    told, tells = os.pipe()
+    os.set_blocking(tells, False)
+    before = {number: signal.signal(number, _remember) for number in numbers}
+    wakeup = signal.set_wakeup_fd(tells, warn_on_full_buffer=False)
+    watch = threading.Thread(target=_insist, args=(told, numbers), name="interrupts", daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(tells)
+        watch.join()
+        os.close(told)
 
 
 def interrupted() -> bool:
-    """Say whether somebody has pressed Ctrl-C."""
+    """Say whether somebody has pressed Ctrl-C, or sent SIGTERM."""
     return _interrupted.is_set()
 
 
@@ -42,3 +71,20 @@ def _remember(number: int, frame: FrameType | None) -> None:
     if _interrupted.is_set():
         raise KeyboardInterrupt
     _interrupted.set()
+
+
+def _insist(told: int, numbers: list[signal.Signals]) -> None:
+    """End the process some seconds after the first of the signals; return once nobody can tell of one any more."""
+    end: float | None = None
+    while True:
+        left = None if end is None else max(end - time.monotonic(), 0.0)
+        if not select.select([told], [], [], left)[0]:
+            break
+        said = os.read(told, 64)
+        if not said:
+            return
+        if end is None and any(number in said for number in numbers):
+            end = time.monotonic() + _PATIENCE
+    if sys.stdout.isatty():
+        os.write(sys.stdout.fileno(), _PLAIN_SCREEN)
+    os._exit(0)

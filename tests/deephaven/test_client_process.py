@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -156,6 +160,37 @@ def test_client_with_a_wrong_key_and_at_a_dead_port_says_which(
     ]
     assert "no Deephaven server answers at 127.0.0.1:1 (Connection refused)" in dead.output
     assert "Traceback" not in refused.output + dead.output
+
+
+@pytest.mark.parametrize("stuck", [False, True])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_client_on_a_terminal_is_told_to_leave_and_leaves_the_terminal_as_it_was(
+    market: Market, number: signal.Signals, stuck: bool
+) -> None:
+    ours, its = pty.openpty()
+    script = [sys.executable, str(ROOT / "client" / "quant_client.py"), "--port", market.port, *market.options]
+    shown = b""
+    with subprocess.Popen(
+        script, stdin=its, stdout=its, stderr=its, env=os.environ | {"TERM": "xterm"}, start_new_session=True
+    ) as child:
+        os.close(its)
+        try:
+            while b"AAPL" not in shown:
+                shown += os.read(ours, 65536)
+            if stuck:
+                market.child.send(signal.SIGSTOP)
+            child.send_signal(number)
+            with suppress(OSError):  # at its end
+                while chunk := os.read(ours, 65536):
+                    shown += chunk
+            assert child.wait(SECONDS) == 0
+        finally:
+            child.kill()
+            market.child.send(signal.SIGCONT)
+            os.close(ours)
+    assert shown.rfind(b"\x1b[?1049l") > shown.rfind(b"\x1b[?1049h") >= 0
+    assert shown.rfind(b"\x1b[?25h") > shown.rfind(b"\x1b[?25l") >= 0
+    assert b"Traceback" not in shown
 
 
 @pytest.mark.stress
