@@ -85,7 +85,7 @@ class Screen:
         end = None if seconds is None else time.monotonic() + seconds
         with self._client.explaining():
             self._open()
-        if not self._console.is_terminal:
+        if not self._console.is_terminal or self._console.is_dumb_terminal:  # where nothing can be drawn over
             self._repeat(lambda frame: self._console.print(frame), end, marked=False)
             return
         with Live(console=self._console, auto_refresh=False, screen=True, vertical_overflow="crop") as live:

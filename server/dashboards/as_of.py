@@ -197,10 +197,14 @@ def _use_answer(nothing: Any) -> tuple[Any, str, bool, Callable[[Callable[[], An
 
 
 def _or_said(table: Any, answered: bool, rows: Sequence[Any], said: str) -> Any:
-    """Return the table, or what is said where the store has answered that there are no rows."""
+    """Return the table, or what is said where the store has answered that there are no rows.
+
+    Before the answer nothing is sent: a table that is taken away again while the browser still fetches it may leave
+    others without their rows.
+    """
     from deephaven import ui
 
-    return ui.text(said) if answered and not rows else table
+    return table if rows else ui.text(said if answered else "")
 
 
 def _alert(problem: str) -> list[Any]:

@@ -264,6 +264,15 @@ def test_screen_says_for_how_long_the_store_has_been_silent(
     assert (said in capsys.readouterr().out) is told
 
 
+def test_screen_that_cannot_be_drawn_over_shows_one_table_after_another(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, as far as can be told
+    monkeypatch.setenv("TERM", "dumb")
+    Screen("risk", Quiet(), lambda client: []).run(seconds=0.1)  # type: ignore[arg-type]
+    assert "RISK   127.0.0.1:10000   ● connected" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("host", ["a" * 64, "a..b"])
 def test_client_host_that_is_no_name_is_an_error_in_words(host: str) -> None:
     with pytest.raises(ServerUnreachable, match="that cannot be the name of a host"):
