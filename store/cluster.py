@@ -187,6 +187,10 @@ class _ServerPath(PosixPath):
         """Return the path quoted, as pgserver puts it into a shell's command."""
         return shlex.quote('"' + str(self) + '"')  # once more for PostgreSQL, which takes a list
 
+    def mkdir(self, mode: int = 0o700, parents: bool = False, exist_ok: bool = False) -> None:
+        """Make the directory of a socket, its owner's alone whatever the umask."""
+        super().mkdir(mode & 0o700, parents, exist_ok)
+
     def chmod(self, mode: int, *, follow_symlinks: bool = True) -> None:
         """Open a directory to the user as whom PostgreSQL runs for root, where pgserver would open it to everybody."""
         if stat.S_IFMT(mode):  # on the way there, which pgserver would have everybody list
