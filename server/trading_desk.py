@@ -60,7 +60,7 @@ class TradingDesk:
         self._client = client
         self._book = book
         self._random = random.Random(seed)
-        self._working: list[Order] = []
+        self._working: dict[str, Order] = {}  # by entity: two orders may be equal
         earlier = client.query(Trade, limit=None)
         for trade in sorted(earlier, key=lambda trade: (trade.valid_from, trade.entity_id)):
             book.book(trade)
@@ -75,27 +75,24 @@ class TradingDesk:
         chance = self._random.random
         if chance() < 0.4 and len(self._working) < _MOST_WORKING:
             self._place(self._random.choice(self._book.symbols), self._random.choice(["BUY", "BUY", "SELL"]))
-        for order in list(self._working):
+        for entity_id, order in list(self._working.items()):
             luck = chance()
             if luck < _FILLED:
-                self._fill(order)
+                self._fill(self._working.pop(entity_id))
             elif luck < _AMENDED:
                 order.quantity += 100
                 self._client.update(order)
             elif luck < _CANCELLED:
-                self._client.transition(order, "CANCELLED")
-                self._working.remove(order)
+                self._client.transition(self._working.pop(entity_id), "CANCELLED")
 
     def _place(self, symbol: str, side: str) -> None:
         quantity = 100 * self._random.randint(1, 10)
         order = Order(symbol=symbol, quantity=quantity, price=self._book.price(symbol), side=side)
-        self._client.write(order)
-        self._working.append(order)
+        self._working[self._client.write(order)] = order
         self.orders += 1
 
     def _fill(self, order: Order) -> None:
         self._client.transition(order, "FILLED")
-        self._working.remove(order)
         price = self._book.price(order.symbol)
         trade = Trade(symbol=order.symbol, quantity=order.quantity, price=price, side=order.side)
         self._client.write(trade)
