@@ -153,7 +153,12 @@ def make_directory(directory: Path) -> None:
 
 def _close_to_others(lock: Path) -> None:
     """Make a file that its owner alone can open: whoever can read one can lock it, and keep the owner waiting."""
-    file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        if lock.is_symlink():  # to a file of the owner's, or of root's, whose mode would be changed
+            raise StoreError(f"{lock} is a link to another file, and no lock: remove it") from error
+        raise
     try:
         if stat.S_IMODE(os.fstat(file).st_mode) & 0o077:
             os.fchmod(file, 0o600)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from store import cluster
+from store.errors import StoreError
 from store.server import ObjectStoreServer
 
 AS_NOBODY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user of the machine")
@@ -82,3 +83,15 @@ def test_socket_of_a_server_with_a_long_path_lies_where_nobody_else_can_put_one(
         if os.geteuid() == 0:
             assert "PermissionError" in as_nobody(REPLACE, host / ".s.PGSQL.5432")
         server.provision_user("alice", "alice_pw")
+
+
+def test_lock_that_is_a_link_to_another_file_is_refused_and_that_file_keeps_its_mode(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.touch()
+    target.chmod(0o644)
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / ".lock").symlink_to(target)
+    with pytest.raises(StoreError, match=r"\.lock is a link to another file, and no lock: remove it$"):
+        ObjectStoreServer(data).start()
+    assert stat.S_IMODE(target.stat().st_mode) == 0o644
