@@ -15,6 +15,7 @@ import pyarrow
 from client.base_client import DEFAULT_HOST, DEFAULT_PORT, DeephavenClient
 from client.errors import ClientError
 from client.interrupts import interrupted, interrupts_remembered
+from client.stall_watch import stalls_told
 
 __all__ = ["client_command"]
 
@@ -40,12 +41,11 @@ def client_command(function: Callable[..., None]) -> click.Command:
     ) -> None:
         pyarrow.enable_signal_handlers(False)  # its own take the signal, and wait all the same
         try:
-            with (
-                interrupts_remembered(),
-                DeephavenClient(host, port, key_file=key_file, anonymous=anonymous, tls=tls, tls_ca=tls_ca) as client,
-                client.explaining(),
-            ):
-                function(client, **options)
+            with interrupts_remembered():
+                with stalls_told(f"{host}:{port}"):
+                    client = DeephavenClient(host, port, key_file=key_file, anonymous=anonymous, tls=tls, tls_ca=tls_ca)
+                with client, client.explaining():
+                    function(client, **options)
         except ClientError as error:
             if interrupted():
                 return

@@ -7,15 +7,16 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from client.errors import AccessRefused, ClientError, ServerUnreachable, TableNotFound
 from client.interrupts import interrupted, wait
 from client.panel import STALE_SECONDS
+from client.stall_watch import StallWatch, stalls_told
 
 if TYPE_CHECKING:
     from pydeephaven.table import Table
@@ -56,6 +57,8 @@ class Screen:
         self._on_frame = on_frame
         self._panels: Sequence[Panel] = ()
         self._store_status: Table | None = None
+        self._rows: Sequence[RenderableType] = ()
+        self._changed: float | None = None
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")  # an encoding may lack the bars of a line
         self._console = Console(highlight=False)
@@ -68,7 +71,7 @@ class Screen:
         Raises:
             ClientError: The server is gone, or lacks a table.
         """
-        with self._client.explaining():
+        with self._client.explaining(), stalls_told(self._client.address):
             self._open()
             frame = self._frame(marked=False)
         self._console.print(frame)
@@ -83,7 +86,7 @@ class Screen:
             ClientError: The server was not there at the beginning, or lacks a table.
         """
         end = None if seconds is None else time.monotonic() + seconds
-        with self._client.explaining():
+        with self._client.explaining(), stalls_told(self._client.address):
             self._open()
         if not self._console.is_terminal or self._console.is_dumb_terminal:  # where nothing can be drawn over
             self._repeat(lambda frame: self._console.print(frame), end, marked=False)
@@ -94,39 +97,35 @@ class Screen:
     def _repeat(self, show: Callable[[Group], None], end: float | None, *, marked: bool) -> None:
         retry = _FIRST_RETRY
         lost: str | None = None
-        frame: Group | None = None
-        while not interrupted() and (end is None or time.monotonic() < end):
-            begin = time.monotonic()
-            try:
-                with self._client.explaining():
-                    if lost is not None:
-                        self._client.reconnect()
-                        self._open()
-                        lost, retry = None, _FIRST_RETRY
-                    frame = self._frame(marked=marked)
-                    show(frame)
-                    if self._on_frame is not None:
-                        self._on_frame(self._client)
-                pause = self._interval
-            except AccessRefused:
-                raise
-            except ClientError as error:
-                if lost is None and not isinstance(error, ServerUnreachable):
+        with StallWatch(lambda seconds: show(self._unanswered(seconds)), again=marked) as watch:
+            while not interrupted() and (end is None or time.monotonic() < end):
+                begin = time.monotonic()
+                try:
+                    with self._client.explaining():
+                        with watch.call():
+                            if lost is not None:
+                                self._client.reconnect()
+                                self._open()
+                                lost, retry = None, _FIRST_RETRY
+                            frame = self._frame(marked=marked)
+                        show(frame)
+                        if self._on_frame is not None:
+                            with watch.call():
+                                self._on_frame(self._client)
+                    pause = self._interval
+                except AccessRefused:
                     raise
-                # A server that comes up publishes its tables one by one.
-                lost = str(error)
-                show(
-                    Group(
-                        self._header("reconnecting", "yellow"),
-                        Text(lost, "yellow"),
-                        *(frame.renderables[1:] if frame else ()),
-                    )
-                )
-                pause, retry = retry, min(retry * 2, _LAST_RETRY)
-            left = pause - (time.monotonic() - begin)
-            if end is not None:
-                left = min(left, end - time.monotonic())
-            wait(max(left, 0.0))
+                except ClientError as error:
+                    if lost is None and not isinstance(error, ServerUnreachable):
+                        raise
+                    # A server that comes up publishes its tables one by one.
+                    lost = str(error)
+                    show(Group(self._header("reconnecting", "yellow"), Text(lost, "yellow"), *self._rows))
+                    pause, retry = retry, min(retry * 2, _LAST_RETRY)
+                left = pause - (time.monotonic() - begin)
+                if end is not None:
+                    left = min(left, end - time.monotonic())
+                wait(max(left, 0.0))
 
     def _open(self) -> None:
         self._panels = self._build(self._client)
@@ -136,10 +135,16 @@ class Screen:
             self._store_status = None
 
     def _frame(self, *, marked: bool) -> Group:
-        parts: list[Any] = []
+        parts: list[RenderableType] = [Text(self._store_note(), "yellow")]
         for panel in self._panels:
             parts += [panel.grid(self._client.read(panel.table).to_pylist(), marked=marked), Text("")]
-        return Group(self._header("connected", "green"), Text(self._store_note(), "yellow"), *parts)
+        moments = [moment for panel in self._panels if (moment := panel.last_change()) is not None]
+        self._rows, self._changed = parts, max(moments, default=None)
+        return Group(self._header("connected", "green"), *parts)
+
+    def _unanswered(self, seconds: float) -> Group:
+        """Return the last rows under a header that says for how long nothing has answered."""
+        return Group(self._header(f"no answer for {seconds:,.0f} s", "bold red"), *self._rows)
 
     def _store_note(self) -> str:
         """Return what is to be said of the store: nothing while it answers."""
@@ -150,8 +155,7 @@ class Screen:
         return f"the store has been silent for {silence:,.0f} s: trades and limits are as they were then"
 
     def _header(self, state: str, style: str) -> Text:
-        changes = [moment for panel in self._panels if (moment := panel.last_change()) is not None]
-        age = f"{max(time.monotonic() - max(changes), 0.0):.1f} s" if changes else "-"
+        age = "-" if self._changed is None else f"{max(time.monotonic() - self._changed, 0.0):.1f} s"
         clock = datetime.now(timezone.utc).strftime("%H:%M:%S UTC")
         header = Text(f"{self._name.upper()}", "bold")
         header.append(f"   {self._client.address}   ", "default")

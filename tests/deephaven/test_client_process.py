@@ -179,6 +179,8 @@ def test_client_on_a_terminal_is_told_to_leave_and_leaves_the_terminal_as_it_was
                 shown += os.read(ours, 65536)
             if stuck:
                 market.child.send(signal.SIGSTOP)
+                while b"no answer for" not in shown:
+                    shown += os.read(ours, 65536)
             child.send_signal(number)
             with suppress(OSError):  # at its end
                 while chunk := os.read(ours, 65536):
@@ -191,6 +193,25 @@ def test_client_on_a_terminal_is_told_to_leave_and_leaves_the_terminal_as_it_was
     assert shown.rfind(b"\x1b[?1049l") > shown.rfind(b"\x1b[?1049h") >= 0
     assert shown.rfind(b"\x1b[?25h") > shown.rfind(b"\x1b[?25l") >= 0
     assert b"Traceback" not in shown
+
+
+def test_clients_of_a_frozen_server_say_so_until_it_answers_again(children: Children, market: Market) -> None:
+    def connected() -> int:
+        return shown.output.count("● connected")
+
+    shown = client(children, market, "risk")
+    wait_until(lambda: connected() >= 1, SECONDS, lambda: shown.output)
+    try:
+        market.child.send(signal.SIGSTOP)
+        once = client(children, market, "quant", "--once")
+        shown.wait_for_line("● no answer for", SECONDS)
+        once.wait_for_line(f"127.0.0.1:{market.port} has not answered for", SECONDS)
+        before = connected()
+    finally:
+        market.child.send(signal.SIGCONT)
+    wait_until(lambda: connected() > before, SECONDS, lambda: shown.output)
+    assert once.wait(SECONDS) == 0, once.output
+    assert "AAPL" in shown.output.rsplit("● no answer for", 1)[1]  # the last rows, and those after
 
 
 @pytest.mark.stress
