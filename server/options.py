@@ -16,6 +16,7 @@ from server.store_place import default_store_directory, missing_packages
 __all__ = ["DEFAULT_RATE", "DEFAULT_SYMBOLS", "MarketOptions", "read_options", "usual_store"]
 
 DEFAULT_SYMBOLS, DEFAULT_RATE, DEFAULT_SPEED, DEFAULT_KEPT = 16, 100.0, 60.0, 1_000_000
+SLOWEST_SYMBOL = 5.0  # seconds between two prices of one symbol, where no rate is given
 DEFAULT_TRADES = 12.0  # a minute: what a store keeps for ever
 # A tick's time is whole nanoseconds of 64 bits.
 LEAST_RATE, MOST_RATE, LEAST_SPEED, MOST_SPEED = 1e-3, 1e9, 1e-6, 1e9
@@ -90,7 +91,13 @@ def read_options(given: Sequence[str] | None = None, program: str = "python -m s
     )
     add("--port", type=_port, default=DEFAULT_PORT, help=f"the port, 0 for any free one (default: {DEFAULT_PORT})")
     add("--symbols", type=_symbols, metavar="N", help=f"how many symbols to simulate (default: {DEFAULT_SYMBOLS})")
-    add("--rate", type=_rate, metavar="R", help=f"price ticks a second in all (default: {DEFAULT_RATE:g})")
+    add(
+        "--rate",
+        type=_rate,
+        metavar="R",
+        help=f"price ticks a second in all (default: {DEFAULT_RATE:g}; for many symbols, each one every "
+        f"{SLOWEST_SYMBOL:g} s)",
+    )
     add("--seed", type=_seed, metavar="N", help="make prices and trades the same in every run")
     add("--replay", type=_path, metavar="FILE", help="play a price history (.csv, .csv.gz, .parquet) instead")
     add(
@@ -139,7 +146,8 @@ def read_options(given: Sequence[str] | None = None, program: str = "python -m s
                 parser.error(f"--{name} is for the simulation; a replay has the symbols and ticks of its file")
     if options["store"] is not None and options["no_store"]:
         parser.error("--store and --no-store exclude each other")
-    defaults: dict[str, Any] = {"symbols": DEFAULT_SYMBOLS, "rate": DEFAULT_RATE}
+    symbols = options["symbols"] or DEFAULT_SYMBOLS
+    defaults: dict[str, Any] = {"symbols": symbols, "rate": max(DEFAULT_RATE, symbols / SLOWEST_SYMBOL)}
     given_or_usual: dict[str, Any] = {
         name: defaults.get(name) if value is None else value for name, value in options.items()
     }

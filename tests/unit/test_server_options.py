@@ -21,6 +21,11 @@ def test_options_usual_ones_are_those_of_the_class() -> None:
     assert read_options([]) == MarketOptions()
 
 
+@pytest.mark.parametrize(("line", "rate"), [("--symbols 500", 100.0), ("--symbols 1000", 200.0)])
+def test_options_usual_rate_gives_each_of_many_symbols_a_price_within_seconds(line: str, rate: float) -> None:
+    assert read_options(line.split()).rate == rate
+
+
 def test_options_all_of_them_arrive() -> None:
     line = "--host ::1 --port 0 --symbols 40 --rate 2.5e3 --seed 7 --speed 10 --keep all --heap 2g --seconds 3"
     line += " --trades 0 --store d --key-file k --anonymous --tls-cert c --tls-key p"
