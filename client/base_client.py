@@ -359,7 +359,7 @@ class DeephavenClient:
         status = _status(error)
         if status is grpc.StatusCode.UNAUTHENTICATED:
             return AccessRefused(self.address, None if self._key is None else self._key.found_in)
-        if status is grpc.StatusCode.UNAVAILABLE:
+        if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNIMPLEMENTED):
             reason = "something listens, but it does not answer as Deephaven"
             if not self._tls:
                 return ServerUnreachable(self.address, f"{reason}; a server with TLS needs tls=True, --tls or --tls-ca")

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import io
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pyarrow
 import pytest
 from rich.cells import cell_len
@@ -277,6 +279,17 @@ def test_screen_that_cannot_be_drawn_over_shows_one_table_after_another(
 def test_client_host_that_is_no_name_is_an_error_in_words(host: str) -> None:
     with pytest.raises(ServerUnreachable, match="that cannot be the name of a host"):
         DeephavenClient(host, key=KEY)
+
+
+def test_client_at_another_program_s_grpc_server_says_that_it_is_no_deephaven() -> None:
+    other = grpc.server(ThreadPoolExecutor(1))
+    port = other.add_insecure_port("127.0.0.1:0")
+    other.start()
+    try:
+        with pytest.raises(ServerUnreachable, match=f"at 127.0.0.1:{port} .something listens, but it does not answer"):
+            DeephavenClient(port=port, key=KEY)
+    finally:
+        other.stop(None).wait()
 
 
 @pytest.mark.parametrize("key", ["", "two\nlines", "schlüssel-der-lang-ist", "with blank"])
