@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from store.server import ObjectStoreServer
     from store.subscriptions import SubscriptionListener
 
+__version__ = "0.1.0"
 __all__ = [
     "REGISTRY",
     "ChangeEvent",

@@ -72,6 +72,7 @@ def store() -> None:
     store_works()
     assert "cancel" in run("workflow", "--help")
     assert "restore" in run("store", "--help")
+    assert run("store", "--version").strip() == importlib.metadata.version("deephaven-trading-platform")
     assert "symbol" in run("store", "catalog", "ticker")
     assert "python -m server doctor" in run("server", status=1)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from store import models, schema
+from store import __version__, models, schema
 from store.base import record_schema, types_by_name
 from store.cli.administration import groups, password, trail, users
 from store.cli.archives import backup, restore
@@ -48,6 +48,7 @@ def entity_argument(command: Any) -> Any:
 @click.option("--url", metavar="URL", help="A server: postgresql://user@host:port/database, without a password.")
 @click.option("--user", metavar="NAME", help=f"The login; its password comes from {PASSWORD} or a prompt.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of a table.")
+@click.version_option(__version__, message="%(version)s")
 @click.pass_context
 def commands(context: click.Context, data_dir: str | None, url: str | None, user: str | None, as_json: bool) -> None:
     """Look into a store, and look after it."""

@@ -116,6 +116,11 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
     return HeaderParser().parsestr(wheel.read(name).decode("utf-8"))
 
 
+def test_wheel_has_the_version_that_the_program_shows(metadata: Message) -> None:
+    shown = subprocess.run([sys.executable, "-m", "store", "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout == f"{metadata['Version']}\n"
+
+
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_wheel_extra_requires_what_the_requirements_files_hold(metadata: Message, extra: str) -> None:
     declared = [Requirement(line) for line in metadata.get_all("Requires-Dist", [])]
