@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import math
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,10 @@ _TIME_COLUMNS = ("timestamp", "date")
 _SYMBOL_COLUMNS = ("symbol", "ticker")
 _PRICE_COLUMNS = ("price", "close")
 _QUOTES = ("bid", "ask", "volume")
+# What lies beyond is a slip, and its percentages and sums would leave the range of a float.
+_LEAST_PRICE, _MOST = 1e-15, 1e15
+# Without it, Python 3.11 takes milliseconds since 1970 such as 1712031512000 for an evening of the year 1712.
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -107,10 +112,10 @@ def _read_csv(path: Path, file: TextIO) -> _Rows:
         time_at = _find(path, header, _TIME_COLUMNS)
         symbol_at = _find(path, header, _SYMBOL_COLUMNS)
         price_at = _find(path, header, _PRICE_COLUMNS)
-        quotes = _quote_columns(header)
+        quotes = _quote_columns(path, header)
         needed = max(time_at, symbol_at, price_at, *quotes.values())
         for line, fields in _filled(lines):
-            if len(fields) <= needed:
+            if len(fields) <= needed or any(field.strip() for field in fields[len(header) :]):
                 raise PriceFileError(path, f"{len(fields)} fields where the header has {len(header)}", line)
             rows.time.append(_time(path, fields[time_at], line=line))
             rows.symbol.append(_symbol(path, header[symbol_at], fields[symbol_at], line=line))
@@ -142,7 +147,7 @@ def _read_parquet(path: Path) -> _Rows:
             time_at = _find(path, header, _TIME_COLUMNS, line=None)
             symbol_at = _find(path, header, _SYMBOL_COLUMNS, line=None)
             price_at = _find(path, header, _PRICE_COLUMNS, line=None)
-            quotes = _quote_columns(header)
+            quotes = _quote_columns(path, header, line=None)
             table = parquet.read_table(file)
     except pyarrow.ArrowException as error:
         raise PriceFileError(path, f"cannot be read: {error}") from error
@@ -191,24 +196,33 @@ def _present(path: Path, column: str, value: Any, row: int) -> Any:
     return value
 
 
-def _quote_columns(header: Sequence[str]) -> dict[str, int]:
-    columns = [column.strip().lower() for column in header]
-    return {name: columns.index(name) for name in _QUOTES if name in columns}
+def _quote_columns(path: Path, header: Sequence[str], line: int | None = 1) -> dict[str, int]:
+    found = {name: _place(path, header, name, line) for name in _QUOTES}
+    return {name: place for name, place in found.items() if place is not None}
 
 
 def _find(path: Path, header: Sequence[str], names: Sequence[str], line: int | None = 1) -> int:
-    columns = [column.strip().lower() for column in header]
     for name in names:
-        if name in columns:
-            return columns.index(name)
+        place = _place(path, header, name, line)
+        if place is not None:
+            return place
     wanted = " or ".join(repr(name) for name in names)
     found = ", ".join(repr(column) for column in header) or "nothing"
     raise PriceFileError(path, f"has no column {wanted}: it has {found}", line)
 
 
+def _place(path: Path, header: Sequence[str], name: str, line: int | None) -> int | None:
+    columns = [column.strip().lower() for column in header]
+    if columns.count(name) > 1:
+        raise PriceFileError(path, f"has {columns.count(name)} columns {name!r}: rename those that are not meant", line)
+    return columns.index(name) if name in columns else None
+
+
 def _time(path: Path, text: Any, **place: int) -> int:
     text = str(text).strip()
     try:
+        if not _DATE.match(text):
+            raise ValueError
         # Python 3.10 reads the offset only as +00:00.
         time = datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith(("Z", "z")) else text)
     except ValueError:
@@ -222,19 +236,34 @@ def _time(path: Path, text: Any, **place: int) -> int:
 
 
 def _symbol(path: Path, column: str, given: Any, **place: int) -> str:
+    if isinstance(given, bytes):  # older programs write texts into Parquet files as such
+        try:
+            given = given.decode()
+        except UnicodeDecodeError:
+            raise PriceFileError(path, f"the {column} {given!r} is no text in UTF-8", **place) from None
+    if not isinstance(given, (str, int)) or isinstance(given, bool):
+        raise PriceFileError(path, f"the {column} {given!r} is no text: store it as one", **place)
     symbol = str(given).strip()
     if not symbol:
         raise PriceFileError(path, f"the {column} is empty", **place)
+    if not symbol.isprintable():
+        raise PriceFileError(path, f"the {column} {symbol!r} holds a character that cannot be printed", **place)
     return symbol
 
 
 def _number(path: Path, column: str, given: Any, *, least: float | None = None, **place: int) -> float:
+    shown = str(given).strip()
     try:
+        if isinstance(given, (bool, bytes)) or "_" in shown:  # Python itself reads True and 1_000 as numbers
+            raise ValueError
         number = float(given)
     except (TypeError, ValueError):
-        raise PriceFileError(path, f"the {column} {given!r} is no number", **place) from None
+        raise PriceFileError(path, f"the {column} {given!r} is no number: write it as 1234.5", **place) from None
     if least is None and not (math.isfinite(number) and number > 0):
-        raise PriceFileError(path, f"the {column} {str(given).strip()} is not a positive number", **place)
+        raise PriceFileError(path, f"the {column} {shown} is not a positive number", **place)
     if least is not None and not (math.isfinite(number) and number >= least):
-        raise PriceFileError(path, f"the {column} {str(given).strip()} is not a number of at least {least:g}", **place)
+        raise PriceFileError(path, f"the {column} {shown} is not a number of at least {least:g}", **place)
+    lowest = _LEAST_PRICE if least is None else least
+    if not lowest <= number <= _MOST:
+        raise PriceFileError(path, f"the {column} {shown} is not between {lowest:g} and {_MOST:g}", **place)
     return number

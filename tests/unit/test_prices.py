@@ -77,6 +77,16 @@ def test_read_prices_blank_lines_and_quoted_breaks_keep_the_line_numbers(tmp_pat
         ("date,symbol,price\n03/01/2013,A,1\n", 2, "'03/01/2013' is no date"),
         ("date,symbol,price\n2013-03-01,,1\n", 2, "the symbol is empty"),
         ("date,symbol,price\n2013-03-01,A\n", 2, "2 fields where the header has 3"),
+        ("date,symbol,price\n2013-03-01,A,1,000\n", 2, "4 fields where the header has 3"),
+        ("date,symbol,price\n2013-03-01,A,1_000\n", 2, "the price '1_000' is no number: write it as 1234.5"),
+        ("date,symbol,price\n2013-03-01,A,1e308\n", 2, r"the price 1e308 is not between 1e-15 and 1e\+15"),
+        ("date,symbol,price\n2013-03-01,A,1e-300\n", 2, "the price 1e-300 is not between 1e-15"),
+        ("date,symbol,price\n1712031512000,A,1\n", 2, "'1712031512000' is no date"),
+        ("date,symbol,price\n20130301,A,1\n", 2, "'20130301' is no date"),
+        ("date,symbol,price\n2013-03-01,A\x00B,1\n", 2, "line contains NUL|the symbol 'A.x00B' holds a character"),
+        ("date,ticker,price\n2013-03-01,A\u200b,1\n", 2, "the ticker 'A.u200b' holds a character that cannot be"),
+        ("date,symbol,Price,price\n2013-03-01,A,1,2\n", 1, "has 2 columns 'price': rename those that are not meant"),
+        ("date,symbol,price,bid,BID\n2013-03-01,A,1,2,3\n", 1, "has 2 columns 'bid'"),
     ],
 )
 def test_read_prices_wrong_content_names_the_line(tmp_path: Path, text: str, line: int | None, message: str) -> None:
@@ -85,6 +95,16 @@ def test_read_prices_wrong_content_names_the_line(tmp_path: Path, text: str, lin
         read_prices(path)
     assert caught.value.line == line
     assert str(path) in str(caught.value)
+
+
+def test_read_prices_empty_fields_behind_the_last_column_are_passed_over(tmp_path: Path) -> None:
+    assert read_prices(written(tmp_path, "date,symbol,price\n2013-03-01,A,1,,\n")).last == {"A": 1.0}
+
+
+def test_read_prices_of_the_widest_range_make_ticks_without_a_warning(tmp_path: Path) -> None:
+    text = "date,symbol,price,volume\n2013-03-01,A,1e-15,1e15\n2013-03-02,A,1e15,1e15\n"
+    ticks = read_prices(written(tmp_path, text)).ticks()
+    assert ticks.change_pct.tolist() == [0.0, pytest.approx(1e32)]
 
 
 def test_read_prices_missing_file_says_so(tmp_path: Path) -> None:

@@ -76,6 +76,14 @@ def test_read_prices_parquet_equals_the_same_rows_as_csv(tmp_path: Path) -> None
         ({"date": [DAY] * 2, "symbol": ["A"] * 2, "price": [1.0, None]}, ", row 2: the price is empty"),
         ({"date": [DAY], "symbol": ["A"], "price": [0.0]}, "the price 0.0 is not a positive number"),
         ({"date": [DAY], "symbol": ["A"], "close": ["cheap"]}, "the close 'cheap' is no number"),
+        ({"date": [DAY], "symbol": ["A"], "close": ["1_000"]}, ", row 1: the close '1_000' is no number"),
+        ({"date": [DAY], "symbol": ["A"], "price": [True]}, ", row 1: the price True is no number"),
+        ({"date": [DAY], "symbol": ["A"], "price": [1e308]}, r", row 1: the price 1e\+308 is not between 1e-15 and"),
+        ({"date": [DAY], "symbol": ["A"], "price": [1.0], "volume": [1e19]}, r"the volume 1e\+19 is not between 0 and"),
+        ({"date": [DAY] * 2, "symbol": ["A", "B\n\x00"], "price": [1.0] * 2}, ", row 2: the symbol 'B.n.x00' holds"),
+        ({"date": [DAY], "symbol": [b"\xff"], "price": [1.0]}, "row 1: the symbol b'.xff' is no text in UTF-8"),
+        ({"date": [DAY], "symbol": [7203.0], "price": [1.0]}, "row 1: the symbol 7203.0 is no text: store it as one"),
+        ({"date": [DAY], "symbol": ["A"], "Price": [1.0], "price": [2.0]}, "has 2 columns 'price'"),
         (
             {"date": [DAY], "symbol": ["A"], "price": [1.0], "volume": [-1]},
             "the volume -1 is not a number of at least 0",
@@ -93,6 +101,11 @@ def test_read_prices_parquet_equals_the_same_rows_as_csv(tmp_path: Path) -> None
 def test_read_prices_parquet_wrong_content_names_the_row(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
     with pytest.raises(PriceFileError, match=message):
         read_prices(written(tmp_path, **columns))
+
+
+def test_read_prices_parquet_symbols_stored_as_bytes_or_numbers_are_texts(tmp_path: Path) -> None:
+    for symbols, expected in (([b"AAPL"], "AAPL"), ([7203], "7203")):
+        assert read_prices(written(tmp_path, date=[DAY], symbol=symbols, price=[1.0])).symbols == (expected,)
 
 
 def test_read_prices_parquet_that_is_missing_or_a_folder_says_so(tmp_path: Path) -> None:
