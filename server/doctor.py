@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from server.access_key import default_key_file
 from server.embedded import DEFAULT_PORT
+from server.java import find_java, java_home_slip
 
 __all__ = ["Finding", "examine", "main"]
 
@@ -109,29 +110,32 @@ def _packages() -> Iterator[Finding]:
 
 
 def _java() -> Iterator[Finding]:
-    home = os.environ.get("JAVA_HOME")
-    javac = Path(home, "bin", "javac") if home else None
-    if javac is not None and not javac.exists():
-        yield Finding("Java", "missing", f"JAVA_HOME={home} holds no bin/javac", _JDK_ADVICE)
+    home = find_java()
+    slip = java_home_slip(home)
+    beside = f"; {slip}" if slip else ""
+    if home is None:
+        yield Finding("Java", "missing", f"not found{beside}", _JDK_ADVICE)
         return
-    found = str(javac) if javac is not None else shutil.which("javac")
-    if found is None:
-        java = shutil.which("java")
-        detail = "not found" if java is None else f"{java} is a runtime without compiler"
-        yield Finding("Java", "missing", detail, _JDK_ADVICE)
+    javac = home / "bin" / "javac"
+    if not javac.exists():
+        yield Finding("Java", "missing", f"{home} is a runtime without compiler{beside}", _JDK_ADVICE)
         return
     try:
-        done = subprocess.run([found, "-version"], capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run([javac, "-version"], capture_output=True, text=True, timeout=60, check=False)
         text = (done.stdout + done.stderr).strip()
     except (OSError, subprocess.TimeoutExpired) as error:
         text = str(error)
     version = re.search(r"javac (\d+)", text)
     if version is None:
-        yield Finding("Java", "missing", f"{found} does not tell its version: {text or 'it says nothing'}", _JDK_ADVICE)
+        detail = f"{javac} does not tell its version: {text or 'it says nothing'}{beside}"
+        yield Finding("Java", "missing", detail, _JDK_ADVICE)
     elif int(version[1]) < OLDEST_JAVA:
-        yield Finding("Java", "missing", f"{found} is version {version[1]}", _JDK_ADVICE)
+        yield Finding("Java", "missing", f"{javac} is version {version[1]}{beside}", _JDK_ADVICE)
+    elif slip:
+        detail = f"{text.splitlines()[-1]} ({javac}){beside}"
+        yield Finding("Java", "warning", detail, "let JAVA_HOME name a JDK, or unset it; the server passes it over")
     else:
-        yield Finding("Java", "ok", f"{text.splitlines()[-1]} ({found})")
+        yield Finding("Java", "ok", f"{text.splitlines()[-1]} ({javac})")
 
 
 def _port(port: int) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import logging
 import os
 import re
 import socket
@@ -18,10 +19,13 @@ from typing import Any, TextIO
 
 from server.access_key import load_or_create_key
 from server.errors import PortInUse, ServerError
+from server.java import find_java, java_home_slip
 from server.shutdown import require_no_stop
 from server.tls import check_tls_files
 
 __all__ = ["ANONYMOUS", "AUTH_TYPE", "DEFAULT_PORT", "DeephavenServer", "heap_bytes", "heap_room", "is_loopback"]
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_PORT = 10000
 AUTH_TYPE = "io.deephaven.authentication.psk.PskAuthenticationHandler"
@@ -215,20 +219,25 @@ class DeephavenServer:
                 "ssl.identity.privateKeyPath": str(key.resolve()),
             }
         extra = [f"-D{name}={value}" for name, value in properties.items()]
+        home = find_java()
+        slip = java_home_slip(home)
+        if home is None:
+            raise ServerError(f"no Java was found{f'; {slip}' if slip else ''}. {_JAVA_ADVICE}")
+        if slip:
+            _log.warning("%s: the server runs in %s", slip, home)
         try:
-            start_jvm(default_jvm_args=arguments, jvm_args=extra + ([f"-Xmx{self._heap}"] if self._heap else []))
-        except ImportError as error:
-            raise ServerError(f"no Java was found. {_JAVA_ADVICE}") from error
-        except (RuntimeError, ValueError, OSError) as error:
-            raise ServerError(f"the JVM does not start ({error}). {_JAVA_ADVICE}") from error
+            jvm_args = extra + ([f"-Xmx{self._heap}"] if self._heap else [])
+            start_jvm(jvm_args, default_jvm_args=arguments, java_home=str(home))
+        except (ImportError, RuntimeError, ValueError, OSError) as error:
+            raise ServerError(f"the JVM of {home} does not start ({error}). {_JAVA_ADVICE}") from error
 
         import jpy
 
         version = str(jpy.get_type("java.lang.System").getProperty("java.specification.version"))
         if not version.isdecimal() or int(version) < 17:
-            raise ServerError(f"the Java found here is version {version}. {_JAVA_ADVICE}")
+            raise ServerError(f"the Java in {home} is version {version}. {_JAVA_ADVICE}")
         if jpy.get_type("javax.tools.ToolProvider").getSystemJavaCompiler() is None:
-            raise ServerError(f"the Java found here is a JRE, without a compiler. {_JAVA_ADVICE}")
+            raise ServerError(f"the Java in {home} is a JRE, without a compiler. {_JAVA_ADVICE}")
 
     def _start_server(self) -> None:
         import jpy

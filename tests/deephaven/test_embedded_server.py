@@ -8,6 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
+from server.doctor import examine
 from server.embedded import AUTH_TYPE, DeephavenServer
 from server.errors import ServerError
 from tests.deephaven.console import console_messages
@@ -22,6 +23,20 @@ try:
     DeephavenServer(port=int(sys.argv[1]), key_file=Path(sys.argv[2])).start()
 except ServerError as error:
     print(type(error).__name__, error)
+"""
+
+START_JVM_ALONE = """
+import sys, threading
+from pathlib import Path
+from server.embedded import DeephavenServer
+from server.errors import StartStopped
+stop = threading.Event()
+stop.set()
+try:
+    DeephavenServer(port=0, key_file=Path(sys.argv[1])).start(stop)
+except StartStopped:
+    import jpy
+    print("java.home", jpy.get_type("java.lang.System").getProperty("java.home"))
 """
 
 
@@ -101,3 +116,14 @@ def test_server_without_java_says_what_to_install(children: Children, tmp_path: 
     empty = {name: "" for name in os.environ if name.startswith(("JAVA", "JDK", "JRE", "JPY"))}
     child = children.script(START, "0", str(tmp_path / "key"), env={"PATH": str(tmp_path), **empty})
     child.wait_for_line("ServerError no Java was found. Deephaven needs a JDK 17 or newer with javac")
+
+
+def test_server_wrong_java_home_runs_in_the_java_that_the_doctor_names(
+    children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    child = children.script(START_JVM_ALONE, str(tmp_path / "key"))
+    home = child.wait_for_line("java.home ").removeprefix("java.home ")
+    assert f"JAVA_HOME={tmp_path} holds no Java: the server runs in {home}" in child.output
+    finding = next(finding for finding in examine(port=0) if finding.subject == "Java")
+    assert (finding.state, f"({home}/bin/javac)" in finding.detail) == ("warning", True)

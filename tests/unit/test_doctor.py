@@ -18,11 +18,15 @@ def found(subject: str, **options: object) -> Finding:
     return next(finding for finding in examine(**options) if finding.subject == subject)  # type: ignore[arg-type]
 
 
-def fake_javac(folder: Path, prints: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    program = folder / "javac"
-    program.write_text(f"#!/bin/sh\necho '{prints}'\n", encoding="ascii")
-    program.chmod(0o755)
+def fake_java(home: Path, **programs: str) -> None:
+    """Make the home of a Java, as far as it is looked at before it runs, with programs that say something."""
+    for folder in ("bin", "lib/server"):
+        (home / folder).mkdir(parents=True, exist_ok=True)
+    (home / "lib" / "server" / "libjvm.so").touch()
+    for name, prints in programs.items():
+        program = home / "bin" / name
+        program.write_text(f"#!/bin/sh\nprintf '{prints}'\n", encoding="ascii")
+        program.chmod(0o755)
 
 
 def test_doctor_taken_port_is_named_with_the_way_out() -> None:
@@ -48,7 +52,7 @@ def test_doctor_taken_port_is_named_with_the_way_out() -> None:
 def test_doctor_java_of_each_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prints: str, state: str, detail: str
 ) -> None:
-    fake_javac(tmp_path / "bin", prints)
+    fake_java(tmp_path, javac=prints)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     finding = found("Java")
     assert (finding.state, detail in finding.detail) == (state, True)
@@ -56,19 +60,42 @@ def test_doctor_java_of_each_version(
 
 
 def test_doctor_java_without_compiler_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_javac(tmp_path, "openjdk 17")
-    (tmp_path / "javac").rename(tmp_path / "java")
+    fake_java(tmp_path, java=str(tmp_path))  # asked for its home
     monkeypatch.delenv("JAVA_HOME", raising=False)
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     finding = found("Java")
     assert finding.state == "missing"
-    assert "runtime without compiler" in finding.detail
+    assert finding.detail == f"{tmp_path} is a runtime without compiler"
     assert "openjdk-17-jdk-headless" in finding.advice
 
 
-def test_doctor_java_home_that_holds_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    assert f"JAVA_HOME={tmp_path} holds no bin/javac" in found("Java").detail
+def test_doctor_java_home_that_holds_none_is_named_beside_the_java_that_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = tmp_path / "usual"
+    fake_java(usual, java=str(usual), javac="javac 21.0.1")
+    monkeypatch.setenv("PATH", str(usual / "bin"))
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "bin"))
+    finding = found("Java")
+    named = f"javac 21.0.1 ({usual}/bin/javac); JAVA_HOME={tmp_path}/bin is not there"
+    assert (finding.state, finding.detail) == ("warning", named)
+    (tmp_path / "bin").mkdir()
+    assert found("Java").detail.endswith(f"; JAVA_HOME={tmp_path}/bin holds no Java")
+    monkeypatch.setenv("PATH", "")
+    assert found("Java")[1:3] == ("missing", f"not found; JAVA_HOME={tmp_path}/bin holds no Java")
+
+
+def test_doctor_without_any_package_finds_the_java_of_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jpyutil", None)  # its import fails
+    usual, named = tmp_path / "usual", tmp_path / "named"
+    fake_java(usual, java="", javac="javac 21.0.1")
+    monkeypatch.setenv("PATH", str(usual / "bin"))
+    monkeypatch.setenv("JAVA_HOME", str(named))
+    assert found("Java").detail == f"javac 21.0.1 ({usual}/bin/javac); JAVA_HOME={named} is not there"
+    fake_java(named, java="", javac="javac 17.0.1")
+    assert found("Java").detail == f"javac 17.0.1 ({named}/bin/javac)"
 
 
 @pytest.mark.parametrize(
@@ -103,6 +130,7 @@ def test_doctor_command_tells_by_its_status_whether_something_is_missing(tmp_pat
     good = run("--port", "0", "--heap", "64m")
     assert good.returncode == 0, good.stdout + good.stderr
     assert good.stdout.splitlines()[-1] == "Everything is there."
+    fake_java(tmp_path)
     bad = run("--port", "0", JAVA_HOME=str(tmp_path))
     assert bad.returncode == 1
     assert "1 missing: the server will not start." in bad.stdout
