@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from psycopg2.extensions import connection as Connection
@@ -13,7 +13,7 @@ from store.connection import run
 from store.errors import IncompatiblePublication, StoreError, Violation, shown
 from store.publication import Document, publication_of
 
-__all__ = ["Publication", "publish", "retire", "set_governed"]
+__all__ = ["Publication", "misfits", "publish", "retire", "set_governed"]
 
 
 class Publication(NamedTuple):
@@ -48,6 +48,9 @@ class _Breach(NamedTuple):
         """Return how many, and which one to look at."""
         some = "1 entity" if self.entities == 1 else f"{self.entities:,} entities"
         return f"{some} (such as {self.example})"
+
+
+_Sentence = Callable[[_Breach, Mapping[str, str], Mapping[str, Any] | None], str]
 
 
 def publish(admin_conn: Connection, *classes: type[Storable]) -> list[Publication]:
@@ -92,32 +95,64 @@ def publish(admin_conn: Connection, *classes: type[Storable]) -> list[Publicatio
     return done
 
 
+def misfits(admin_conn: Connection) -> list[str]:
+    """Return, in words, where what is stored does not fit what is published; this reads the whole log.
+
+    What breaks a stricter rule was told when that was published, unless it has been mended since. What was in an open
+    transaction when its type was published landed by the old rules, and is told here only.
+
+    Raises:
+        AccessDenied: The connection is not an administrator's.
+    """
+    found: list[str] = []
+    with admin_conn:
+        for type_name, text in run(
+            admin_conn,
+            "SELECT t.type_name, p.document::text"
+            " FROM store.published() t, store.publication(t.type_name) p ORDER BY 1",
+        ):
+            document = json.loads(text)
+            for breach in _breaches(admin_conn, type_name, [field["field"] for field in document["fields"]]):
+                noted = _is_noted(breach, document)
+                found.append(_told(type_name, breach, document, _sentence if noted else _late_sentence))
+    return found
+
+
 def _publish_one(conn: Connection, cls: type[Storable], document: Document) -> tuple[Publication, list[Violation]]:
     """Store a publication, and return it with the reasons for which it must not stand."""
     type_name = cls.type_name()
     before = run(conn, "SELECT document::text FROM store.publication(%s)", (type_name,))
-    known = {field["field"]: field for field in json.loads(before[0][0])["fields"]} if before else {}
+    known = json.loads(before[0][0])["fields"] if before else []
     revision, changed = run(conn, "SELECT * FROM store.publish(%s, %s)", (type_name, json.dumps(document)))[0]
     if not changed:
         return Publication(type_name, revision, False, ()), []
-    fields = [field for field in document["fields"] if field != known.get(field["field"])]
-    defaults = {name: field["default"] for name, field in known.items()}
-    rows = run(
-        conn,
-        "SELECT breach, field, entities, example::text FROM store.breaches(%s, %s, %s) ORDER BY 1, 2",
-        (type_name, [field["field"] for field in fields], json.dumps(defaults)),
-    )
-    types = {field["field"]: field["type"] for field in document["fields"]}
     notes: list[str] = []
     faults: list[Violation] = []
-    for breach in (_Breach(*row) for row in rows):
-        link = ": " if breach.kind in ("stranded", "nobody") else "."
-        text = f"{type_name}{link}{_sentence(breach, types, document['machine'])}"
-        if breach.kind in ("broken", "nobody") or _stateless(breach, document):
+    fields = [field["field"] for field in document["fields"] if field not in known]
+    for breach in _breaches(conn, type_name, fields):
+        text = _told(type_name, breach, document, _sentence)
+        if _is_noted(breach, document):
             notes.append(text)
         else:
             faults.append(Violation(breach.name or "", breach.kind, "data that fit", breach.example, text))
     return Publication(type_name, revision, True, tuple(notes)), faults
+
+
+def _breaches(conn: Connection, type_name: str, fields: list[str]) -> list[_Breach]:
+    """Return where what is stored does not fit the publication that stands: any entity's state, and these fields."""
+    text = "SELECT breach, field, entities, example::text FROM store.breaches(%s, %s) ORDER BY 1, 2"
+    return [_Breach(*row) for row in run(conn, text, (type_name, fields))]
+
+
+def _is_noted(breach: _Breach, document: Document) -> bool:
+    """Say whether a breach may stand: what is stored is read all the same."""
+    return breach.kind in ("broken", "nobody") or _stateless(breach, document)
+
+
+def _told(type_name: str, breach: _Breach, document: Document, sentence: _Sentence) -> str:
+    link = ": " if breach.kind in ("stranded", "nobody") else "."
+    types = {field["field"]: field["type"] for field in document["fields"]}
+    return f"{type_name}{link}{sentence(breach, types, document['machine'])}"
 
 
 def _stateless(breach: _Breach, document: Document) -> bool:
@@ -154,6 +189,21 @@ def _sentence(breach: _Breach, types: Mapping[str, str], machine: Mapping[str, A
     return (
         f"{are} in the state {name!r}, which {machine['name']} does not have: keep the state, with a transition"
         " that leads out of it, until none is left in it"
+    )
+
+
+def _late_sentence(breach: _Breach, types: Mapping[str, str], machine: Mapping[str, Any] | None) -> str:
+    """The same of data that came past the publication: it stands, and they are looked after."""
+    name, has = breach.name, breach.verb("has", "have")
+    fault = {
+        "unreadable": f"{name}: {breach} {has} values that are no {types.get(str(name))}",
+        "missing": f"{name}: {breach} {breach.verb('lacks', 'lack')} this field, which has no default",
+        "lost": f"{name}: {breach} {breach.verb('holds', 'hold')} this field, which is not published",
+        "stranded": f"{breach} {breach.verb('is', 'are')} in the state {name!r}, which is not published",
+    }[breach.kind]
+    return (
+        f"{fault}, as written by a transaction that was open when the type was published: reads of"
+        f" {breach.verb('it', 'them')} may fail; withdraw from others what you do not trust (unshare)"
     )
 
 

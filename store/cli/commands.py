@@ -22,6 +22,7 @@ from store.connection import PooledConnection, run_named
 from store.errors import EntityNotFound, StoreError, nearest_names
 from store.log_reader import LogReader
 from store.log_rows import LogRow
+from store.publishing import misfits
 
 __all__ = ["commands"]
 
@@ -200,11 +201,14 @@ def rebuild(target: Target) -> None:
 def verify(target: Target) -> None:
     """Check that the projection is what the log says.
 
-    The exit status is 1 when it is not.
+    The exit status is 1 when it is not. What is stored and does not fit what is published is told as well.
     """
     with target.administer() as conn:
         problems = run_named(conn, "differences")
         entities, events = run_named(conn, "figures")[0][:2]
+        odd = misfits(conn)
+    for sentence in odd:
+        note(sentence)
     if problems:
         target.out.rows(["entity_id", "type", "problem"], problems)
         differing = counted(len(problems), "entity differs", "entities differ")

@@ -75,7 +75,7 @@ GRANT EXECUTE ON FUNCTION
     store.lock_publications(),
     store.retire(text),
     store.set_governed(boolean),
-    store.breaches(text, text[], jsonb)
+    store.breaches(text, text[])
 TO store_admin;
 GRANT EXECUTE ON FUNCTION
     store.outbox_pending(integer, bigint),

@@ -86,23 +86,25 @@ END
 $$;
 
 -- Where the data of a type do not fit its publication, of which p_changed are the fields that are not as they were.
--- p_defaults: what the fields of the publication before held where nobody gave them a value.
 --   unreadable  a value that is not of the field's type, in the log, which no migration can change
 --   missing     entities without a field that has no default
---   lost        entities that hold a value in a field that is published no more
+--   lost        entities that hold a value in a field that is published no more, and not the default that it had
 --   broken      entities with a value that breaks a rule of its column; only the next change of the field repairs it
 --   stranded    entities in a state that the machine does not have
 --   nobody      names that may take an edge, and are neither a user nor a group
-CREATE OR REPLACE FUNCTION store.breaches(p_type text, p_changed text[], p_defaults jsonb)
+CREATE OR REPLACE FUNCTION store.breaches(p_type text, p_changed text[])
 RETURNS TABLE (breach text, field text, entities bigint, example uuid)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp
 SET extra_float_digits = 1 AS $$
     WITH former AS MATERIALIZED (
         SELECT f->>'field' AS field, jsonb_array_elements_text(f->'former_names') AS name
-        FROM store.published_types t
-        JOIN store.publications p ON p.type_name = t.type_name AND p.revision = t.revision,
-             jsonb_array_elements(p.document->'fields') f
-        WHERE t.type_name = p_type
+        FROM (SELECT p.document FROM store.publications p
+              WHERE p.type_name = p_type AND p.document IS NOT NULL ORDER BY p.revision DESC LIMIT 1) d,
+             jsonb_array_elements(d.document->'fields') f
+    ), gone AS MATERIALIZED (
+        SELECT DISTINCT ON (f->>'field') f->>'field' AS field, f->'default' AS value
+        FROM store.publications p, jsonb_array_elements(p.document->'fields') f
+        WHERE p.type_name = p_type ORDER BY f->>'field', p.revision DESC
     ), head AS MATERIALIZED (
         SELECT h.entity_id, h.state, h.data, ARRAY(SELECT name FROM former) AS former
         FROM store.object_heads h WHERE h.type_name = p_type AND h.event_type <> 'DELETED'
@@ -126,7 +128,7 @@ SET extra_float_digits = 1 AS $$
     SELECT 'lost', d.key, count(*), min(h.entity_id::text)::uuid
     FROM head h, published_types t, jsonb_each(h.data) d
     WHERE t.type_name = p_type AND d.key <> ALL (t.fields) AND d.key <> ALL (h.former)
-      AND d.value <> 'null' AND d.value IS DISTINCT FROM p_defaults->d.key
+      AND d.value <> 'null' AND d.value IS DISTINCT FROM (SELECT g.value FROM gone g WHERE g.field = d.key)
     GROUP BY d.key
     UNION ALL
     SELECT 'broken', c.name, count(*), min(h.entity_id::text)::uuid

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,13 +15,14 @@ from store.errors import (
     IncompatiblePublication,
     InvalidValue,
     SchemaDrift,
+    StoreError,
 )
-from store.publishing import Publication
+from store.permissions import unshare
+from store.publishing import Publication, misfits, publish, retire
 from store.state_machine import StateMachine, Transition
 from tests.fix_postgres import StoreDatabase
 from tests.integration.tickets import Lifecycle, new, published, sent, ticket
-
-pytestmark = pytest.mark.both_servers
+from tests.integration.workers.command_line import by_url
 
 pytestmark = pytest.mark.both_servers
 
@@ -32,6 +35,65 @@ def test_publishing_the_same_again_changes_nothing(store_db: StoreDatabase) -> N
     assert published(store_db, cls) == [Publication("Ticket", 1, True, ())]
     assert published(store_db, cls) == [Publication("Ticket", 1, False, ())]
     assert published(store_db, ticket(state_machine=Lifecycle)) == [Publication("Ticket", 1, False, ())]
+
+
+def test_what_was_in_an_open_transaction_when_its_type_was_published_is_told(store_db: StoreDatabase) -> None:
+    cls = ticket(state_machine=Lifecycle)
+    items = [new("OPEN", price="free"), new("OPEN", price=-1), new("OPEN", odd=1), new("HELD"), new()]
+    conn = store_db.connect("bob")
+    with closing(store_db.admin()) as admin:
+        with conn, conn.cursor() as cursor:
+            cursor.execute("SELECT store.create_objects(%s, '{alice}', '{}', false, NULL)", (json.dumps(items),))
+            assert publish(admin, cls) == [Publication("Ticket", 1, True, ())]
+            assert misfits(admin) == []
+        with pytest.raises(StoreError):
+            store_db.client().query(cls)
+        late = "as written by a transaction that was open when the type was published"
+        told = [
+            ("Ticket.price: the value of 1 entity", "breaks a rule of its column"),
+            ("Ticket.odd: 1 entity (such as ", "holds this field, which is not published, " + late),
+            ("Ticket: 1 entity (such as ", "is in the state 'HELD', which is not published, " + late),
+            ("Ticket: 1 entity (such as ", "has no state, as written without a machine"),
+            ("Ticket.price: 1 entity (such as ", "has values that are no float, " + late),
+        ]
+        found = misfits(admin)
+        assert len(found) == len(told)
+        assert all(text.startswith(start) and rest in text for text, (start, rest) in zip(found, told, strict=True))
+        for text in found:
+            unshare(admin, text.partition("such as ")[2].partition(")")[0], "alice")
+        assert list(store_db.client().query(cls)) == []
+        retire(admin, "Ticket")
+        assert misfits(admin) == found
+    verified = by_url(store_db, "postgres").run("verify")
+    assert (verified.returncode, verified.stderr.splitlines()) == (0, found)
+
+
+def test_field_that_was_removed_stays_removed_when_the_type_is_published_once_more(store_db: StoreDatabase) -> None:
+    older = ticket()
+    published(store_db, older)
+    obj = older()
+    store_db.client().write(obj)
+
+    @dataclass
+    class Shorter(Storable, type_name="Ticket"):
+        symbol: str = "AAPL"
+        quantity: int = 1
+        price: float = 1.0
+
+    assert published(store_db, Shorter) == [Publication("Ticket", 2, True, ())]
+    assert published(store_db, Shorter) == [Publication("Ticket", 2, False, ())]
+
+    @dataclass
+    class Other(Storable, type_name="Ticket"):
+        symbol: str = "AAPL"
+        quantity: int = 1
+        price: float = 1.0
+        strategy: str | None = None
+
+    assert published(store_db, Other) == [Publication("Ticket", 3, True, ())]
+    with closing(store_db.admin()) as admin:
+        assert misfits(admin) == []
+    assert store_db.client().read(Other, str(obj.entity_id)) is not None
 
 
 def test_publishing_a_field_more_keeps_older_classes_working(store_db: StoreDatabase) -> None:

@@ -81,7 +81,7 @@ ON_FUNCTIONS = [
     "SELECT store.drop_group('confidential desk')",
     "SELECT * FROM store.list_groups()",
     "SELECT store.lock_publications()",
-    "SELECT * FROM store.breaches('Trade', '{{symbol}}', '{{}}')",
+    "SELECT * FROM store.breaches('Trade', '{{symbol}}')",
     "SELECT store.check_fields('{secret}')",
     "SELECT store.keep_snapshot('{secret}')",
     "SELECT * FROM store.folded('{secret}', 'infinity', 'infinity', 2147483647)",
