@@ -97,6 +97,21 @@ def test_as_of_worked_example_gives_the_table(
     assert worked(tx, valid) == expected
 
 
+def test_history_a_correction_that_ends_where_a_later_change_begins_leaves_that_alone(store_db: StoreDatabase) -> None:
+    client = store_db.client()
+    holding = Holding(quantity=100, price=5.0)
+    entity_id = client.write(holding, valid_from=day(10))
+    for field, value, since, until in (
+        ("quantity", 150, day(20), None),
+        ("quantity", 120, day(15), day(20)),
+        ("price", 6.0, day(20), None),
+    ):
+        setattr(holding, field, value)
+        client.update(holding, valid_from=since, valid_to=until, fields=[field])
+    left = [(each.quantity, each.price) for each in client.history(Holding, entity_id)]
+    assert left == [(100, 5.0), (150, 5.0), (120, 5.0), (150, 6.0)]
+
+
 def test_property_ownership_of_snodgrass(store_db: StoreDatabase) -> None:
     client = store_db.client()
     known: dict[int, datetime] = {}
