@@ -207,13 +207,16 @@ class _ServerPath(PosixPath):
 
 def _socket_home() -> _ServerPath:
     """Return a directory of this user's alone, for the sockets of clusters whose own path is too long for one."""
-    home = Path(tempfile.gettempdir(), f"store-sockets-{os.geteuid()}")
+    place = Path(tempfile.gettempdir())
+    if len(os.fsencode(place)) > LONGEST_SOCKET_DIRECTORY - 30:  # two names follow
+        place = Path("/tmp")
+    home = place / f"store-sockets-{os.geteuid()}"
     with suppress(FileExistsError):
         home.mkdir(mode=0o700)
     found = home.lstat()
     # Root opens it to the user as whom PostgreSQL runs, who finds only the way through.
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o066:
-        home = Path(tempfile.mkdtemp(prefix="store-sockets-"))  # somebody else has taken the name
+        home = Path(tempfile.mkdtemp(prefix="store-sockets-", dir=place))  # somebody else has taken the name
     return _ServerPath(home)
 
 

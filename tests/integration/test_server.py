@@ -122,6 +122,17 @@ def test_temporary_server_leaves_no_directory(tmp_path: Path, monkeypatch: pytes
     assert [path for path in tmp_path.glob("store-*") if not path.name.startswith("store-sockets-")] == []
 
 
+def test_temporary_server_starts_where_temporary_directories_have_long_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / ("t" * 100)
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    with ObjectStoreServer() as server:
+        assert server.is_running()
+    assert list(place.iterdir()) == []
+
+
 def test_server_that_dies_while_it_is_stopped_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = ObjectStoreServer(tmp_path / "data").start()
     main = postmaster(tmp_path / "data")
