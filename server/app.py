@@ -18,6 +18,11 @@ if __name__ == "__main__":
     from server.shutdown import end_on_interrupt
 
     end_on_interrupt()
+    if sys.argv[1:2] == ["doctor"]:
+        # On a machine that lacks something, the server's own imports may fail.
+        from server.doctor import main as examine
+
+        sys.exit(examine(sys.argv[2:]))
 try:
     from server.command import main
 except ModuleNotFoundError as _error:

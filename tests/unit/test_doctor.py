@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -159,11 +160,50 @@ def test_doctor_impossible_option_is_refused(arguments: list[str]) -> None:
     assert run(*arguments).returncode == 2
 
 
-def test_start_server_script_runs_from_any_folder(tmp_path: Path) -> None:
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    script = ROOT / "server" / "start_server.sh"
-    done = subprocess.run(
-        ["sh", script, "--help"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
+def start_server(script: Path, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    path = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    command = ["sh", script, *arguments]
+    return subprocess.run(command, cwd=cwd, env=os.environ | path, capture_output=True, text=True, check=False)
+
+
+def test_start_server_script_runs_from_any_folder_and_finds_files_from_there(tmp_path: Path) -> None:
+    link = tmp_path / "start server"
+    link.symlink_to(ROOT / "server" / "start_server.sh")
+    (tmp_path / "prices.csv").write_text("date,symbol,price\n2013-03-01,A,cheap\n", encoding="ascii")
+    (tmp_path / "server").mkdir()  # no part of the program
+    done = start_server(link, "--replay", "prices.csv", cwd=tmp_path)
+    assert done.stderr == "app.py: prices.csv, line 2: the price 'cheap' is no number: write it as 1234.5\n"
+    assert done.returncode == 2
+    told = start_server(link, "doctor", "--port", "0", "--heap", "64m", cwd=tmp_path)
+    assert told.stdout.splitlines()[-1] == "Everything is there.", told.stdout + told.stderr
+
+
+def test_start_server_script_in_a_folder_with_blanks_runs(tmp_path: Path) -> None:
+    checkout = tmp_path / "our desk's $HOME"
+    shutil.copytree(ROOT / "server", checkout / "server", ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("store", "reactive", "bridge"):
+        (checkout / package).symlink_to(ROOT / package)
+    done = start_server(checkout / "server" / "start_server.sh", "--help", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "usage: python -m server" in done.stdout
+    assert "usage: app.py" in done.stdout
+
+
+def test_start_server_script_prepares_the_checkout_where_deephaven_is_not_installed(tmp_path: Path) -> None:
+    checkout, programs = tmp_path / "a checkout", tmp_path / "bin"
+    for folder in (checkout / "server", checkout / "tools", programs):
+        folder.mkdir(parents=True)
+    shutil.copy(ROOT / "server" / "start_server.sh", checkout / "server")
+    # Instead of what brings packages, programs that say how they are called.
+    written = {
+        checkout / "tools" / "bootstrap.sh": 'pwd; while [ "$1" != -- ]; do shift; done; shift; exec "$@"',
+        programs / "python3": "exit 1",
+        programs / "python": 'pwd; for given; do echo "$given"; done',
+    }
+    for path, lines in written.items():
+        path.write_text(f"#!/bin/sh\n{lines}\n", encoding="ascii")
+        path.chmod(0o755)
+    command = ["sh", checkout / "server" / "start_server.sh", "--replay", "a file"]
+    path = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=programs, env=os.environ | path, capture_output=True, text=True, check=True)
+    app = str(checkout / "server" / "app.py")
+    assert done.stdout.splitlines() == [str(checkout), str(programs), app, "--replay", "a file"]

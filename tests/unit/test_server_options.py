@@ -194,3 +194,19 @@ def test_tls_files_that_fit_together_are_accepted_and_others_named(tmp_path: Pat
     )
     with pytest.raises(TlsFileError, match="is encrypted"):
         check_tls_files(certificate, locked)
+
+
+def test_tls_certificate_that_no_client_takes_is_refused(tmp_path: Path) -> None:
+    """One whose time is over the moment it begins, and one of a key that TLS holds for too short."""
+    certificate, key, request = (tmp_path / name for name in ("cert.pem", "cert.key", "cert.csr"))
+    make = ["openssl", "req", "-nodes", "-subj", "/CN=localhost", "-keyout", str(key)]
+    sign = ["openssl", "x509", "-req", "-in", str(request), "-signkey", str(key), "-out", str(certificate)]
+    for bits, days, named, problem in (
+        ("2048", "0", certificate, "certificate has expired, and clients refuse it: have a new one made"),
+        ("512", "1", key, "is too short for TLS: have a new one made, of 2048 bits or more"),
+    ):
+        subprocess.run([*make, "-newkey", f"rsa:{bits}", "-out", str(request)], check=True, capture_output=True)
+        subprocess.run([*sign, "-days", days], check=True, capture_output=True)
+        with pytest.raises(TlsFileError, match=problem) as caught:
+            check_tls_files(certificate, key)
+        assert caught.value.path == named
