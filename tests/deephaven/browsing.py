@@ -6,14 +6,22 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from playwright.sync_api import Locator, Page
 from playwright.sync_api import TimeoutError as TooLate
 
 from tests.waiting import wait_until
 from tools.browser import Grid, grids, plots
+from tools.chromium import chromium_path
 
 # Even where other programs keep both cores busy.
 SECONDS = 240.0
+CHROMIUM = chromium_path()
+IN_A_BROWSER = [
+    pytest.mark.browser,
+    pytest.mark.timeout(900),  # a generous one, as every wait below
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (Debian: apt-get install chromium)"),
+]
 
 
 def grid(page: Page, *columns: str, rows: bool = True) -> Grid:

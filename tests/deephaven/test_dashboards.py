@@ -10,22 +10,16 @@ import pytest
 
 from server.dashboards.past import moment_text
 from server.store_place import TRADERS
-from tests.deephaven.browsing import SECONDS, figure, grid, in_sight, open_panel, until
+from tests.deephaven.browsing import CHROMIUM, IN_A_BROWSER, SECONDS, figure, grid, in_sight, open_panel, until
 from tests.deephaven.served_site import Site, connected, running
 from tools.browser import SIZE, address, grids, launched, plots
-from tools.chromium import chromium_path
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page, ViewportSize
 
     from store.client import StoreClient
 
-CHROMIUM = chromium_path()
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(900),  # a generous one, as every wait below
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (Debian: apt-get install chromium)"),
-]
+pytestmark = IN_A_BROWSER
 VIEWPORT: ViewportSize = {"width": SIZE[0], "height": SIZE[1]}
 
 

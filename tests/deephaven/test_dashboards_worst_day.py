@@ -12,22 +12,16 @@ import pytest
 from store.client import StoreClient
 from store.models import Limit, Trade
 from store.server import ObjectStoreServer
-from tests.deephaven.browsing import SECONDS, figure, grid, until
+from tests.deephaven.browsing import CHROMIUM, IN_A_BROWSER, SECONDS, figure, grid, until
 from tests.deephaven.served_site import Site, running
 from tools.browser import SIZE, address, grids, launched, plots
-from tools.chromium import chromium_path
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Page
 
-CHROMIUM = chromium_path()
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.timeout(900),  # a generous one, as every wait below
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed (Debian: apt-get install chromium)"),
-]
+pytestmark = IN_A_BROWSER
 EMPTY = {
     "risk": ["No book has a position", "There are no limits"],
     "pm": ["There is no P&L yet", "There are no positions"],
