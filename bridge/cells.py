@@ -55,6 +55,7 @@ _DOUBLE_LIMIT = 1.7976931348623157e308
 _INSTANT_LIMIT = 9_223_372_036 * 1_000_000_000
 _DECIMAL_DIGITS = 131_072
 _WIDEN = 'give the column dh_type_override="BigInteger"'
+_WIDEN_LIST = 'give the column dh_type_override="string"'
 
 
 def instant_cell(value: datetime | None) -> int | None:
@@ -118,7 +119,7 @@ def _whole(value: Any, dh_type: str) -> int:
     raise CellRefused(value, dh_type)
 
 
-def _bounded_integer(dh_type: str) -> CellMaker:
+def _bounded_integer(dh_type: str, hint: str = _WIDEN) -> CellMaker:
     # The lowest value of each Java integer type is Deephaven's null.
     limit = 2 ** (_INTEGER_BITS[dh_type] - 1)
 
@@ -128,7 +129,7 @@ def _bounded_integer(dh_type: str) -> CellMaker:
         number = value if type(value) is int else _whole(value, dh_type)
         if -limit < number < limit:
             return number
-        raise CellRefused(value, dh_type, _WIDEN)
+        raise CellRefused(value, dh_type, hint)
 
     return convert
 
@@ -194,11 +195,10 @@ def _each(convert: CellMaker, dh_type: str) -> CellMaker:
     return convert_all
 
 
-_LONG, _DOUBLE = _bounded_integer("long"), _real("double")
 _ARRAYS = {
     "bool[]": _each(_truth, "bool[]"),
-    "long[]": _each(_LONG, "long[]"),
-    "double[]": _each(_DOUBLE, "double[]"),
+    "long[]": _each(_bounded_integer("long", _WIDEN_LIST), "long[]"),
+    "double[]": _each(_real("double"), "double[]"),
     "string[]": _each(_plain_text, "string[]"),
 }
 _NUMBERS: dict[str, CellMaker] = {

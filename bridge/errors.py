@@ -33,7 +33,7 @@ class WriterFailed(BridgeError):
         type_name: The type whose row it was.
     """
 
-    def __init__(self, type_name: str, error: Exception) -> None:
+    def __init__(self, type_name: str, error: BaseException) -> None:
         """Name the type, and what the writer raised."""
         super().__init__(f"the writer of {type_name} does not take a row: {type(error).__name__}: {error}")
         self.type_name = type_name

@@ -128,7 +128,7 @@ class Feed:
         """
         published = []
         sooner = False
-        delivered = 0
+        delivered = settled = 0
         # They come in the order of their positions; what was delivered before an error may come once more.
         new = list(itertools.dropwhile(lambda row: row.position <= self.position, rows))
         for row in new:
@@ -146,10 +146,14 @@ class Feed:
                 if self._writer is not None:
                     # It may raise: what comes before this row is delivered, what comes from it on is not.
                     if in_raw and not again:
-                        self._write(self._writer, cells)
+                        try:
+                            self._write(self._writer, cells)
+                        except WriterFailed:
+                            self._meter.count(settled, _age(row))
+                            raise
                     self._publisher.write_cells(published)
                     published = []
-                    self.position = row.position
+                    self.position, settled = row.position, delivered
                 self._remember(row, in_live)
             self.view.note(row)
         if published:
@@ -206,7 +210,7 @@ class Feed:
     def _write(self, writer: RowWriter, cells: Sequence[Cell]) -> None:
         try:
             writer.write_row(*map(java_value, self._types.values(), cells))
-        except Exception as error:
+        except BaseException as error:  # an exit or a cancellation too, which would end the bridge without a word
             failed = WriterFailed(self.type_name, error)
             self._failure = str(failed)
             raise failed from error
@@ -292,8 +296,8 @@ class _Source:
 def _names(columns: Iterable[str] | None) -> list[str] | None:
     if columns is None:
         return None
-    names = [columns] if isinstance(columns, str) else list(columns)
-    if isinstance(columns, str) or not all(isinstance(name, str) for name in names):
+    names = list(columns) if isinstance(columns, Iterable) and not isinstance(columns, str) else None
+    if names is None or not all(isinstance(name, str) for name in names):
         raise BridgeError(f"columns takes a list of names, not {columns!r}")
     return names
 
@@ -314,6 +318,12 @@ def _check_writer(type_name: str, writer: RowWriter, columns: Sequence[str]) -> 
         raise BridgeError(
             f"the writer of {type_name} has {len(taken)} columns ({', '.join(taken)}), and a row {len(columns)}"
             f" ({', '.join(columns)}): make it of infer_dh_schema(cls, columns)"
+        )
+    moved = next((pair for pair in zip(taken, columns, strict=False) if pair[0] != pair[1]), None)
+    if moved is not None and set(taken) == set(columns):
+        raise BridgeError(
+            f"the writer of {type_name} has the column {moved[0]!r} where a row has {moved[1]!r}: make it of"
+            " infer_dh_schema(cls, columns), with the columns in the order of the class"
         )
 
 

@@ -41,12 +41,14 @@ def check_column_names(table: str, names: Iterable[str]) -> None:
     """Check that Deephaven can have columns of these names.
 
     Raises:
-        BridgeError: One is a reserved word or no identifier.
+        BridgeError: One is a reserved word or no identifier, or has a character that does not reach Java.
     """
     import jpy
 
     validator = jpy.get_type("io.deephaven.api.util.NameValidator")
     for name in names:
+        if any(letter > "\uffff" for letter in name):
+            raise BridgeError(f"{table}.{name}: a column's name takes no character beyond U+FFFF: rename it")
         try:
             validator.validateColumnName(name)
         except RuntimeError as error:

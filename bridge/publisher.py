@@ -156,7 +156,7 @@ class TableWriter:
                     self._check()
                 return self._taken >= target
 
-            if not self._changed.wait_for(taken, timeout):
+            if not self._changed.wait_for(taken, None if timeout is None else min(timeout, threading.TIMEOUT_MAX)):
                 return False
         # A cycle holds this lock exclusively to its end.
         with shared_lock(self.blink):

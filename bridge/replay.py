@@ -137,7 +137,7 @@ class Replay:
             BridgeError: The replay failed.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        self._thread.join(timeout)
+        self._thread.join(None if timeout is None else min(timeout, threading.TIMEOUT_MAX))
         if self._failure is not None:
             raise BridgeError(f"the replay stopped at {self._moment.isoformat()}: {self._failure}") from self._failure
         if self._thread.is_alive() or self._moment < self.end:

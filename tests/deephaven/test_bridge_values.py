@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any
+from enum import Enum
+from typing import Any, Literal
 from uuid import UUID
 
 import pytest
@@ -16,6 +17,7 @@ from bridge import BridgeError, TableWriter, infer_dh_schema
 from bridge.errors import CellRefused
 from reactive.expr import Coalesce, Expr, Field, If
 from store.base import Storable
+from store.columns import REGISTRY
 from store.models import Order, Trade
 from tests.fix_bridge import Bridges, order, rows, trade
 from tests.fix_postgres import StoreDatabase
@@ -61,6 +63,49 @@ def test_bridge_field_of_every_type_shows_what_was_written(bridges: Bridges, sto
     assert Decimal(at_edges["Amount"]) == edges["exact_amount"]
     assert at_edges["trade_date"] == edges["trade_date"]
     assert bounded["quantity"] == 1
+
+
+class Grade(Enum):
+    HIGH = 2.5
+    LOW = 1.5
+
+
+LISTS: dict[str, Any] = {
+    "wholes": list[int | None],
+    "reals": tuple[float, ...],
+    "truths": list[bool],
+    "texts": list[str | None],
+    "refs": list[UUID],
+    "grades": list[Grade],
+    "grade": Grade,
+    "rate_kind": Literal["FIXED", "FLOAT"],
+    "size": Literal[1, 10],
+}
+for _name, _kind in LISTS.items():
+    REGISTRY.define(f"shown_{_name}", _kind, description=f"Shown {_name}", role="attribute", nullable=True)
+Lists = make_dataclass(
+    "Lists",
+    [(f"shown_{name}", kind | None, None) for name, kind in LISTS.items()],
+    bases=(Storable,),
+    namespace={"__module__": __name__},
+)
+
+
+def test_bridge_lists_and_choices_show_what_the_store_holds(
+    bridges: Bridges, store_db: StoreDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = store_db.client()
+    bridge = bridges(Lists).start()
+    first = [[1, None, 1 - 2**63], (5e-324, 1e308), [True, False], ["", None, "\U0001f680"], [UUID(int=7)]]
+    first += [[Grade.LOW], Grade.HIGH, "FLOAT", 10]
+    client.write_many([Lists(*first), Lists(*([[], ()] + [[]] * 4)), Lists(), Lists(shown_wholes=[-(2**63)])])
+    assert bridge.wait_current(SECONDS)
+    stored = [tuple(json.loads(one.to_json())["data"].values()) for one in client.query(Lists, limit=None)]
+    expected = [(None, *cells[1:]) if cells[0] == [-(2**63)] else cells for cells in stored]  # Deephaven's null
+    names = [f"shown_{name}" for name in LISTS]
+    for table in (bridge.table(Lists), bridge.live(Lists)):
+        assert sorted(rows(table, *names), key=repr) == sorted(expected, key=repr)
+    assert 'hold -9223372036854775808; give the column dh_type_override="string"' in caplog.text
 
 
 UNGOVERNED: list[dict[str, Any]] = [
@@ -190,7 +235,7 @@ class Broken:
     """A writer that takes no row of a symbol for as long as it has a failure."""
 
     def __init__(self) -> None:
-        self.failure: Exception | None = OSError("disk full")
+        self.failure: BaseException | None = OSError("disk full")
         self.tries = 0
         self.rows: list[tuple[Any, ...]] = []
 
@@ -210,8 +255,7 @@ def test_bridge_writer_that_keeps_failing_says_so_once_and_holds_up_no_other_typ
     bridge.register(Trade, columns=["symbol"], writer=writer)
     bridge.register(Order)
     bridge.start()
-    client.write(trade("GOOD"))
-    client.write(trade("BAD"))
+    client.write_many([trade("GOOD"), trade("BAD")])
     client.write_many([order(quantity=number) for number in range(1, 50)])
     client.write(trade("LAST"))
 
@@ -225,12 +269,16 @@ def test_bridge_writer_that_keeps_failing_says_so_once_and_holds_up_no_other_typ
     assert bridge.lag().events > 0
     writer.failure, tried = CellRefused("BAD", "string"), writer.tries
     wait_until(lambda: writer.tries >= tried + 3, SECONDS)
-    told = [record for record in caplog.records if "stumbles" in record.message]
-    assert ["disk full" in str(record.exc_info) for record in told] == [True, False]  # each failure once
+    writer.failure, tried = SystemExit("a writer that gives up"), writer.tries
+    wait_until(lambda: writer.tries >= tried + 3, SECONDS)
+    told = [str(record.exc_info) for record in caplog.records if "stumbles" in record.message]
+    found = [["disk full" in text, "cannot hold" in text, "gives up" in text] for text in told]
+    assert found == [[True, False, False], [False, True, False], [False, False, True]]  # each failure once
     assert [values[0] for values in writer.rows] == ["GOOD"]
     writer.failure = None
     assert bridge.wait_current(SECONDS)
     assert bridge.stats()["Trade"].failure is None
+    assert bridge.stats()["Trade"].events == 3
     wait_until(lambda: "the bridge goes on from position" in caplog.text)  # said once the rows are written
     assert [values[0] for values in writer.rows] == ["GOOD", "BAD", "LAST"]
     assert sorted(rows(bridge.live(Trade), "symbol")) == ["BAD", "GOOD", "LAST"]
@@ -244,7 +292,17 @@ def test_bridge_writer_of_other_columns_is_refused_before_a_row_is_lost(bridges:
         bridge.register(Order, columns=["symbol"], writer=DynamicTableWriter(infer_dh_schema(Order)))
     with pytest.raises(BridgeError, match="the writer of Order has 1 columns"):
         bridge.register(Order, writer=TableWriter("narrow", {"symbol": "string"}))
+    turned = dict(reversed(infer_dh_schema(Order).items()))
+    with pytest.raises(BridgeError, match="the writer of Order has the column 'Changed' where a row has 'symbol'"):
+        bridge.register(Order, writer=DynamicTableWriter(turned))
     bridge.register(Order, columns=["symbol"], writer=DynamicTableWriter(infer_dh_schema(Order, ["symbol"])))
+
+
+def test_bridge_columns_that_are_no_names_are_refused(bridges: Bridges) -> None:
+    bridge = bridges()
+    for columns in (5, [None], "symbol"):
+        with pytest.raises(BridgeError, match="columns takes a list of names, not "):
+            bridge.register(Order, columns=columns)
 
 
 def test_bridge_type_registered_in_a_thread_of_its_own_says_what_it_lacks(bridges: Bridges) -> None:
@@ -282,3 +340,11 @@ def test_bridge_expressions_of_any_name_steer_nothing(bridges: Bridges, store_db
     assert bridge.wait_current(SECONDS)
     for table in (bridge.table(Steered), bridge.live(Steered)):
         assert rows(table, "symbol", "InRaw", "InLive") == [("AAPL", False, False)]
+
+
+def test_bridge_expression_whose_name_does_not_reach_java_is_refused(
+    bridges: Bridges, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Steered, "expressions", {"\U0001d4b3": Field("quantity") * 2})
+    with pytest.raises(BridgeError, match="a column's name takes no character beyond U"):
+        bridges().register(Steered, columns=["symbol", "\U0001d4b3"])
