@@ -95,12 +95,20 @@ TARGETS = [
             *_integration("test_groups", "test_users", "test_access", "test_publish_again"),
         ),
     ),
-    Target("security: the database", "store/sql/database.sql", 2, _hostile("entrance", "sabotage", "statements")),
+    Target(
+        "security: the database",
+        "store/sql/database.sql",
+        2,
+        (*_hostile("entrance", "sabotage", "statements"), *_integration("test_schema_again")),
+    ),
     Target(
         "security: sharing",
         "store/sql/share.sql",
         4,
-        (*_integration("test_access", "test_groups", "test_subscription_grants"), *_hostile("forging", "reading")),
+        (
+            *_integration("test_access", "test_groups", "test_subscription_grants", "test_subscription_many_grants"),
+            *_hostile("forging", "reading"),
+        ),
     ),
     Target(
         "security: groups",
@@ -108,7 +116,7 @@ TARGETS = [
         3,
         (
             *_integration("test_groups", "test_users", "test_subscription_grants"),
-            *_hostile("statements", "forging"),
+            *_hostile("statements", "forging", "locks"),
         ),
     ),
     Target(

@@ -234,6 +234,23 @@ def test_log_refuses_changes_by_its_owner(store_db: StoreDatabase, statement: st
             cursor.execute(statement)
 
 
+def test_login_that_may_act_as_another_remains_itself(store_db: StoreDatabase) -> None:
+    owner, stand_in = store_db.provision("mistress"), store_db.provision("stand_in")
+    store_db.client(owner).write(trade())
+    claim = "SELECT FROM store.claim_checkpoint(%s, 0)"
+    with store_db.connect(owner) as conn, conn.cursor() as cursor:
+        cursor.execute(claim, ("of the owner",))
+    with store_db.admin() as admin, admin.cursor() as cursor:
+        cursor.execute(f"GRANT {owner} TO {stand_in}")
+    with store_db.connect(stand_in) as conn, conn.cursor() as cursor:
+        cursor.execute(f"SET ROLE {owner}")
+        cursor.execute(claim, ("of the stand-in",))
+        cursor.execute("SELECT subscriber_id FROM store.checkpoints")
+        assert cursor.fetchall() == [("of the stand-in",)]
+        cursor.execute("SELECT FROM store.object_heads UNION ALL SELECT FROM store.object_events")
+        assert cursor.fetchall() == []
+
+
 def test_forged_system_columns_in_a_call_are_ignored(store_db: StoreDatabase) -> None:
     item = {
         "type_name": "Trade",
