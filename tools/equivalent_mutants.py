@@ -37,6 +37,11 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "`WHERE s.owner = session_user` → `WHERE s.owner = current_user`",
     ): "a short way for one's own entities, which are found the long way as well",
     (
+        "store/sql/create.sql",
+        "`… t.type_name = v_type AND t.owner = session_user AND v_data ?& t.fields)` →"
+        " `… t.type_name = v_type AND t.owner = current_user AND v_data ?& t.fields)`",
+    ): "a short way past `note_shape`, which asks the same",
+    (
         "store/sql/database.sql",
         "`WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname IN ('pg_logical_emit_m…` →"
         " `WHERE true AND p.proname IN ('pg_logical_emit_m…`",
