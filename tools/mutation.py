@@ -135,7 +135,10 @@ TARGETS = [
         "security: creating",
         "store/sql/create.sql",
         2,
-        (*_hostile("forging"), *_integration("test_access", "test_client_idempotency", "test_publish")),
+        (
+            *_hostile("forging"),
+            *_integration("test_access", "test_client_idempotency", "test_publish", "test_client_schema_change"),
+        ),
         (),
         ACCESS,
     ),

@@ -82,6 +82,15 @@ def test_new_field_of_older_entities_reads_filters_and_orders_as_its_default(
     assert plain == sorted(plain) and len(plain) == 3
 
 
+def test_new_field_of_entities_that_an_older_program_writes_meanwhile_filters_as_its_default(
+    client: StoreClient,
+) -> None:
+    old, new = generations(QUANTITY, {**QUANTITY, "label": (str, field(default="plain"))})
+    client.write(new(label="other"))
+    lacking = {client.write(old()), *client.write_many([old(), old()])}
+    assert {item.entity_id for item in client.query(new, {"label": "plain"})} == lacking
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "default"),
     [("tags", list, ["a", {"b": 1}]), ("extra", dict, {"k": [None]}), ("tags", list, []), ("extra", dict, {})],
