@@ -18,7 +18,7 @@ from store.errors import StoreError
 from store.protection import Shortfall, lock_setup
 from store.schema import MIGRATIONS, make_schema
 from store.sql import statements
-from store.users import BOUNDS, DEFAULTS, grant_role, set_for_role
+from store.users import BOUNDS, DEFAULTS, grant_role, set_for_role, silence
 
 __all__ = ["Restored", "open_backup", "restore"]
 
@@ -279,6 +279,7 @@ def _make_logins(cursor: Any, archive: Archive, own_engine: bool) -> tuple[list[
         )
         own = dict(setting.split("=", 1) for setting in login["settings"])
         set_for_role(cursor, role, {n: own[n] for n in (*DEFAULTS, *BOUNDS) if n in own})
+        silence(cursor, role)
         for group in login["roles"]:
             if group not in ROLES:
                 raise StoreError(f"the backup makes {name!r} a member of {group!r}, which is no role of the store")

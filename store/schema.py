@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
+from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from store.errors import StoreError
 from store.protection import Shortfall, lock_setup, protect
 from store.publishing import publish, retire, set_governed
 from store.sql import script, statements
-from store.users import change_password, disable_user, enable_user, list_users, provision_user
+from store.users import change_password, disable_user, enable_user, list_users, provision_user, silence
 
 __all__ = [
     "bootstrap_schema",
@@ -209,6 +210,9 @@ def _apply(cursor: Any, applied: int, digest: str) -> None:
             cursor.execute(script(name))
         _define(cursor)
         cursor.execute("INSERT INTO store.schema_version (version, digest) VALUES (%s, %s)", (len(MIGRATIONS), digest))
+    cursor.execute(statements("queries")["heard_users"])
+    for (name,) in cursor.fetchall():
+        silence(cursor, sql.Identifier(name))
 
 
 def _define(cursor: Any) -> None:

@@ -28,13 +28,16 @@ __all__ = [
     "list_users",
     "provision_user",
     "set_for_role",
+    "silence",
     "verifier",
 ]
 
 MAX_NAME_BYTES = 63
 CONNECTIONS_PER_USER = 64
-# Nobody but a superuser can set these: what a user's sorts may take of the disk, and that it cannot fill the log.
-BOUNDS = {"temp_file_limit": "2GB", "log_min_messages": "fatal"}
+# Nobody but a superuser can set these: what a user's sorts may take of the disk, and that it cannot fill the log. Not by
+# what is FATAL either: a session can make that of each of its errors (exit_on_error), with values of any length in them.
+BOUNDS = {"temp_file_limit": "2GB"}
+SILENCE = {"log_min_messages": "panic"}
 # A session may set these anew: they end what was forgotten, not what is meant.
 DEFAULTS = {"statement_timeout": "10min", "idle_in_transaction_session_timeout": "5min"}
 # What a change of a login meets that its own user is changing: it waits for that, or finds it changed.
@@ -109,6 +112,7 @@ def provision_user(
         )
         set_for_role(cursor, role, DEFAULTS)
         set_for_role(cursor, role, BOUNDS)
+        silence(cursor, role)
         for group, member in (("store_user", True), ("store_reads_all", reads_all), ("store_admin", admin)):
             if member:
                 grant_role(cursor, sql.Identifier(group), role)
@@ -267,13 +271,28 @@ def grant_role(cursor: Any, group: sql.Identifier, role: sql.Identifier) -> None
     cursor.execute(sql.SQL("GRANT {} TO {}{}").format(group, role, alone))
 
 
-def set_for_role(cursor: Any, role: sql.Identifier, settings: dict[str, str]) -> None:
+def silence(cursor: Any, role: sql.Identifier) -> None:
+    """Keep a login from filling the server's log, as far as the administrator may.
+
+    What a login has set for itself in one database comes first when it logs in, and PostgreSQL tells its log of values
+    that are no good, in full: so this is set there too, before all else.
+    """
+    set_for_role(cursor, role, SILENCE)
+    cursor.execute("SELECT quote_ident(current_database())")
+    here = f" IN DATABASE {cursor.fetchone()[0]}"
+    cursor.execute(sql.SQL("ALTER ROLE {} {} RESET ALL").format(role, sql.SQL(here)))
+    set_for_role(cursor, role, SILENCE, here)
+
+
+def set_for_role(cursor: Any, role: sql.Identifier, settings: dict[str, str], where: str = "") -> None:
     """Set what holds for a role's sessions, as far as the administrator may."""
     for setting, value in settings.items():
         cursor.execute("SAVEPOINT setting")
         try:
             cursor.execute(
-                sql.SQL("ALTER ROLE {} SET {} = {}").format(role, sql.Identifier(setting), sql.Literal(value))
+                sql.SQL("ALTER ROLE {} {} SET {} = {}").format(
+                    role, sql.SQL(where), sql.Identifier(setting), sql.Literal(value)
+                )
             )
         except psycopg2.errors.InsufficientPrivilege:
             cursor.execute("ROLLBACK TO SAVEPOINT setting")

@@ -43,7 +43,7 @@ GRANT pg_signal_backend TO store_owner
 -- name: users_are_bounded
 -- Without it a user's sorts may fill the server's disk, and what its sessions print may fill the server's log.
 -- PostgreSQL takes these from each login, where provision_user() sets them; here it shows whether that can be.
-ALTER ROLE store_user SET temp_file_limit = '2GB'; ALTER ROLE store_user SET log_min_messages = 'fatal'
+ALTER ROLE store_user SET temp_file_limit = '2GB'; ALTER ROLE store_user SET log_min_messages = 'panic'
 
 -- name: locks_are_not_lent
 -- Without it a user may take the advisory locks for which changes of users and of the schema wait, and fill the server's

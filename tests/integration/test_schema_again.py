@@ -134,3 +134,19 @@ def test_bootstrap_takes_from_users_of_an_earlier_version_the_place_of_the_base_
         cursor.execute("SELECT count(*) FROM store.object_heads")
         with pytest.raises(psycopg2.errors.InsufficientPrivilege):
             cursor.execute("SET ROLE store_user")
+
+
+def test_bootstrap_keeps_users_of_an_earlier_version_from_filling_the_log(store_db: StoreDatabase) -> None:
+    store_db.provision("olden")
+    with closing(store_db.admin()) as admin:
+        with admin, admin.cursor() as cursor:
+            cursor.execute(f"ALTER ROLE olden IN DATABASE {store_db.dbname} RESET ALL")
+            cursor.execute("ALTER ROLE olden SET log_min_messages = 'fatal'")
+            cursor.execute("UPDATE store.schema_version SET digest = 'of another version'")
+        assert bootstrap_schema(admin) == []
+        with admin, admin.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_db_role_setting s WHERE s.setrole = 'olden'::regrole"
+                " AND 'log_min_messages=panic' = ANY (s.setconfig)"
+            )
+            assert cursor.fetchone() == (2,)

@@ -242,11 +242,25 @@ PROTECTIONS_OF_ACCESS = [
         ENTRANCE,
     ),
     Protection(
-        "sorts have a bounded part of the disk, and users do not fill the server's log",
+        "sorts have a bounded part of the disk",
         USERS,
-        'BOUNDS = {"temp_file_limit": "2GB", "log_min_messages": "fatal"}',
+        'BOUNDS = {"temp_file_limit": "2GB"}',
         "BOUNDS: dict[str, str] = {}",
-        (*SABOTAGE, *STATEMENTS),
+        SABOTAGE,
+    ),
+    Protection(
+        "users do not fill the server's log",
+        USERS,
+        'SILENCE = {"log_min_messages": "panic"}',
+        'SILENCE = {"log_min_messages": "fatal"}',
+        SABOTAGE,
+    ),
+    Protection(
+        "nor with what they set for a single database",
+        USERS,
+        "    set_for_role(cursor, role, SILENCE, here)\n",
+        "",
+        SABOTAGE,
     ),
     Protection(
         "statements and idle transactions end after a time, unless meant",

@@ -83,7 +83,7 @@ def test_start_up_options_lend_no_rights(module_store_db: StoreDatabase, options
             "SELECT session_user, current_user, current_setting('temp_file_limit'),"
             " current_setting('session_replication_role'), current_setting('log_min_messages')"
         )
-        assert cursor.fetchone() == ("bob", "bob", "2GB", "origin", "fatal")
+        assert cursor.fetchone() == ("bob", "bob", "2GB", "origin", "panic")
 
 
 @pytest.mark.both_servers

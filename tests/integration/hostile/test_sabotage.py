@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -112,6 +113,41 @@ def test_disk_for_sorts_is_bounded(store_db: StoreDatabase) -> None:
             with pytest.raises(psycopg2.errors.InsufficientPrivilege):
                 cursor.execute(text)
             conn.rollback()
+
+
+LONG = "KRYPTONITE" * 100_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"SELECT '{LONG}'::integer",
+        f"SET exit_on_error = on; SELECT '{LONG}'::integer",
+        f"SET debug_print_parse = on; SELECT '{LONG}'",
+        f"ALTER ROLE loud IN DATABASE {{dbname}} SET default_text_search_config = '{LONG}'",
+        f"ALTER ROLE loud SET default_text_search_config = '{LONG}'",
+        "ALTER ROLE loud IN DATABASE {dbname} RESET ALL; ALTER ROLE loud RESET ALL;"
+        f" ALTER ROLE loud IN DATABASE {{dbname}} SET default_text_search_config = '{LONG}'",
+        "SELECT pg_terminate_backend(pg_backend_pid())",
+    ],
+    ids=lambda text: text[:40],
+)
+def test_user_does_not_fill_the_server_s_log(store_db: StoreDatabase, text: str) -> None:
+    store_db.provision("loud")
+    with closing(store_db.admin()) as admin, admin.cursor() as cursor:
+        cursor.execute("SHOW data_directory")
+        data = Path(cursor.fetchone()[0])
+    log = data / "log" if store_db.is_embedded else data.parent / "log"
+    before = log.stat().st_size
+    try:
+        for statements in (text.format(dbname=store_db.dbname), "SELECT 1"):
+            with closing(store_db.connect("loud")) as conn, conn.cursor() as cursor, suppress(psycopg2.Error):
+                cursor.execute(statements)
+                conn.commit()
+        assert log.stat().st_size - before < 10_000
+    finally:
+        with closing(store_db.admin()) as admin, admin, admin.cursor() as cursor:
+            cursor.execute("DROP ROLE loud")
 
 
 def test_statement_and_idle_time_are_bounded_by_default(store_db: StoreDatabase) -> None:

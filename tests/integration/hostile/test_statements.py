@@ -333,7 +333,7 @@ def test_statement_that_postgresql_takes_changes_nothing_of_others(bob: Attacker
     bob.attempt(text)
     assert bob.scene.alice.count(Trade) > 0
     limit = bob.run("SELECT current_setting('temp_file_limit'), current_setting('log_min_messages')")
-    assert limit == [("2GB", "fatal")]
+    assert limit == [("2GB", "panic")]
 
 
 def test_settings_of_the_base_role_hold_for_nobody(bob: Attacker) -> None:
