@@ -53,15 +53,20 @@ class _Breach(NamedTuple):
 _Sentence = Callable[[_Breach, Mapping[str, str], Mapping[str, Any] | None], str]
 
 
-def publish(admin_conn: Connection, *classes: type[Storable]) -> list[Publication]:
+def publish(admin_conn: Connection, *classes: type[Storable], despite_misfits: bool = False) -> list[Publication]:
     """Publish classes: from now on the database holds every write of these types to them, whoever sends it.
 
     All or none. A class that is published anew may have more fields, if they have a default, and other rules; what is
     stored must stay readable. Guards and side effects stay with Python.
 
+    Before a type is published, anybody may write what does not fit it, and the log does not change: with
+    `despite_misfits`, that keeps nobody from publishing.
+
     Args:
         admin_conn: An administrator's connection, outside a transaction.
         *classes: Dataclasses of `Storable`, with their state machines attached.
+        despite_misfits: Publish although data are stored that the class cannot read, or would lose; they stand in
+            `notes`, and `misfits` tells of them from then on.
 
     Returns:
         One entry a class, in order.
@@ -86,6 +91,9 @@ def publish(admin_conn: Connection, *classes: type[Storable]) -> list[Publicatio
         faults: list[Violation] = []
         for cls, document in documents:
             made, found = _publish_one(admin_conn, cls, document)
+            if despite_misfits:
+                made = made._replace(notes=(*(fault.message for fault in found), *made.notes))
+                found = []
             done.append(made)
             faults += found
         if faults:
@@ -98,8 +106,8 @@ def publish(admin_conn: Connection, *classes: type[Storable]) -> list[Publicatio
 def misfits(admin_conn: Connection) -> list[str]:
     """Return, in words, where what is stored does not fit what is published; this reads the whole log.
 
-    What breaks a stricter rule was told when that was published, unless it has been mended since. What was in an open
-    transaction when its type was published landed by the old rules, and is told here only.
+    What was there when its type was published was told then. What was in an open transaction at that moment landed by
+    the old rules, and is told here only.
 
     Raises:
         AccessDenied: The connection is not an administrator's.
@@ -165,7 +173,8 @@ def _sentence(breach: _Breach, types: Mapping[str, str], machine: Mapping[str, A
     if breach.kind == "unreadable":
         return (
             f"{name}: the log holds values that are no {types[str(name)]}, of {breach}, and the log does not change:"
-            " leave this field as it was, and keep the new values in a field of another name"
+            " leave this field as it was, and keep the new values in a field of another name; or publish all the same"
+            " (despite_misfits), where nobody needs what such entities hold"
         )
     if breach.kind == "missing":
         return f"{name}: {breach} without this field: give it a default, with which such entities are read"
@@ -202,8 +211,8 @@ def _late_sentence(breach: _Breach, types: Mapping[str, str], machine: Mapping[s
         "stranded": f"{breach} {breach.verb('is', 'are')} in the state {name!r}, which is not published",
     }[breach.kind]
     return (
-        f"{fault}, as written by a transaction that was open when the type was published: reads of"
-        f" {breach.verb('it', 'them')} may fail; withdraw from others what you do not trust (unshare)"
+        f"{fault}, as written before the type was published so: reads of {breach.verb('it', 'them')} may fail;"
+        " withdraw from others what you do not trust (unshare)"
     )
 
 

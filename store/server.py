@@ -221,10 +221,10 @@ class ObjectStoreServer:
         with closing(self.admin_conn()) as conn:
             return groups.list_groups(conn)
 
-    def publish(self, *classes: type[Storable]) -> list[Publication]:
+    def publish(self, *classes: type[Storable], despite_misfits: bool = False) -> list[Publication]:
         """Publish classes: the database holds every write of these types to them. See `store.schema.publish`."""
         with closing(self.admin_conn()) as conn:
-            return schema.publish(conn, *classes)
+            return schema.publish(conn, *classes, despite_misfits=despite_misfits)
 
     def retire(self, type_name: str) -> bool:
         """Close a published type to writers. See `store.schema.retire`."""

@@ -34,8 +34,8 @@ __all__ = [
 
 MAX_NAME_BYTES = 63
 CONNECTIONS_PER_USER = 64
-# Nobody but a superuser can set these: what a user's sorts may take of the disk, and that it cannot fill the log. Not by
-# what is FATAL either: a session can make that of each of its errors (exit_on_error), with values of any length in them.
+# Nobody but a superuser can set these: what a user's sorts may take of the disk, and that it cannot fill the log. Not
+# by what is FATAL either: a session can make each of its errors that (exit_on_error), with values of any length.
 BOUNDS = {"temp_file_limit": "2GB"}
 SILENCE = {"log_min_messages": "panic"}
 # A session may set these anew: they end what was forgotten, not what is meant.

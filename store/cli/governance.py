@@ -23,8 +23,9 @@ __all__ = ["catalog", "govern", "publish", "published", "retire"]
 
 @click.command()
 @click.argument("modules", metavar="MODULE", nargs=-1, required=True)
+@click.option("--despite-misfits", is_flag=True, help="Also where data are stored that a class cannot read.")
 @click.pass_obj
-def publish(target: Target, modules: tuple[str, ...]) -> None:
+def publish(target: Target, modules: tuple[str, ...], despite_misfits: bool) -> None:
     """Publish the stored classes of a MODULE, or one as MODULE:CLASS.
 
     From then on the database holds every write of these types to their columns and to their state machines, whoever
@@ -32,7 +33,7 @@ def publish(target: Target, modules: tuple[str, ...]) -> None:
     """
     classes = [cls for name in modules for cls in _classes_of(name)]
     with target.administer() as conn:
-        done = publishing.publish(conn, *classes)
+        done = publishing.publish(conn, *classes, despite_misfits=despite_misfits)
     if target.out.as_json:
         for publication in done:
             name, revision, changed, notes = publication

@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import psycopg2
 import pytest
 
 from store.base import Storable
@@ -48,7 +49,7 @@ def test_what_was_in_an_open_transaction_when_its_type_was_published_is_told(sto
             assert misfits(admin) == []
         with pytest.raises(StoreError):
             store_db.client().query(cls)
-        late = "as written by a transaction that was open when the type was published"
+        late = "as written before the type was published so: reads of it may fail"
         told = [
             ("Ticket.price: the value of 1 entity", "breaks a rule of its column"),
             ("Ticket.odd: 1 entity (such as ", "holds this field, which is not published, " + late),
@@ -66,6 +67,29 @@ def test_what_was_in_an_open_transaction_when_its_type_was_published_is_told(sto
         assert misfits(admin) == found
     verified = by_url(store_db, "postgres").run("verify")
     assert (verified.returncode, verified.stderr.splitlines()) == (0, found)
+
+
+def test_what_a_colleague_wrote_beforehand_keeps_nobody_from_publishing(store_db: StoreDatabase) -> None:
+    sent(store_db, "bob", "create_objects", [new("HELD", price="free", odd=1)])
+    cls = ticket(state_machine=Lifecycle)
+    with pytest.raises(
+        IncompatiblePublication, match=r"Ticket\.price: the log holds .* publish all the same"
+    ) as caught:
+        published(store_db, cls)
+    with closing(store_db.admin()) as admin:
+        [publication] = publish(admin, cls, despite_misfits=True)
+        assert publication.changed
+        assert publication.notes == tuple(violation.message for violation in caught.value.violations)
+        assert [text.partition(" entity")[0] for text in misfits(admin)] == [
+            "Ticket.odd: 1",
+            "Ticket: 1",
+            "Ticket.price: 1",
+        ]
+    with pytest.raises(psycopg2.Error, match=r"Ticket\.price"):
+        sent(store_db, "bob", "create_objects", [new("OPEN", price="free")])
+    client = store_db.client()
+    client.write(cls())
+    assert client.count(cls) == 1
 
 
 def test_field_that_was_removed_stays_removed_when_the_type_is_published_once_more(store_db: StoreDatabase) -> None:
