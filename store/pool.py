@@ -19,6 +19,8 @@ __all__ = ["POOL_SIZE", "Pool", "PooledConnection", "connect", "running"]
 
 POOL_SIZE = 8
 LONGEST_WAIT = 60.0  # seconds
+# Variables of the environment which set for a session what the store's statements rely on.
+OVERRIDING = {"PGTZ", "PGDATESTYLE"}
 
 
 class PooledConnection(Connection):
@@ -57,9 +59,13 @@ def connect(conninfo: dict[str, Any]) -> PooledConnection:
     """
     try:
         conn: PooledConnection = psycopg2.connect(connection_factory=PooledConnection, **conninfo)
+        conn.autocommit = True
+        if OVERRIDING & os.environ.keys():
+            # libpq sends these last. In another zone, the first and the last times of the calendar cannot be read.
+            with conn.cursor() as cursor:
+                cursor.execute("SET TimeZone = 'UTC'; SET DateStyle = 'ISO'")
     except psycopg2.OperationalError as error:
         raise_store_error(error, changing=False, conninfo=conninfo)
-    conn.autocommit = True
     return conn
 
 

@@ -182,6 +182,19 @@ def test_write_widest_valid_range_comes_back_exactly(client: StoreClient) -> Non
     assert_as_read(client, obj)
 
 
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata"])
+def test_widest_valid_range_is_read_whatever_zone_the_environment_names(
+    module_store_db: StoreDatabase, monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    monkeypatch.setenv("PGTZ", zone)
+    monkeypatch.setenv("PGDATESTYLE", "SQL, DMY")
+    client = module_store_db.client()
+    obj = Position()
+    client.write(obj, valid_from=EARLIEST, valid_to=LATEST)
+    assert_as_read(client, obj)
+    assert obj.entity_id in [found.entity_id for found in client.query(Position)]
+
+
 def test_write_with_a_pandas_timestamp_is_valid_from_that_time(client: StoreClient) -> None:
     obj = Position()
     client.write(obj, valid_from=pandas.Timestamp("2020-01-01T12:00:00+02:00"))
