@@ -1,16 +1,25 @@
-"""Ending on a signal: the program finishes what it is at, closes what it opened, and exits with status 0."""
+"""Ending on a signal: the program finishes what it is at, closes what it opened, and exits with status 0.
+
+What it is at may be a store that does not answer: a second signal ends it at once.
+"""
 
 from __future__ import annotations
 
+import os
+import select
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from server.errors import StartStopped
 
 __all__ = ["StopRequest", "end_on_interrupt", "require_no_stop", "stop_requested"]
+
+_HINT_SECONDS = 3.0
+_APART_SECONDS = 1.0  # `timeout` and some terminals send the same signal twice
 
 
 class StopRequest(threading.Event):
@@ -43,7 +52,8 @@ def end_on_interrupt() -> None:
 def stop_requested() -> Iterator[StopRequest]:
     """Give an event that SIGINT (Ctrl-C), SIGTERM and SIGHUP set; nothing is interrupted. In the main thread only.
 
-    A SIGHUP that is ignored, as under nohup, stays ignored.
+    One that comes a second or more after the first ends the process with status 128 and its number. A SIGHUP that is
+    ignored, as under nohup, stays ignored.
 
     Example:
         >>> with stop_requested() as stop:
@@ -51,17 +61,48 @@ def stop_requested() -> Iterator[StopRequest]:
         False
     """
     stop = StopRequest()
-
-    def request(number: int, frame: FrameType | None) -> None:
-        stop.number = number
-        stop.set()
-
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, request) for number in numbers}
+    # A thread is told, which needs no word of a main thread that waits in a library, and may take any lock.
+    told, tells = os.pipe()
+    os.set_blocking(tells, False)
+    watch = threading.Thread(target=_watch, args=(told, stop, numbers), name="signals", daemon=True)
+    watch.start()
+    wakeup_before = signal.set_wakeup_fd(tells, warn_on_full_buffer=False)
+    before = {number: signal.signal(number, _noted) for number in numbers}
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(wakeup_before)
+        os.close(tells)
+        watch.join()
+        os.close(told)
+
+
+def _noted(number: int, frame: FrameType | None) -> None:
+    """Interrupt nothing; Python writes the signal's number into the pipe by itself."""
+
+
+def _watch(told: int, stop: StopRequest, numbers: Collection[int]) -> None:
+    asked = 0.0
+    poll = select.poll()
+    poll.register(told)
+    patience: float | None = None
+    while True:
+        if not poll.poll(patience):
+            os.write(2, b"Still ending. Ctrl-C or SIGTERM once more ends it at once, whatever it waits for.\n")
+            patience = None
+            continue
+        found = os.read(told, 64)
+        if not found:
+            return
+        for number in filter(numbers.__contains__, found):
+            if not stop.is_set():
+                stop.number, asked, patience = number, time.monotonic(), _HINT_SECONDS * 1000
+                stop.set()
+            elif time.monotonic() - asked >= _APART_SECONDS:
+                os.write(2, b"Ended at once.\n")
+                os._exit(128 + number)

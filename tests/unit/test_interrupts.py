@@ -1,8 +1,9 @@
-"""Ctrl-C while a program still imports: it ends at once, and without a traceback."""
+"""Ctrl-C while a program still imports, or waits for what never comes: it ends, and without a traceback."""
 
 from __future__ import annotations
 
 import signal
+import socket
 
 import pytest
 
@@ -43,3 +44,44 @@ def test_program_that_is_interrupted_in_its_imports_ends_without_a_word(
     child.interrupt()
     assert child.wait() == -signal.SIGINT
     assert child.lines == [child.lines[0]], child.output
+
+
+# libpq waits by itself, and goes on waiting when a signal comes.
+WAITS_FOR_A_STORE = """
+import sys
+import psycopg2
+from server.shutdown import stop_requested
+with stop_requested() as stop:
+    print("runs", flush=True)
+    stop.wait()
+    print("asked by", stop.number, flush=True)
+    psycopg2.connect(host="127.0.0.1", port=int(sys.argv[1]), user="u", password="p", dbname="d", sslmode="disable")
+"""
+
+
+def test_program_that_waits_for_a_silent_store_ends_at_the_second_signal(children: Children) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        child = children.script(WAITS_FOR_A_STORE, str(silent.getsockname()[1]))
+        child.wait_for_line("runs")
+        child.send(signal.SIGTERM)
+        child.send(signal.SIGTERM)  # as `timeout` does
+        child.wait_for_line("asked by 15")
+        child.wait_for_line("Still ending. Ctrl-C or SIGTERM once more ends it at once")
+        child.interrupt()
+        assert child.wait() == 128 + signal.SIGINT
+    assert child.lines[-1] == "Ended at once."
+
+
+def test_program_that_ends_in_time_says_nothing_and_has_its_own_handlers_again(children: Children) -> None:
+    child = children.script("""
+import os, signal, threading
+from server.shutdown import stop_requested
+for number in (signal.SIGTERM, signal.SIGINT):
+    with stop_requested() as stop:
+        os.kill(os.getpid(), number)
+        assert stop.wait(60) and stop.number == number
+print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, signal.set_wakeup_fd(-1), threading.active_count())
+""")
+    assert (child.wait(), child.lines) == (0, ["True -1 1"])
