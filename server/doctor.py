@@ -6,6 +6,7 @@ It imports the standard library only, so that it runs where all else is missing.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib.metadata
 import os
 import re
@@ -144,7 +145,11 @@ def _port(port: int) -> Iterator[Finding]:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            advice = "stop the program that has it, or choose another with --port (0: any free one)"
+            advice = "choose another with --port (0: any free one)"
+            if error.errno == errno.EACCES:
+                advice = f"below 1024 it is the administrator's: {advice}"
+            else:
+                advice = f"stop the program that has it, or {advice}"
             yield Finding(f"port {port}", "missing", str(error.strerror), advice)
             return
     yield Finding(f"port {port}", "ok", "free")

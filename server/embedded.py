@@ -45,6 +45,10 @@ _PROPERTIES = {
     # How long the end of the process waits for connected clients; ten seconds unless it is set.
     "shutdown.timeoutMs": "1000",
 }
+_LISTEN_HINTS = {
+    errno.EACCES: "; a port below 1024 is the administrator's: choose another with --port",
+    errno.EADDRNOTAVAIL: "; it is no address of this machine, of which 0.0.0.0 means all",
+}
 _JAVA_ADVICE = (
     "Deephaven needs a JDK 17 or newer with javac: on Debian `apt-get install openjdk-17-jdk-headless`; "
     "JAVA_HOME names another"
@@ -272,7 +276,8 @@ def _check_port(host: str, port: int) -> None:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise PortInUse(host, port) from error
-            raise ServerError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+            hint = _LISTEN_HINTS.get(error.errno or 0, "")
+            raise ServerError(f"cannot listen on {host}:{port}: {error.strerror}{hint}") from error
 
 
 def _silence(logger_name: str) -> None:

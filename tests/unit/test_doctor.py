@@ -121,6 +121,27 @@ def test_doctor_key_that_others_can_read_is_reported(tmp_path: Path, monkeypatch
     assert found("access key").state == "ok"
 
 
+_FIRST_OPEN = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+RESERVED = int(_FIRST_OPEN.read_text(encoding="ascii")) if _FIRST_OPEN.exists() else 1024
+
+
+@pytest.mark.skipif(RESERVED < 80, reason="everybody may listen on any port of this machine")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["doctor", "--port", "79"], "-> below 1024 it is the administrator's: choose another with --port"),
+        (["--port", "79"], "127.0.0.1:79: Permission denied; a port below 1024 is the administrator's: choose another"),
+    ],
+)
+def test_port_of_the_administrator_is_named_as_such(tmp_path: Path, arguments: list[str], message: str) -> None:
+    humble = ["setpriv", "--bounding-set", "-net_bind_service"] if os.geteuid() == 0 else []
+    command = [*humble, sys.executable, "-m", "server", *arguments]
+    key = {"XDG_CONFIG_HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | key, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert message in done.stdout + done.stderr
+
+
 def run(*arguments: str, isolated: bool = False, **variables: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *(["-S"] if isolated else []), "-m", "server", "doctor", *arguments]
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | variables
