@@ -146,7 +146,10 @@ TARGETS = [
         "security: keys and names",
         "store/sql/mutate.sql",
         3,
-        (*_integration("test_client_idempotency", "test_access", "test_groups"), *_hostile("reading", "forging")),
+        (
+            *_integration("test_client_idempotency", "test_access", "test_groups"),
+            *_hostile("reading", "forging", "locks"),
+        ),
         ("claim_key", "check_replay", "require_principals", "replay"),
     ),
     Target(
