@@ -65,8 +65,8 @@ def read_prices(path: Path) -> PriceHistory:
     """Read a `.csv`, `.csv.gz` or `.parquet` file with a time, a symbol and a price in each row.
 
     The columns are called timestamp or date, symbol or ticker, price or close, in any case and order. Columns called
-    bid, ask and volume are read too, others ignored. Times are ISO 8601 or, in a Parquet file, timestamps or dates;
-    those without an offset are taken as UTC.
+    bid, ask and volume are read too, others ignored. Times are ISO 8601 with its dashes or, in a Parquet file,
+    timestamps or dates; those without an offset are taken as UTC. A price lies between 1e-15 and 1e15.
 
     Args:
         path: The file.
