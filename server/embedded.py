@@ -45,6 +45,7 @@ _PROPERTIES = {
     # How long the end of the process waits for connected clients; ten seconds unless it is set.
     "shutdown.timeoutMs": "1000",
 }
+_QUIET_OPTIONS = ("--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow")
 _LISTEN_HINTS = {
     errno.EACCES: "; a port below 1024 is the administrator's: choose another with --port",
     errno.EADDRNOTAVAIL: "; it is no address of this machine, of which 0.0.0.0 means all",
@@ -212,8 +213,10 @@ class DeephavenServer:
 
         vm_options = Path(deephaven_server.__file__).parent / "jars" / "dh-default.vmoptions"
         # Python keeps the signals (-Xrs). Deephaven's own defaults add a file of compiler directives that is empty of
-        # directives and announces itself on standard output.
-        arguments = ["-Xrs", "-XX:+UnlockDiagnosticVMOptions", f"-XX:VMOptionsFile={vm_options}"]
+        # directives and announces itself on standard output. An option that Java 17 knows and a later one does not, or
+        # the other way round, is passed over; the last two keep Java 25 from warning of what Deephaven does.
+        arguments = ["-Xrs", "-XX:+UnlockDiagnosticVMOptions", "-XX:+IgnoreUnrecognizedVMOptions"]
+        arguments += [f"-XX:VMOptionsFile={vm_options}", *_QUIET_OPTIONS]
         properties = _PROPERTIES | {"AuthHandlers": ANONYMOUS if self.anonymous else AUTH_TYPE}
         if self._tls_files is not None:
             certificate, key = self._tls_files

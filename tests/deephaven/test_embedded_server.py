@@ -13,6 +13,7 @@ from server.embedded import AUTH_TYPE, DeephavenServer
 from server.errors import ServerError
 from tests.deephaven.console import console_messages
 from tests.fix_children import Children
+from tools.jdk import candidate_homes, is_jdk
 
 START = """
 import sys
@@ -127,3 +128,12 @@ def test_server_wrong_java_home_runs_in_the_java_that_the_doctor_names(
     assert f"JAVA_HOME={tmp_path} holds no Java: the server runs in {home}" in child.output
     finding = next(finding for finding in examine(port=0) if finding.subject == "Java")
     assert (finding.state, f"({home}/bin/javac)" in finding.detail) == ("warning", True)
+
+
+def test_server_starts_each_jdk_of_this_machine_without_a_word(children: Children, tmp_path: Path) -> None:
+    """The options are those of Java 17; later ones have dropped some, and warn of what Deephaven does."""
+    homes = sorted({home.resolve() for home in filter(is_jdk, candidate_homes())})
+    assert homes
+    for home in homes:
+        child = children.script(START_JVM_ALONE, str(tmp_path / "key"), env={"JAVA_HOME": str(home)})
+        assert (child.wait(), child.lines) == (0, [f"java.home {home}"])
