@@ -21,6 +21,7 @@ from store.archive import FORMAT, MANIFEST, Progress, new_archive, put_json
 from store.errors import StoreError
 from store.schema import MIGRATIONS
 from store.sql import statements
+from store.users import BOUNDS, DEFAULTS
 
 __all__ = ["Backup", "back_up", "copying"]
 
@@ -226,7 +227,7 @@ def _sequences(cursor: Any) -> list[dict[str, Any]]:
 def _logins(cursor: Any) -> tuple[list[dict[str, Any]], bool]:
     """Return the users and engines' logins, and whether their password verifiers could be read."""
     texts = statements("archive")
-    cursor.execute(texts["logins"])
+    cursor.execute(texts["logins"], ([*DEFAULTS, *BOUNDS],))
     names = ("name", "enabled", "connections", "valid_until", "roles", "settings")
     found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     cursor.execute(texts["may_read_verifiers"])

@@ -84,7 +84,9 @@ SELECT x.after_rows, x.statement FROM (
 SELECT r.rolname, r.rolcanlogin, r.rolconnlimit, r.rolvaliduntil::text,
        ARRAY(SELECT g FROM unnest(ARRAY['store_user', 'store_reads_all', 'store_admin', 'store_engine']) AS g
              WHERE pg_has_role(r.oid, g, 'MEMBER')),
-       coalesce((SELECT s.setconfig FROM pg_db_role_setting s WHERE s.setrole = r.oid AND s.setdatabase = 0), '{}')
+       -- Of these only: a user may set others for himself, as long as he likes, so that no backup could hold them.
+       ARRAY(SELECT c FROM pg_db_role_setting s, unnest(s.setconfig) AS c, unnest(%s::text[]) AS n
+             WHERE s.setrole = r.oid AND s.setdatabase = 0 AND starts_with(c, n || '='))
 FROM pg_roles r
 WHERE NOT r.rolsuper AND NOT r.rolcreaterole AND (r.rolname = 'store_engine' AND r.rolcanlogin
    OR NOT starts_with(r.rolname, 'store_')

@@ -11,6 +11,7 @@ from tests.integration.hostile.protections_of_access import PROTECTIONS_OF_ACCES
 from tests.integration.hostile.protections_of_batches import PROTECTIONS_OF_BATCHES
 from tests.integration.hostile.protections_of_machine import PROTECTIONS_OF_MACHINE
 from tests.integration.hostile.protections_of_objects import PROTECTIONS_OF_OBJECTS
+from tests.integration.hostile.protections_of_publication import PROTECTIONS_OF_PUBLICATION
 
 __all__ = ["PROTECTIONS", "Protection"]
 
@@ -18,5 +19,6 @@ PROTECTIONS: list[Protection] = [
     *PROTECTIONS_OF_OBJECTS,
     *PROTECTIONS_OF_BATCHES,
     *PROTECTIONS_OF_ACCESS,
+    *PROTECTIONS_OF_PUBLICATION,
     *PROTECTIONS_OF_MACHINE,
 ]

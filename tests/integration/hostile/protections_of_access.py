@@ -1,4 +1,4 @@
-"""What protects the ways in: users and groups, the database and its server, and what is published."""
+"""What protects the ways in: users and groups, the database and its server."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from tests.integration.hostile.protection import Protection
 
 __all__ = ["PROTECTIONS_OF_ACCESS"]
 
-APPEND, CREATE = (f"store/sql/{name}.sql" for name in ("append", "create"))
 DATABASE, GROUPS = (f"store/sql/{name}.sql" for name in ("database", "groups"))
 USERS, CLUSTER, SERVER = "store/users.py", "store/cluster.py", "store/server.py"
 STATEMENTS = ("test_statements",)
 SABOTAGE, ENTRANCE, LOCKS = ("test_sabotage",), ("test_entrance",), ("test_locks",)
 NAMES = ("../test_groups", "../test_users")
-PUBLISHED = ("../test_publish",)
 
 PROTECTIONS_OF_ACCESS = [
     # Users and groups
@@ -263,6 +261,13 @@ PROTECTIONS_OF_ACCESS = [
         SABOTAGE,
     ),
     Protection(
+        "nor the backup, with what they set for themselves",
+        "store/sql/archive.sql",
+        " AND starts_with(c, n || '='))",
+        ")",
+        SABOTAGE,
+    ),
+    Protection(
         "statements and idle transactions end after a time, unless meant",
         USERS,
         'DEFAULTS = {"statement_timeout": "10min", "idle_in_transaction_session_timeout": "5min"}',
@@ -333,64 +338,5 @@ PROTECTIONS_OF_ACCESS = [
         "if name in os.environ}",
         "if False}",
         ("../test_cli_conduct",),
-    ),
-    # Published types
-    Protection(
-        "a new object of a published type keeps to it",
-        CREATE,
-        "PERFORM store.check_creations(p_items);",
-        "NULL;",
-        PUBLISHED,
-        "FUNCTION store.create_object(",
-    ),
-    Protection(
-        "new objects of a published type, in a batch, keep to it",
-        CREATE,
-        "PERFORM store.check_creations(p_items);",
-        "NULL;",
-        PUBLISHED,
-        "FUNCTION store.make_objects(",
-    ),
-    Protection(
-        "a change of a published type keeps to it",
-        APPEND,
-        "PERFORM store.check_events(p_items, p_principals);",
-        "NULL;",
-        PUBLISHED,
-    ),
-    Protection(
-        "changes of a published type, in a batch, keep to it",
-        "store/sql/append_batch.sql",
-        "PERFORM store.check_events(p_items, v_principals);",
-        "NULL;",
-        PUBLISHED,
-    ),
-    Protection(
-        "what a session sets changes nothing in what a published type takes",
-        "store/sql/values.sql",
-        "'^(0|-?(0[.][0-9]*",
-        "'^(0|-?(0\\.[0-9]*",
-        ("test_values",),
-    ),
-    Protection(
-        "a published edge is for those in allowed_by",
-        "store/sql/govern.sql",
-        "AND (x.allowed_by IS NULL OR x.allowed_by && p_principals)) AS bad) e",
-        ") AS bad) e",
-        PUBLISHED,
-    ),
-    Protection(
-        "a state travels with a change of a published state only",
-        APPEND,
-        "CASE WHEN p_item->>'event_type' = 'STATE_CHANGE' THEN p_item->>'state' END",
-        "p_item->>'state'",
-        PUBLISHED,
-    ),
-    Protection(
-        "a change of a published state does not end by itself",
-        APPEND,
-        "p_to = 'infinity' AND NOT (h).deleted",
-        "NOT (h).deleted",
-        PUBLISHED,
     ),
 ]

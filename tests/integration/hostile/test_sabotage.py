@@ -15,8 +15,10 @@ import pytest
 from psycopg2.extensions import connection as Connection
 
 from store import groups, users
+from store.backup import LOGINS, back_up
 from store.client import StoreClient
 from store.models import Trade
+from store.restore import open_backup
 from store.server import ObjectStoreServer
 from tests.fix_postgres import StoreDatabase, password_of
 from tests.waiting import wait_until
@@ -148,6 +150,23 @@ def test_user_does_not_fill_the_server_s_log(store_db: StoreDatabase, text: str)
     finally:
         with closing(store_db.admin()) as admin, admin, admin.cursor() as cursor:
             cursor.execute("DROP ROLE loud")
+
+
+def test_what_a_user_sets_for_himself_does_not_grow_the_backup(store_db: StoreDatabase, tmp_path: Path) -> None:
+    # A few hundred times as much, and PostgreSQL could not hand it out: there would be no backup any more.
+    store_db.provision("hoarder")
+    try:
+        with store_db.connect("hoarder") as conn, conn.cursor() as cursor:
+            cursor.execute(f"ALTER ROLE hoarder SET default_text_search_config = '{LONG}'")
+        with closing(store_db.admin()) as admin:
+            back_up(admin, tmp_path / "desk.backup")
+        with open_backup(tmp_path / "desk.backup") as archive:
+            [login] = [login for login in archive.json(LOGINS) if login["name"] == "hoarder"]
+        names = {setting.partition("=")[0] for setting in login["settings"]}
+        assert names == {"statement_timeout", "idle_in_transaction_session_timeout", "temp_file_limit"}
+    finally:
+        with closing(store_db.admin()) as admin, admin, admin.cursor() as cursor:
+            cursor.execute("DROP ROLE hoarder")
 
 
 def test_statement_and_idle_time_are_bounded_by_default(store_db: StoreDatabase) -> None:
