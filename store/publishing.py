@@ -12,6 +12,7 @@ from store.base import Storable
 from store.connection import run
 from store.errors import IncompatiblePublication, StoreError, Violation, shown
 from store.publication import Document, publication_of
+from store.wording import printable
 
 __all__ = ["Publication", "misfits", "publish", "retire", "set_governed"]
 
@@ -40,6 +41,11 @@ class _Breach(NamedTuple):
     entities: int
     example: str | None
 
+    @property
+    def label(self) -> str | None:
+        """The name as a message shows it: what others called a field or a state may hold anything."""
+        return None if self.name is None else printable(self.name if len(self.name) <= 80 else f"{self.name[:77]}...")
+
     def verb(self, one: str, several: str) -> str:
         """Return the form of a verb that goes with the number of entities."""
         return one if self.entities == 1 else several
@@ -50,6 +56,10 @@ class _Breach(NamedTuple):
         return f"{some} (such as {self.example})"
 
 
+_MOST = 20
+_BREACHES = """SELECT breach, field, entities, example::text
+FROM (SELECT *, row_number() OVER (PARTITION BY breach ORDER BY field) AS n FROM store.breaches(%s, %s)) b
+WHERE n <= %s ORDER BY 1, 2"""
 _Sentence = Callable[[_Breach, Mapping[str, str], Mapping[str, Any] | None], str]
 
 
@@ -142,14 +152,16 @@ def _publish_one(conn: Connection, cls: type[Storable], document: Document) -> t
         if _is_noted(breach, document):
             notes.append(text)
         else:
-            faults.append(Violation(breach.name or "", breach.kind, "data that fit", breach.example, text))
+            faults.append(Violation(breach.label or "", breach.kind, "data that fit", breach.example, text))
     return Publication(type_name, revision, True, tuple(notes)), faults
 
 
 def _breaches(conn: Connection, type_name: str, fields: list[str]) -> list[_Breach]:
-    """Return where what is stored does not fit the publication that stands: any entity's state, and these fields."""
-    text = "SELECT breach, field, entities, example::text FROM store.breaches(%s, %s) ORDER BY 1, 2"
-    return [_Breach(*row) for row in run(conn, text, (type_name, fields))]
+    """Return where what is stored does not fit the publication that stands: any entity's state, and these fields.
+
+    Anybody can have stored any number of other fields and states: of each kind, the first few are told.
+    """
+    return [_Breach(*row) for row in run(conn, _BREACHES, (type_name, fields, _MOST))]
 
 
 def _is_noted(breach: _Breach, document: Document) -> bool:
@@ -169,12 +181,12 @@ def _stateless(breach: _Breach, document: Document) -> bool:
 
 
 def _sentence(breach: _Breach, types: Mapping[str, str], machine: Mapping[str, Any] | None) -> str:
-    name = breach.name
+    name = breach.label
     if breach.kind == "unreadable":
         return (
-            f"{name}: the log holds values that are no {types[str(name)]}, of {breach}, and the log does not change:"
-            " leave this field as it was, and keep the new values in a field of another name; or publish all the same"
-            " (despite_misfits), where nobody needs what such entities hold"
+            f"{name}: the log holds values that are no {types[str(breach.name)]}, of {breach}, and the log does not"
+            " change: leave this field as it was, and keep the new values in a field of another name; or publish all"
+            " the same (despite_misfits), where nobody needs what such entities hold"
         )
     if breach.kind == "missing":
         return f"{name}: {breach} without this field: give it a default, with which such entities are read"
@@ -203,9 +215,9 @@ def _sentence(breach: _Breach, types: Mapping[str, str], machine: Mapping[str, A
 
 def _late_sentence(breach: _Breach, types: Mapping[str, str], machine: Mapping[str, Any] | None) -> str:
     """The same of data that came past the publication: it stands, and they are looked after."""
-    name, has = breach.name, breach.verb("has", "have")
+    name, has = breach.label, breach.verb("has", "have")
     fault = {
-        "unreadable": f"{name}: {breach} {has} values that are no {types.get(str(name))}",
+        "unreadable": f"{name}: {breach} {has} values that are no {types.get(str(breach.name))}",
         "missing": f"{name}: {breach} {breach.verb('lacks', 'lack')} this field, which has no default",
         "lost": f"{name}: {breach} {breach.verb('holds', 'hold')} this field, which is not published",
         "stranded": f"{breach} {breach.verb('is', 'are')} in the state {name!r}, which is not published",

@@ -92,6 +92,16 @@ def test_what_a_colleague_wrote_beforehand_keeps_nobody_from_publishing(store_db
     assert client.count(cls) == 1
 
 
+def test_names_that_a_colleague_gave_fields_fill_no_message(store_db: StoreDatabase) -> None:
+    odd = {f"x\x1b[2J\n{number} {'y' * 1000}": 1 for number in range(1000)}
+    sent(store_db, "bob", "create_objects", [new(**odd)])
+    with pytest.raises(IncompatiblePublication, match=r"x\\u001b\[2J\\n0 yyy") as caught:
+        published(store_db, ticket())
+    assert len(caught.value.violations) == 20
+    assert str(caught.value).count("\n") == 20 and "\x1b" not in str(caught.value)
+    assert len(str(caught.value)) < 20_000
+
+
 def test_field_that_was_removed_stays_removed_when_the_type_is_published_once_more(store_db: StoreDatabase) -> None:
     older = ticket()
     published(store_db, older)
