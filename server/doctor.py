@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from server.access_key import default_key_file
-from server.embedded import DEFAULT_PORT
+from server.embedded import DEFAULT_PORT, heap_bytes
 from server.java import find_java, java_home_slip
+from server.options import DEFAULT_KEPT, least_heap
 
 __all__ = ["Finding", "examine", "main"]
 
@@ -158,7 +159,14 @@ def _port(port: int) -> Iterator[Finding]:
 def _memory(heap: str | None) -> Iterator[Finding]:
     total, available = _physical_memory()
     detail = f"{available / 2**30:.1f} of {total / 2**30:.1f} GiB free"
-    wanted = total // 4 if heap is None else _bytes(heap)
+    wanted = total // 4 if heap is None else heap_bytes(heap)
+    least = least_heap(DEFAULT_KEPT)
+    if wanted < least:
+        advice = f"give {least >> 20:,d} MB or more with --heap, or keep fewer rows with --keep"
+        rows = (
+            f"a heap of {wanted >> 20:,d} MB does not hold the {DEFAULT_KEPT:,d} rows that the raw tables usually keep"
+        )
+        yield Finding("heap", "warning", rows, advice)
     if wanted > available:
         advice = f"the heap may take {wanted / 2**30:.1f} GiB: choose a smaller one with --heap, or free memory"
         yield Finding("memory", "missing" if available < _LEAST_MEMORY else "warning", detail, advice)
@@ -179,10 +187,6 @@ def _physical_memory() -> tuple[int, int]:
         available = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
         free = free if available is None else int(available[1]) << 10
     return total, free
-
-
-def _bytes(heap: str) -> int:
-    return int(heap[:-1]) << {"k": 10, "m": 20, "g": 30}[heap[-1].lower()]
 
 
 def _key() -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from server.fx import FxRates
 from server.instruments import Instrument, sector_correlation, universe
 from server.market_data import MarketSimulator, SimulatedTicks
 from server.market_tables import MarketWriters, market_tables
-from server.options import DEFAULT_SPEED, MarketOptions
+from server.options import DEFAULT_SPEED, WORKING_HEAP, MarketOptions, least_heap
 from server.price_files import read_prices
 from server.price_history import PriceHistory, RecordedTicks
 from server.shutdown import require_no_stop
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["MarketServer"]
 
 _MOST_WITH_SECTORS = 1000
-# In bytes, as measured: Deephaven with empty tables, what must be free once all is there, and a row of both raw tables.
-_EMPTY_HEAP, _WORKING_HEAP, _ROW_HEAP = 80 << 20, 64 << 20, 272
 
 
 class MarketServer:
@@ -172,7 +170,7 @@ class MarketServer:
         """Return the published tables, if the heap has room for them and for work."""
         tables = market_tables(writers, self.options.keep, store_tables)
         largest, free = heap_room()
-        if free < _WORKING_HEAP:
+        if free < WORKING_HEAP:
             raise self._heap_too_small(largest)
         return tables
 
@@ -181,7 +179,7 @@ class MarketServer:
             raise self._heap_too_small(largest)
 
     def _least_heap(self) -> int:
-        return _EMPTY_HEAP + _WORKING_HEAP + _ROW_HEAP * (self.options.keep or 0)
+        return least_heap(self.options.keep)
 
     def _heap_too_small(self, largest: int) -> HeapTooSmall:
         return HeapTooSmall(largest, self.options.keep, max(self._least_heap(), largest + (1 << 20)))

@@ -13,7 +13,16 @@ from typing import Any
 from server.embedded import DEFAULT_PORT
 from server.store_place import default_store_directory, missing_packages
 
-__all__ = ["DEFAULT_RATE", "DEFAULT_SYMBOLS", "MarketOptions", "read_options", "usual_store"]
+__all__ = [
+    "DEFAULT_KEPT",
+    "DEFAULT_RATE",
+    "DEFAULT_SYMBOLS",
+    "WORKING_HEAP",
+    "MarketOptions",
+    "least_heap",
+    "read_options",
+    "usual_store",
+]
 
 DEFAULT_SYMBOLS, DEFAULT_RATE, DEFAULT_SPEED, DEFAULT_KEPT = 16, 100.0, 60.0, 1_000_000
 SLOWEST_SYMBOL = 5.0  # seconds between two prices of one symbol, where no rate is given
@@ -21,6 +30,9 @@ DEFAULT_TRADES = 12.0  # a minute: what a store keeps for ever
 # A tick's time is whole nanoseconds of 64 bits.
 LEAST_RATE, MOST_RATE, LEAST_SPEED, MOST_SPEED = 1e-3, 1e9, 1e-6, 1e9
 MOST_SYMBOLS, MOST_KEPT, MOST_TRADES = 10_000, 100_000_000, 6_000.0
+
+# In bytes, as measured: Deephaven with empty tables, what must be free once all is there, and a row of both raw tables.
+_EMPTY_HEAP, WORKING_HEAP, _ROW_HEAP = 80 << 20, 64 << 20, 272
 
 
 @dataclass(frozen=True)
@@ -152,6 +164,16 @@ def read_options(given: Sequence[str] | None = None, program: str = "python -m s
         name: defaults.get(name) if value is None else value for name, value in options.items()
     }
     return MarketOptions(**given_or_usual)
+
+
+def least_heap(keep: int | None) -> int:
+    """Return how many bytes of heap the server takes, at the least, that keeps so many rows in each raw table.
+
+    Example:
+        >>> least_heap(1_000_000) >> 20
+        403
+    """
+    return _EMPTY_HEAP + WORKING_HEAP + _ROW_HEAP * (keep or 0)
 
 
 def usual_store(options: MarketOptions) -> tuple[MarketOptions, str]:

@@ -109,6 +109,13 @@ def test_doctor_memory_is_held_against_the_heap(
     assert found("memory", heap=heap).state == state
 
 
+def test_doctor_heap_that_the_server_refuses_is_told() -> None:
+    finding = found("heap", heap="402m")
+    assert (finding.state, "402 MB does not hold the 1,000,000 rows" in finding.detail) == ("warning", True)
+    assert finding.advice == "give 403 MB or more with --heap, or keep fewer rows with --keep"
+    assert not [finding for finding in examine(heap="404m") if finding.subject == "heap"]
+
+
 def test_doctor_key_that_others_can_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert found("access key").state == "ok"
