@@ -149,8 +149,7 @@ class Emitter:
         """Return the code of a node whose place asks for a kind of value."""
         function = None if root else self._functions.get(id(node))
         if function is not None:
-            code = self._from_nullable(f"{self._argument('k', function)}(row)", False, infinite=True)
-            return self._float(code) if want == "float" else code
+            return self._from_nullable(f"{self._argument('k', function)}(row)", False, infinite=True)
         if isinstance(node, Field):
             return self._field(node, want)
         if isinstance(node, Const):
