@@ -322,15 +322,16 @@ def record_schema(cls: type[T]) -> RecordSchema[T]:
     Raises:
         RegistryError: It is no `Storable`, or its fields are annotated but it lacks the dataclass decorator.
     """
-    if not hasattr(cls, "__dict__"):
-        raise RegistryError(f"{shown(cls)} is no Storable: pass a class, as Order", type_name=repr(cls))
+    if not isinstance(cls, type):
+        example = type(cls).__name__ if hasattr(type(cls), "type_name") else "Order"
+        raise RegistryError(f"{shown(cls)} is no Storable: pass a class, as {example}", type_name=repr(cls))
     schema: Any = cls.__dict__.get("_record_schema")
     # A class made anew by dataclass(slots=True) carries a copy of its predecessor's attributes.
     if schema is not None and schema.cls is cls:
         return cast(RecordSchema[T], schema)
-    name = getattr(cls, "__name__", repr(cls))
+    name = cls.__name__
     type_name = getattr(cls, "type_name", None)
-    if type_name is None or not isinstance(cls, type):
+    if type_name is None:
         raise RegistryError(f"{name} is no Storable; write class {name}(Storable)", type_name=name)
     undecorated = "__dataclass_fields__" not in cls.__dict__ and bool(inspect.get_annotations(cls))
     if undecorated or not is_dataclass(cls):

@@ -235,6 +235,14 @@ def test_storable_mixes_with_abstract_and_generic_bases() -> None:
         Instrument()  # type: ignore[abstract]
 
 
+@pytest.mark.parametrize(
+    ("given", "example"), [(PlainDeal(), "PlainDeal"), ("PlainDeal", "Order"), (None, "Order"), (list[int], "Order")]
+)
+def test_record_schema_of_what_is_no_class_says_to_pass_one(given: Any, example: str) -> None:
+    with pytest.raises(RegistryError, match=f"is no Storable: pass a class, as {example}$"):
+        record_schema(given)
+
+
 def test_storable_with_a_cooperative_base_passes_its_class_arguments() -> None:
     seen: list[str] = []
 
