@@ -27,9 +27,8 @@ from tools.equivalent_mutants import EQUIVALENT
 from tools.mutants import Mutant, mutants_of
 from tools.page_blocks import ROOT, TESTING_PAGE, block, rows, table, with_block
 
-SECONDS = 600
+SECONDS, SURVIVES = 600, "survives"
 PYTEST = ("-q", "-x", "--tb=line", "-p", "no:cacheprovider")
-SURVIVES = "survives"
 HEADINGS = ("target", "faults", "killed", "equivalent", "survive", "score")
 # Errors that say of a fault no more than that it is not SQL or Python.
 STILLBORN = re.compile(r"errors\.(SyntaxError|Undefined\w+|DatatypeMismatch|Ambiguous\w+|InvalidFunctionDefinition)")
