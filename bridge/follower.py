@@ -87,13 +87,13 @@ class Follower:
         self.schedule.start()
 
     def stop(self) -> None:
-        """End after the batch under way."""
+        """End after the batch under way, or once the server has not answered for some seconds."""
         self._stopping.set()
         self._reader.stop()
+        self.schedule.stop()  # first: while it waits for the server, it lets no event of the type be delivered
         if self._thread is not threading.current_thread():
-            self._thread.join()
+            self._reader.join(self._thread)
             self._reader.close()
-        self.schedule.stop()
 
     def is_current(self, end: int, moment: datetime) -> bool:
         """Say whether everything up to a place in the log, and all that fell due by a moment, is delivered.

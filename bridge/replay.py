@@ -19,7 +19,7 @@ from typing_extensions import Self
 from bridge.errors import BridgeError
 from bridge.feed import Feed
 from store.base import Metadata, Storable
-from store.connection import PooledConnection, connect, run_named
+from store.connection import PooledConnection, connect, join, run_named
 from store.errors import ConnectionLost
 from store.items import require_instant
 from store.log_rows import LogRow, read_between
@@ -148,7 +148,7 @@ class Replay:
         """End the replay where it is. The tables stay."""
         self._stopping.set()
         if self._thread is not threading.current_thread():
-            self._thread.join()
+            join(self._thread, lambda: self._conn)
 
     def __enter__(self) -> Self:
         return self

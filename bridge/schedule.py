@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from bridge.view import View
 from store.base import Metadata
-from store.connection import PooledConnection, connect, run_named
+from store.connection import PooledConnection, connect, join, run_named
 from store.errors import ConnectionLost
 from store.log_rows import LogRow, Position
 
@@ -146,11 +146,11 @@ class ScheduleWatcher:
         self._changed.set()
 
     def stop(self) -> None:
-        """End after the read under way."""
+        """End after the read under way, or once the server has not answered it for some seconds."""
         self._stopping = True
         self._changed.set()
         if self._thread is not threading.current_thread():
-            self._thread.join()
+            join(self._thread, lambda: self._conn)
 
     def overdue(self, moment: datetime) -> bool:
         """Say whether something that fell due by a moment is not handed to the tables yet."""
@@ -174,7 +174,9 @@ class ScheduleWatcher:
         try:
             while not self._stopping:
                 self._changed.clear()
-                wait = min(self._attempt(self._show_due), self._attempt(self._look_if_time))
+                wait = self._attempt(self._show_due)
+                if not self._stopping:
+                    wait = min(wait, self._attempt(self._look_if_time))
                 self._changed.wait(wait)
         finally:
             self._disconnect()

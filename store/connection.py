@@ -16,7 +16,7 @@ from psycopg2.extensions import connection as Connection
 from store import errors
 from store.metrics import PoolStats
 from store.pipeline import answers
-from store.pool import POOL_SIZE, Pool, PooledConnection, connect, running
+from store.pool import POOL_SIZE, Pool, PooledConnection, connect, join, running
 from store.refusals import FAILED, raise_store_error
 from store.sql import statements
 
@@ -26,6 +26,7 @@ __all__ = [
     "Transaction",
     "commit",
     "connect",
+    "join",
     "run",
     "run_named",
 ]
@@ -89,16 +90,17 @@ def run_named(
     conn: PooledConnection, name: str, params: Sequence[Any] = (), *, changing: bool = False
 ) -> list[tuple[Any, ...]]:
     """Run a statement of `queries.sql` by name, prepared once a connection. See `run`."""
-    if name not in conn.prepared:
-        try:
-            run(conn, f"PREPARE {name} AS {statements('queries')[name]}")
-            conn.prepared.add(name)
-        except BaseException as error:
-            if not isinstance(error, Exception):  # Ctrl-C: it may be prepared by now or not
-                conn.close()
-            raise
-    holes = ", ".join(["%s"] * len(params))
-    return run(conn, f"EXECUTE {name} ({holes})" if params else f"EXECUTE {name}", params, changing=changing)
+    with conn.awaited():
+        if name not in conn.prepared:
+            try:
+                run(conn, f"PREPARE {name} AS {statements('queries')[name]}")
+                conn.prepared.add(name)
+            except BaseException as error:
+                if not isinstance(error, Exception):  # Ctrl-C: it may be prepared by now or not
+                    conn.close()
+                raise
+        holes = ", ".join(["%s"] * len(params))
+        return run(conn, f"EXECUTE {name} ({holes})" if params else f"EXECUTE {name}", params, changing=changing)
 
 
 class Transaction:

@@ -17,6 +17,7 @@ PASSWORD = "STORE_PASSWORD"  # the environment variable that may hold a login's 
 
 WHOSE = {"user": "login", "dbname": "database"}
 LIBPQ_WITH_REQUIRE_AUTH = 160000
+CONNECT_SECONDS = 8  # a server that hangs takes connections, and says nothing; PGCONNECT_TIMEOUT sets another time
 # What a server, a database or a role may have set otherwise, and our statements rely on.
 SESSION = (
     ("TimeZone", "UTC"),
@@ -98,6 +99,8 @@ def conninfo(
         settings["sslmode"] = sslmode
     if sslrootcert is not None:
         settings["sslrootcert"] = os.fspath(sslrootcert)
+    if "PGCONNECT_TIMEOUT" not in os.environ:
+        settings["connect_timeout"] = CONNECT_SECONDS
     if "PGREQUIREAUTH" not in os.environ and libpq_version() >= LIBPQ_WITH_REQUIRE_AUTH:
         # Whoever poses as the server could ask for the password itself, or for a hash of it, and libpq would tell.
         settings["require_auth"] = "scram-sha-256" if password else "!password,!md5"

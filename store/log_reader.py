@@ -15,8 +15,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from store.connection import PooledConnection, connect, run, run_named
-from store.errors import StoreError
+from store.connection import PooledConnection, connect, join, run, run_named
+from store.errors import ConnectionLost, StoreError
 from store.log_rows import BEGINNING, LogRow, Position, position_after, rows_of
 from store.wakeup import CHANNEL, Waiter
 
@@ -85,6 +85,7 @@ class LogReader:
         self._ahead: tuple[Position, Future[list[tuple[Any, ...]]]] | None = None
         self.stopped = False
         self._closed = False
+        self._given_up = False  # on the server, by a reader that is to end
 
     def connect(self) -> PooledConnection:
         """Return the reader's connection, opened first where there is none.
@@ -96,10 +97,17 @@ class LogReader:
             if self._closed:
                 raise StoreError("this reader of the log is closed")
             if self._conn is None or self._conn.closed:
-                self._conn = connect(self._conninfo)
+                if self._given_up or (self._conn is not None and self._conn.was_cut):
+                    raise ConnectionLost("the server does not answer")
+                try:
+                    self._conn = connect(self._conninfo)
+                except ConnectionLost:
+                    self._given_up = self.stopped  # the next attempt may take as long
+                    raise
                 self._conn.notifies = deque(maxlen=1)  # type: ignore[assignment]  # however many come, one is enough
                 self._forget_fence()
-                run(self._conn, f"LISTEN {CHANNEL}")
+                with self._conn.awaited():
+                    run(self._conn, f"LISTEN {CHANNEL}")
             return self._conn
 
     @property
@@ -250,6 +258,16 @@ class LogReader:
         self.stopped = True
         self._waiter.wake()
 
+    def join(self, thread: threading.Thread, timeout: float | None = None) -> None:
+        """Stop, and wait for the thread that follows: for its consumer, but not for a server that does not answer.
+
+        Args:
+            thread: The thread.
+            timeout: Seconds; None waits for as long as the consumer takes.
+        """
+        self.stop()
+        join(thread, lambda: self._conn, timeout)  # without the lock, which the thread holds while it waits
+
     def wake(self) -> None:
         """Have `follow` look at once. Safe from any thread."""
         self._waiter.wake()
@@ -306,6 +324,7 @@ class LogReader:
         self._ahead = None
         with self._lock:
             if self._conn is not None:
+                self._given_up = self._conn.was_cut
                 self._conn.close()
             self._conn = None
             self._forget_fence()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
+import socket
 import sys
 import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import psycopg2
@@ -15,10 +20,12 @@ from store import errors
 from store.metrics import PoolStats
 from store.refusals import raise_store_error
 
-__all__ = ["POOL_SIZE", "Pool", "PooledConnection", "connect", "running"]
+__all__ = ["POOL_SIZE", "Pool", "PooledConnection", "connect", "join", "running"]
 
 POOL_SIZE = 8
 LONGEST_WAIT = 60.0  # seconds
+ANSWER_SECONDS = 5.0  # for which a thread that is to end waits for an answer of the server
+LOOK_SECONDS = 0.1
 # Variables of the environment which set for a session what the store's statements rely on.
 OVERRIDING = {"PGTZ", "PGDATESTYLE"}
 
@@ -40,6 +47,9 @@ class PooledConnection(Connection):
         self.surplus = False
         self._poller = select.poll()
         self._poller.register(self.fileno(), select.POLLIN)
+        self._asked: float | None = None  # when the statement under way was sent, on the monotonic clock
+        self._asking = threading.Lock()
+        self.was_cut = False
 
     def alive(self) -> bool:
         """Say whether it still stands, without a round trip: a server that left has made it readable."""
@@ -49,6 +59,25 @@ class PooledConnection(Connection):
             except psycopg2.Error:
                 return False
         return not self.closed
+
+    @contextmanager
+    def awaited(self) -> Iterator[None]:
+        """Run a block of statements whose answers `cut_off` may end the wait for."""
+        self._asked = time.monotonic()
+        try:
+            yield
+        finally:
+            with self._asking:
+                self._asked = None
+
+    def cut_off(self, seconds: float) -> None:
+        """Break the connection if another thread has waited so long for an answer."""
+        with self._asking:  # the other thread does not close the socket meanwhile: its number may be another file's
+            if self._asked is None or time.monotonic() - self._asked < seconds or self.was_cut or self.closed:
+                return
+            self.was_cut = True
+            with suppress(OSError), socket.socket(fileno=os.dup(self.fileno())) as ours:
+                ours.shutdown(socket.SHUT_RDWR)
 
 
 def connect(conninfo: dict[str, Any]) -> PooledConnection:
@@ -67,6 +96,26 @@ def connect(conninfo: dict[str, Any]) -> PooledConnection:
     except psycopg2.OperationalError as error:
         raise_store_error(error, changing=False, conninfo=conninfo)
     return conn
+
+
+def join(
+    thread: threading.Thread, connection: Callable[[], PooledConnection | None], timeout: float | None = None
+) -> None:
+    """Wait for a thread that was told to end, but not for a server that hangs.
+
+    Such a server closes no socket, and libpq waits for as long as one is open.
+
+    Args:
+        thread: The thread.
+        connection: Returns the connection that it asks on.
+        timeout: Seconds; None waits for whatever else the thread is at.
+    """
+    deadline = math.inf if timeout is None else time.monotonic() + timeout
+    while thread.is_alive() and (left := deadline - time.monotonic()) > 0:
+        thread.join(min(left, LOOK_SECONDS))
+        conn = connection()
+        if conn is not None:
+            conn.cut_off(ANSWER_SECONDS)
 
 
 def running() -> object:

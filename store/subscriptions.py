@@ -184,6 +184,8 @@ class SubscriptionListener:
     def stop(self, timeout: float | None = 10.0) -> None:
         """End after the event that is being delivered, and keep the checkpoint. A listener can be started again.
 
+        A server that does not answer is waited for some seconds; the checkpoint then stays where it was.
+
         Called by a callback, it returns at once and the listener ends when the callback has returned.
 
         Args:
@@ -201,7 +203,7 @@ class SubscriptionListener:
             reader.stop()
             if thread is threading.current_thread():
                 return
-            thread.join(timeout)
+            reader.join(thread, timeout)
             if thread.is_alive():
                 raise StoreError(f"a callback did not return within {timeout} s; the listener ends when it does")
         self._thread = self._reader = None

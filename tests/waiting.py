@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -32,6 +33,22 @@ def wait_until(predicate: Callable[[], T], timeout: float = 60.0, message: str |
             told = message() if callable(message) else message
             raise AssertionError(f"not so within {timeout:g} s: {told or predicate}; last: {value!r}") from failure
         time.sleep(0.01)
+
+
+def returns(call: Callable[[], object]) -> None:
+    """Make a call; fail if it does not return, or raises."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    wait_until(lambda: not thread.is_alive(), 30, "the call did not return")
+    assert raised == []
 
 
 def in_time(attempt: Callable[[datetime], T], seconds: float = 0.5) -> tuple[datetime, T]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
@@ -70,3 +70,21 @@ def stop_fast(server: ObjectStoreServer, data_dir: Path) -> None:
     wait_until(lambda: not (data_dir / "postgres" / "postmaster.pid").exists())
     server.stop()
     server.start()
+
+
+@contextmanager
+def hanging(data_dir: Path) -> Iterator[None]:
+    """Stop every process of the server for the length of the block: its sockets stay open, and nothing answers."""
+    main = postmaster(data_dir)
+    main.suspend()  # first, or it makes new ones
+    stopped = [main]
+    try:
+        for child in main.children():
+            child.suspend()
+            stopped.append(child)
+        at_rest = (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)  # nobody takes note now of one that has just ended
+        wait_until(lambda: all(process.status() in at_rest for process in stopped))
+        yield
+    finally:
+        for process in reversed(stopped):
+            process.resume()
