@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 
 import click
@@ -21,7 +21,8 @@ class StallWatch:
     """A thread that calls `tell` with the seconds for which a call has been waiting, from the fifth on.
 
     Args:
-        tell: Called in the watch's thread, never once the call has had its answer.
+        tell: Called in the watch's thread, never once the call has had its answer. What it raises ends the watch, and
+            is raised by the call that waits, in that one's thread.
         again: Whether to call it every second, or once for each call that waits.
     """
 
@@ -31,6 +32,7 @@ class StallWatch:
         self._lock = threading.Lock()
         self._since: float | None = None
         self._told = False
+        self._failure: BaseException | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="stall watch", daemon=True)
 
@@ -52,6 +54,8 @@ class StallWatch:
         finally:
             with self._lock:
                 self._since = None
+        if self._failure is not None:
+            raise self._failure
 
     def _run(self) -> None:
         while not self._ended.wait(_AGAIN):
@@ -61,7 +65,11 @@ class StallWatch:
                 waited = time.monotonic() - self._since
                 if waited >= _PATIENCE:
                     self._told = True
-                    self._tell(waited)
+                    try:
+                        self._tell(waited)
+                    except BaseException as error:  # rich raises an exit where nobody reads what it prints
+                        self._failure = error
+                        return
 
 
 @contextmanager
@@ -69,7 +77,8 @@ def stalls_told(address: str) -> Iterator[None]:
     """Say on standard error, once, that what is done in the block has no answer yet."""
 
     def say(seconds: float) -> None:
-        click.echo(f"{address} has not answered for {seconds:.0f} s; still waiting (Ctrl-C leaves)", err=True)
+        with suppress(OSError):  # whoever read it may be gone
+            click.echo(f"{address} has not answered for {seconds:.0f} s; still waiting (Ctrl-C leaves)", err=True)
 
     with StallWatch(say, again=False) as watch, watch.call():
         yield

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import datetime, timezone
@@ -21,6 +22,7 @@ from client.formats import Catalog, ColumnStyle, cell_text
 from client.panel import Panel, sparkline
 from client.screen import Screen
 from client.snapshots import write_snapshot
+from client.stall_watch import StallWatch
 
 KEY = "k3y-of-at-least-sixteen"
 
@@ -338,3 +340,17 @@ def test_snapshot_that_cannot_be_written_is_an_error_in_words(tmp_path: Path) ->
     with pytest.raises(ClientError, match="cannot be written"):
         write_snapshot(ROWS, tmp_path / "taken.csv")
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
+
+
+def test_stall_watch_that_nobody_reads_ends_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As rich does where the pipe is closed: an exit, which in a thread of its own would end nothing."""
+    monkeypatch.setattr("client.stall_watch._PATIENCE", 0.0)
+    monkeypatch.setattr("client.stall_watch._AGAIN", 0.01)
+    told = threading.Event()
+
+    def tell(seconds: float) -> None:
+        told.set()
+        raise SystemExit(1)
+
+    with StallWatch(tell, again=False) as watch, pytest.raises(SystemExit), watch.call():
+        assert told.wait(60)
