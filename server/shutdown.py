@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from server.errors import StartStopped
@@ -93,7 +93,7 @@ def _watch(told: int, stop: StopRequest, numbers: Collection[int]) -> None:
     patience: float | None = None
     while True:
         if not poll.poll(patience):
-            os.write(2, b"Still ending. Ctrl-C or SIGTERM once more ends it at once, whatever it waits for.\n")
+            _say(b"Still ending. Ctrl-C or SIGTERM once more ends it at once, whatever it waits for.\n")
             patience = None
             continue
         found = os.read(told, 64)
@@ -104,5 +104,10 @@ def _watch(told: int, stop: StopRequest, numbers: Collection[int]) -> None:
                 stop.number, asked, patience = number, time.monotonic(), _HINT_SECONDS * 1000
                 stop.set()
             elif time.monotonic() - asked >= _APART_SECONDS:
-                os.write(2, b"Ended at once.\n")
+                _say(b"Ended at once.\n")
                 os._exit(128 + number)
+
+
+def _say(line: bytes) -> None:
+    with suppress(OSError):  # whoever read it may be gone
+        os.write(2, line)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ssl
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from server.errors import TlsFileError
 
 __all__ = ["check_tls_files"]
 
-_NOT_YET_VALID, _EXPIRED = 9, 10  # what OpenSSL says of a certificate
+_NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which Python has no name
 
 
 def check_tls_files(certificate: Path, key: Path) -> None:
@@ -56,18 +58,32 @@ def check_tls_files(certificate: Path, key: Path) -> None:
 
 
 def _check_dates(server: ssl.SSLContext, certificate: Path) -> None:
-    """Let a client that trusts this very certificate look at it, in memory: its dates are all that it can refuse."""
+    """Let a client that trusts this very certificate look at it, in memory, and refuse it where its time is not now.
+
+    Those that follow it in the file are not looked at: clients may trust newer ones in their place.
+    """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
-    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
     client.load_verify_locations(certificate)
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     asks, answers = client.wrap_bio(to_client, to_server), server.wrap_bio(to_server, to_client, server_side=True)
     try:
-        for side in (asks, answers, asks):
+        for side in (asks, answers) * 3:  # in TLS 1.2 too
             with suppress(ssl.SSLWantReadError):
                 side.do_handshake()
-    except ssl.SSLCertVerificationError as error:
-        if error.verify_code in (_NOT_YET_VALID, _EXPIRED):
-            problem = f"{error.verify_message}, and clients refuse it: have a new one made, or set this machine's clock"
-            raise TlsFileError(certificate, problem) from error
+    except ssl.SSLCertVerificationError:
+        return  # not for its dates
+    except ssl.SSLError as error:
+        problem = f"is of a kind of key that clients do not take ({error.reason}): have one made of RSA or of P-256"
+        raise TlsFileError(certificate, problem) from error
+    shown: Any = asks.getpeercert()
+    begin, end = shown["notBefore"], shown["notAfter"]
+    problem = ""
+    if ssl.cert_time_to_seconds(end) <= time.time():
+        problem = f"has expired ({end})"
+    elif ssl.cert_time_to_seconds(begin) > time.time():
+        problem = f"is not yet valid (from {begin})"
+    if problem:
+        hint = "have a new one made, or set this machine's clock"
+        raise TlsFileError(certificate, f"the certificate {problem}, and clients refuse it: {hint}")

@@ -8,6 +8,7 @@ import socket
 import pytest
 
 from tests.fix_children import Children
+from tests.waiting import wait_until
 
 # Holds the program in the middle of its imports.
 HELD = """
@@ -72,6 +73,24 @@ def test_program_that_waits_for_a_silent_store_ends_at_the_second_signal(childre
         child.interrupt()
         assert child.wait() == 128 + signal.SIGINT
     assert child.lines[-1] == "Ended at once."
+
+
+def test_program_whose_standard_error_nobody_reads_ends_at_the_second_signal(children: Children) -> None:
+    unread = """
+import os
+ours, theirs = os.pipe()
+os.close(ours)
+os.dup2(theirs, 2)
+"""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        child = children.script(unread + WAITS_FOR_A_STORE, str(silent.getsockname()[1]))
+        child.wait_for_line("runs")
+        child.send(signal.SIGTERM)
+        child.wait_for_line("asked by 15")
+        wait_until(lambda: child.process.poll() is not None or child.interrupt(), 120.0, lambda: child.output)
+        assert child.wait() == 128 + signal.SIGINT
 
 
 def test_program_that_ends_in_time_says_nothing_and_has_its_own_handlers_again(children: Children) -> None:

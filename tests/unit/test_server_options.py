@@ -160,9 +160,10 @@ def test_without_deephaven_the_error_says_what_to_install(code: str) -> None:
     assert last.endswith("pip install -r requirements-server.txt")
 
 
-def make(folder: Path, name: str) -> tuple[Path, Path]:
+def make(folder: Path, name: str, *kind: str) -> tuple[Path, Path]:
     certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command = ["openssl", "req", "-x509", "-newkey", *(kind or ["rsa:2048"]), "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=localhost"]
     subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     return certificate, key
 
@@ -202,7 +203,7 @@ def test_tls_certificate_that_no_client_takes_is_refused(tmp_path: Path) -> None
     make = ["openssl", "req", "-nodes", "-subj", "/CN=localhost", "-keyout", str(key)]
     sign = ["openssl", "x509", "-req", "-in", str(request), "-signkey", str(key), "-out", str(certificate)]
     for bits, days, named, problem in (
-        ("2048", "0", certificate, "certificate has expired, and clients refuse it: have a new one made"),
+        ("2048", "0", certificate, r"certificate has expired \(.* GMT\), and clients refuse it: have a new one made"),
         ("512", "1", key, "is too short for TLS: have a new one made, of 2048 bits or more"),
     ):
         subprocess.run([*make, "-newkey", f"rsa:{bits}", "-out", str(request)], check=True, capture_output=True)
@@ -210,3 +211,29 @@ def test_tls_certificate_that_no_client_takes_is_refused(tmp_path: Path) -> None
         with pytest.raises(TlsFileError, match=problem) as caught:
             check_tls_files(certificate, key)
         assert caught.value.path == named
+
+
+def test_tls_certificate_that_begins_later_or_has_a_key_of_a_rare_kind_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = make(tmp_path, "one")
+    rare = make(tmp_path, "rare", "ec", "-pkeyopt", "ec_paramgen_curve:secp256k1")
+    with pytest.raises(TlsFileError, match=r"is of a kind of key that clients do not take \(NO_"):
+        check_tls_files(*rare)
+    monkeypatch.setattr("server.tls.time.time", lambda: 0.0)
+    with pytest.raises(TlsFileError, match=r"is not yet valid \(from .* GMT\), and clients refuse it"):
+        check_tls_files(*pair)
+
+
+def test_tls_certificate_is_accepted_before_another_one_that_has_expired(tmp_path: Path) -> None:
+    certificate, key = make(tmp_path, "one")
+    old, old_key, request = (tmp_path / name for name in ("old.pem", "old.key", "one.csr"))
+    for command in (
+        ["req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=old", "-keyout", old_key, "-out", request],
+        ["x509", "-req", "-in", request, "-signkey", old_key, "-days", "0", "-out", old],
+        ["req", "-new", "-key", key, "-subj", "/CN=localhost", "-out", request],
+        ["x509", "-req", "-in", request, "-CA", old, "-CAkey", old_key, "-set_serial", "2", "-out", certificate],
+    ):
+        subprocess.run(["openssl", *command], check=True, capture_output=True)
+    certificate.write_text(certificate.read_text() + old.read_text())
+    check_tls_files(certificate, key)
