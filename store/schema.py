@@ -15,7 +15,7 @@ from store.errors import StoreError
 from store.protection import Shortfall, lock_setup, protect
 from store.publishing import publish, retire, set_governed
 from store.sql import script, statements
-from store.users import change_password, disable_user, enable_user, list_users, provision_user, silence
+from store.users import OVERTAKEN, change_password, disable_user, enable_user, list_users, provision_user, silence
 
 __all__ = [
     "bootstrap_schema",
@@ -212,7 +212,13 @@ def _apply(cursor: Any, applied: int, digest: str) -> None:
         cursor.execute("INSERT INTO store.schema_version (version, digest) VALUES (%s, %s)", (len(MIGRATIONS), digest))
     cursor.execute(statements("queries")["heard_users"])
     for (name,) in cursor.fetchall():
-        silence(cursor, sql.Identifier(name))
+        try:
+            silence(cursor, sql.Identifier(name))
+        except OVERTAKEN as error:
+            raise StoreError(
+                f"user {name!r} changes its own login at this moment, or keeps such a change open: end its sessions,"
+                f" and repeat this ({error.diag.message_primary})"
+            ) from error
 
 
 def _define(cursor: Any) -> None:

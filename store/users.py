@@ -277,15 +277,17 @@ def silence(cursor: Any, role: sql.Identifier) -> None:
     What a login has set for itself in one database comes first when it logs in, and PostgreSQL tells its log of values
     that are no good, in full: so this is set there too, before all else.
     """
-    set_for_role(cursor, role, SILENCE)
+    if not set_for_role(cursor, role, SILENCE):
+        return
     cursor.execute("SELECT quote_ident(current_database())")
     here = f" IN DATABASE {cursor.fetchone()[0]}"
     cursor.execute(sql.SQL("ALTER ROLE {} {} RESET ALL").format(role, sql.SQL(here)))
     set_for_role(cursor, role, SILENCE, here)
 
 
-def set_for_role(cursor: Any, role: sql.Identifier, settings: dict[str, str], where: str = "") -> None:
-    """Set what holds for a role's sessions, as far as the administrator may."""
+def set_for_role(cursor: Any, role: sql.Identifier, settings: dict[str, str], where: str = "") -> bool:
+    """Set what holds for a role's sessions, as far as the administrator may; return whether that is all of it."""
+    able = True
     for setting, value in settings.items():
         cursor.execute("SAVEPOINT setting")
         try:
@@ -296,7 +298,9 @@ def set_for_role(cursor: Any, role: sql.Identifier, settings: dict[str, str], wh
             )
         except psycopg2.errors.InsufficientPrivilege:
             cursor.execute("ROLLBACK TO SAVEPOINT setting")
+            able = False
         cursor.execute("RELEASE SAVEPOINT setting")
+    return able
 
 
 def _end_sessions(cursor: Any, name: str) -> None:

@@ -207,5 +207,6 @@ FROM store.first_matches($1::text, $2::jsonb, $3::text, $4::uuid, $5::integer)
 -- name: heard_users
 -- Users whom an earlier version made, and whose sessions may still fill the server's log.
 SELECT r.rolname FROM pg_db_role_setting s JOIN pg_roles r ON r.oid = s.setrole
-WHERE s.setdatabase = 0 AND pg_has_role(r.oid, 'store_user', 'USAGE') AND r.rolcanlogin AND NOT r.rolsuper
+WHERE s.setdatabase = 0 AND pg_has_role(r.oid, 'store_user', 'USAGE') AND NOT r.rolsuper
+  AND NOT starts_with(r.rolname, 'store_')
   AND 'log_min_messages=fatal' = ANY (s.setconfig)

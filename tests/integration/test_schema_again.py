@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -136,17 +137,43 @@ def test_bootstrap_takes_from_users_of_an_earlier_version_the_place_of_the_base_
             cursor.execute("SET ROLE store_user")
 
 
-def test_bootstrap_keeps_users_of_an_earlier_version_from_filling_the_log(store_db: StoreDatabase) -> None:
-    store_db.provision("olden")
+@pytest.fixture
+def olden(store_db: StoreDatabase) -> Iterator[str]:
+    """A user as an earlier version made him, in a database of that version."""
+    name = store_db.provision("olden")
+    with closing(store_db.admin()) as admin, admin, admin.cursor() as cursor:
+        cursor.execute(f"ALTER ROLE {name} IN DATABASE {store_db.dbname} RESET ALL")
+        cursor.execute(f"ALTER ROLE {name} SET log_min_messages = 'fatal'")
+        cursor.execute("UPDATE store.schema_version SET digest = 'of another version'")
+    yield name
+    with closing(store_db.admin()) as admin, admin, admin.cursor() as cursor:
+        cursor.execute(f"DROP ROLE {name}")
+
+
+@pytest.mark.parametrize("login", ["LOGIN", "NOLOGIN"])
+def test_bootstrap_keeps_users_of_an_earlier_version_from_filling_the_log(
+    store_db: StoreDatabase, olden: str, login: str
+) -> None:
     with closing(store_db.admin()) as admin:
         with admin, admin.cursor() as cursor:
-            cursor.execute(f"ALTER ROLE olden IN DATABASE {store_db.dbname} RESET ALL")
-            cursor.execute("ALTER ROLE olden SET log_min_messages = 'fatal'")
-            cursor.execute("UPDATE store.schema_version SET digest = 'of another version'")
+            cursor.execute(f"ALTER ROLE {olden} {login}")
         assert bootstrap_schema(admin) == []
         with admin, admin.cursor() as cursor:
             cursor.execute(
-                "SELECT count(*) FROM pg_db_role_setting s WHERE s.setrole = 'olden'::regrole"
-                " AND 'log_min_messages=panic' = ANY (s.setconfig)"
+                "SELECT count(*) FROM pg_db_role_setting s WHERE s.setrole = %s::regrole"
+                " AND 'log_min_messages=panic' = ANY (s.setconfig)",
+                (olden,),
             )
             assert cursor.fetchone() == (2,)
+
+
+def test_bootstrap_names_the_user_who_keeps_a_change_of_his_own_login_open(
+    store_db: StoreDatabase, olden: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "LOCK_TIMEOUT", "100ms")
+    with closing(store_db.connect(olden)) as conn, conn.cursor() as cursor, closing(store_db.admin()) as admin:
+        cursor.execute("SET LOCAL work_mem = '5MB'; ALTER ROLE CURRENT_USER SET work_mem = '5MB'")
+        with pytest.raises(StoreError, match="user 'olden' changes its own login at this moment, or keeps such"):
+            bootstrap_schema(admin)
+        conn.rollback()
+        assert bootstrap_schema(admin) == []
