@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["end_on_interrupt", "interrupted", "interrupts_remembered", "wait"]
+__all__ = ["end_on_interrupt", "interrupted", "interrupts_remembered", "leaving_after", "wait"]
 
 _PATIENCE = 5.0  # seconds
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -57,6 +57,21 @@ def interrupts_remembered() -> Iterator[None]:
         os.close(told)
 
 
+@contextmanager
+def leaving_after(seconds: float | None) -> Iterator[None]:
+    """End the process, with status 0, where the block has not ended some seconds after this time; None never does."""
+    if seconds is None:
+        yield
+        return
+    timer = threading.Timer(min(threading.TIMEOUT_MAX, seconds + _PATIENCE), _leave)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def interrupted() -> bool:
     """Say whether somebody has pressed Ctrl-C, or sent SIGTERM."""
     return _interrupted.is_set()
@@ -85,6 +100,10 @@ def _insist(told: int, numbers: list[signal.Signals]) -> None:
             return
         if end is None and any(number in said for number in numbers):
             end = time.monotonic() + _PATIENCE
+    _leave()
+
+
+def _leave() -> None:
     if sys.stdout.isatty():
         os.write(sys.stdout.fileno(), _PLAIN_SCREEN)
     os._exit(0)

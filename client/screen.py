@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from client.errors import AccessRefused, ClientError, ServerUnreachable, TableNotFound
-from client.interrupts import interrupted, wait
+from client.interrupts import interrupted, leaving_after, wait
 from client.panel import STALE_SECONDS
 from client.stall_watch import StallWatch, stalls_told
 
@@ -80,12 +80,16 @@ class Screen:
         """Show the panels until Ctrl-C.
 
         Args:
-            seconds: When to leave by itself; None never does.
+            seconds: When to leave by itself; None never does. Where the server does not answer then, the process ends
+                some seconds later.
 
         Raises:
             ClientError: The server was not there at the beginning, or lacks a table.
         """
-        end = None if seconds is None else time.monotonic() + seconds
+        with leaving_after(seconds):
+            self._run(None if seconds is None else time.monotonic() + seconds)
+
+    def _run(self, end: float | None) -> None:
         with self._client.explaining(), stalls_told(self._client.address):
             self._open()
         if not self._console.is_terminal or self._console.is_dumb_terminal:  # where nothing can be drawn over

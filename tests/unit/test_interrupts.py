@@ -93,6 +93,25 @@ os.dup2(theirs, 2)
         assert child.wait() == 128 + signal.SIGINT
 
 
+def test_client_whose_seconds_are_over_leaves_a_server_that_does_not_answer(children: Children) -> None:
+    child = children.script("""
+import threading
+from contextlib import nullcontext
+from client.screen import Screen
+
+class Stuck:
+    address = "127.0.0.1:10000"
+    explaining = nullcontext
+    def open_table(self, name):
+        print("waits", flush=True)
+        threading.Event().wait()
+
+Screen("risk", Stuck(), lambda client: []).run(seconds=0.1)
+""")
+    child.wait_for_line("waits")
+    assert child.wait() == 0
+
+
 def test_program_that_ends_in_time_says_nothing_and_has_its_own_handlers_again(children: Children) -> None:
     child = children.script("""
 import os, signal, threading
