@@ -34,12 +34,16 @@ class Publication(NamedTuple):
 
 
 class _Breach(NamedTuple):
-    """Where stored data do not fit a publication; see `store.breaches` in SQL."""
+    """Where stored data do not fit a publication; see `store.breaches` in SQL.
+
+    The last of a kind that is told has, as `unlisted`, how many follow that are not.
+    """
 
     kind: str
     name: str | None
     entities: int
     example: str | None
+    unlisted: int
 
     @property
     def label(self) -> str | None:
@@ -57,8 +61,10 @@ class _Breach(NamedTuple):
 
 
 _MOST = 20
-_BREACHES = """SELECT breach, field, entities, example::text
-FROM (SELECT *, row_number() OVER (PARTITION BY breach ORDER BY field) AS n FROM store.breaches(%s, %s)) b
+_BREACHES = """SELECT breach, field, entities, example::text, CASE n WHEN %s THEN all_of_them - n ELSE 0 END
+FROM (SELECT *, row_number() OVER (PARTITION BY breach ORDER BY field) AS n,
+             count(*) OVER (PARTITION BY breach) AS all_of_them
+      FROM store.breaches(%s, %s)) b
 WHERE n <= %s ORDER BY 1, 2"""
 _Sentence = Callable[[_Breach, Mapping[str, str], Mapping[str, Any] | None], str]
 
@@ -161,7 +167,7 @@ def _breaches(conn: Connection, type_name: str, fields: list[str]) -> list[_Brea
 
     Anybody can have stored any number of other fields and states: of each kind, the first few are told.
     """
-    return [_Breach(*row) for row in run(conn, _BREACHES, (type_name, fields, _MOST))]
+    return [_Breach(*row) for row in run(conn, _BREACHES, (_MOST, type_name, fields, _MOST))]
 
 
 def _is_noted(breach: _Breach, document: Document) -> bool:
@@ -172,7 +178,9 @@ def _is_noted(breach: _Breach, document: Document) -> bool:
 def _told(type_name: str, breach: _Breach, document: Document, sentence: _Sentence) -> str:
     link = ": " if breach.kind in ("stranded", "nobody") else "."
     types = {field["field"]: field["type"] for field in document["fields"]}
-    return f"{type_name}{link}{sentence(breach, types, document['machine'])}"
+    what = {"stranded": "states", "nobody": "names"}.get(breach.kind, "fields")
+    more = f" (so it is with {breach.unlisted:,} more {what})" if breach.unlisted else ""
+    return f"{type_name}{link}{sentence(breach, types, document['machine'])}{more}"
 
 
 def _stateless(breach: _Breach, document: Document) -> bool:

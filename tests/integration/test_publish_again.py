@@ -100,6 +100,8 @@ def test_names_that_a_colleague_gave_fields_fill_no_message(store_db: StoreDatab
     assert len(caught.value.violations) == 20
     assert str(caught.value).count("\n") == 20 and "\x1b" not in str(caught.value)
     assert len(str(caught.value)) < 20_000
+    listed = [violation.message.partition(" (so it is with ")[2] for violation in caught.value.violations]
+    assert listed == [""] * 19 + ["980 more fields)"]
 
 
 def test_field_that_was_removed_stays_removed_when_the_type_is_published_once_more(store_db: StoreDatabase) -> None:
