@@ -96,6 +96,27 @@ def test_command_line_of_the_administrator(managed_db: StoreDatabase) -> None:
     assert "no user named" in dba.fails("users", "disable", ADMINISTRATOR)
 
 
+def test_upgrade_leaves_alone_what_another_administrator_set_for_a_user_s_sessions(
+    managed: ManagedServer, managed_db: StoreDatabase
+) -> None:
+    """What only a superuser could set: it is this one's neither to see to, nor to stumble over."""
+    dbname = managed_db.dbname
+    with closing(managed.admin_conn("postgres")) as superuser, superuser.cursor() as cursor:
+        superuser.autocommit = True
+        try:
+            cursor.execute("CREATE ROLE olden LOGIN; GRANT store_user TO olden")
+            cursor.execute("ALTER ROLE olden SET log_min_messages = 'fatal'")
+            cursor.execute(f"ALTER ROLE olden IN DATABASE {dbname} SET work_mem = '5MB'")
+            with closing(managed_db.admin()) as admin:
+                with admin, admin.cursor() as own:
+                    own.execute("UPDATE store.schema_version SET digest = 'of another version'")
+                schema.bootstrap_schema(admin)
+            cursor.execute("SELECT setconfig FROM pg_db_role_setting WHERE setrole = 'olden'::regrole ORDER BY 1")
+            assert cursor.fetchall() == [(["log_min_messages=fatal"],), (["work_mem=5MB"],)]
+        finally:
+            cursor.execute("DROP ROLE olden")
+
+
 def test_user_who_is_disabled_is_out_at_once(managed_db: StoreDatabase) -> None:
     managed_db.provision("frank")
     client = managed_db.client("frank")
