@@ -12,7 +12,7 @@ from server.dashboards.columns import Catalog, ColumnStyle
 if TYPE_CHECKING:
     from deephaven.table import Table
 
-__all__ = ["MISSING", "number_text", "shown_table", "sign_of", "web_pattern"]
+__all__ = ["MISSING", "legible", "number_text", "shown_table", "sign_of", "web_pattern"]
 
 MISSING = "–"
 _PLAIN = "gray-900"
@@ -74,6 +74,19 @@ def number_text(value: Any, specification: str) -> str:
     return format(int(value) if specification.endswith("d") else value, specification)
 
 
+def legible(column: str) -> str:
+    """Return a formula for a column of texts without letters that show nothing, or turn the others around.
+
+    With such a letter in it, a name that somebody chose would look like another's. The terminal clients do the same.
+
+    Example:
+        >>> table.update_view(legible("Book"))
+    """
+    # What Python calls not printable. The engine reads the text between the ticks as Java does.
+    unseen = r"[\\p{C}\\p{Z}&&[^ ]]"
+    return f"{column} = isNull({column}) ? null : {column}.replaceAll(`{unseen}`, `\N{REPLACEMENT CHARACTER}`)"
+
+
 def shown_table(
     table: Table, catalog: Catalog, columns: Mapping[str, str | None] | Sequence[str], **options: Any
 ) -> Any:
@@ -85,13 +98,14 @@ def shown_table(
         columns: The columns in order, each with the published table that its metadata is from.
         options: As for `ui.table`; `format_` is added to what the catalog says.
     """
-    from deephaven import ui
+    from deephaven import dtypes, ui
 
+    texts = {column.name for column in table.columns if column.data_type == dtypes.string}
     sources = columns if isinstance(columns, Mapping) else dict.fromkeys(columns)
     styles = {name: catalog.style(source, name) for name, source in sources.items()}
     rules = [rule for name, style in styles.items() for rule in _rules(name, style)]
     return ui.table(
-        table.view(list(styles)),
+        table.view([legible(name) if name in texts else name for name in styles]),
         column_display_names={name: style.heading for name, style in styles.items()},
         format_=rules + list(options.pop("format_", [])),
         **options,

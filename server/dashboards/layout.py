@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from server.dashboards.columns import Catalog
+from server.dashboards.formats import legible
 
 if TYPE_CHECKING:
     from deephaven.table import Table
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["HEADER_HEIGHT", "bar_figure", "line_figure", "missing", "once_filled", "unmarked"]
 
 HEADER_HEIGHT = 13  # percent of a page
+_LEAST_PLOT = 180  # pixels
 
 
 def line_figure(table: Table, catalog: Catalog, x: str, y: Sequence[str]) -> Any:
@@ -41,7 +43,7 @@ def unmarked(table: Table, column: str) -> Table:
 
     It takes them for HTML, by which a name that somebody chose could look like another's.
     """
-    return table.update_view(
+    return table.update_view(legible(column)).update_view(
         f"{column} = isNull({column}) ? null : {column}.replace(`&`, `&amp;`).replace(`<`, `&lt;`)"
     )
 
@@ -75,6 +77,7 @@ def _tidy(names: Mapping[str, str], figure: Any) -> None:
         trace.name = names.get(trace.name, trace.name)
         trace.hovertemplate = f"%{{x}}<br>{trace.name}: %{{y:,.2f}}<extra></extra>"
     figure.update_layout(
+        minreducedheight=_LEAST_PLOT,  # the rest is room enough for names below the bars
         margin={"l": 60, "r": 20, "t": 30, "b": 40},
         legend={"orientation": "h", "y": 1.1, "x": 0, "title": {"text": ""}},
     )

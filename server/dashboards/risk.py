@@ -16,6 +16,7 @@ _SCORES = ("Symbol", "Score", "MarketValue", "Delta", "Gamma", "Vega")
 _GREEKS = ("MarketValue", "Delta", "Gamma", "Theta", "Vega", "Rho", "UnrealizedPnL")
 _BOOKS = ("Book", "Gross", "Net", "PnLToday", "AgainstClose", "Positions")
 _RISKIEST = 15
+_MOST_BARS = 20  # more are too thin to be seen
 _LIMIT_ADVICE = "Members of risk_managers write them into the store, as Limit(book, metric, warn, stop)."
 
 
@@ -48,7 +49,7 @@ def risk_page(figures: DeskFigures, catalog: Catalog, store_advice: str) -> Any:
         bars = ui.use_memo(
             lambda: once_filled(
                 figures.exposures,
-                bar_figure(figures.exposures, catalog, "Book", ["Gross", "Net"]),
+                bar_figure(figures.exposures.head(_MOST_BARS), catalog, "Book", ["Gross", "Net"]),
                 "No book has a position",
                 "The bars come with the first trade.",
             ),

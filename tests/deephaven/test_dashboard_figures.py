@@ -16,6 +16,7 @@ from server.dashboards.figures import (
     since,
     with_sum,
 )
+from server.dashboards.formats import legible
 from server.dashboards.layout import unmarked
 from server.market_columns import column_types
 from tests.waiting import wait_until
@@ -178,6 +179,30 @@ def test_names_at_bars_are_no_markup() -> None:
 
     books = java_table({"Book": "string"}, [("<b>EQ</b> &amp;",), (None,), ("EQ",)])
     assert [row["Book"] for row in rows(unmarked(books, "Book"))] == ["&lt;b>EQ&lt;/b> &amp;amp;", None, "EQ"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "EQ\u200b-US",
+        "\u202eSU-QE",
+        "EQ\u00a0US",
+        "\x1b[2J",
+        "a\nb",
+        "\ufeffEQ",
+        "\U000e0041",
+        "EQ US",
+        "Ω é 😀 \\ ` $1",
+        "",
+    ],
+)
+def test_names_with_letters_that_nobody_sees_look_like_no_other(name: str) -> None:
+    from bridge.java_columns import java_table
+    from client.formats import printable
+
+    books = java_table({"Book": "string"}, [(name,), (None,)])
+    assert [row["Book"] for row in rows(books.view(legible("Book")))] == [printable(name), None]
+    assert [row["Book"] for row in rows(unmarked(books, "Book"))] == [printable(name), None]
 
 
 def test_headline_of_a_desk_that_holds_nothing_is_zero(market: Market) -> None:

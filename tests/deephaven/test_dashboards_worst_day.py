@@ -93,6 +93,23 @@ def test_pages_of_an_empty_desk_say_so_and_fill_with_the_first_trade(site: Site,
         assert not any(word in page.inner_text("body") for word in ("NaN", "Infinity", "None", "no position"))
 
 
+def test_names_that_somebody_chose_hide_no_book_and_look_like_none(site: Site, pages: dict[str, Page]) -> None:
+    risk = pages["risk"]
+    books = ["A\u202e1B", "B\u200b1", "[B1](https://example.com)", *("<b>B1</b>" * 6 + str(n) for n in range(30))]
+    with (
+        ObjectStoreServer(site.store) as store,
+        StoreClient(user="quant", password="quant_pw", **store.conn_info()) as client,
+    ):
+        client.write_many([Trade(symbol="AAPL", quantity=1, price=1.0, side="BUY", book=book) for book in books])
+        client.write_many([Limit(book, "gross_exposure", 1e9, 1e9) for book in books])
+    until(risk, lambda: len(figure(risk, "Gross (USD)")["x"]) == 20, "bars of the largest books")
+    assert figure(risk, "Gross (USD)")["x"][0] == "B1"
+    shown = {"A\ufffd1B", "B\ufffd1", "<b>B1</b>" * 6 + "0"}
+    until(risk, lambda: shown <= set(grid(risk, "Status").column("Book")), "the limits")
+    [height] = risk.evaluate("[...document.querySelectorAll('.js-plotly-plot')].map(plot => plot._fullLayout._size.h)")
+    assert height >= 180  # what the long names leave to the bars
+
+
 def test_page_of_a_server_that_falls_silent_says_so_until_it_answers(site: Site, pages: dict[str, Page]) -> None:
     for page in pages.values():
         until(page, lambda page=page: page.inner_text("#headline-Age") != "–", "figures")  # type: ignore[misc]
