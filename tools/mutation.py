@@ -114,7 +114,7 @@ TARGETS = [
         "store/sql/groups.sql",
         3,
         (
-            *_integration("test_groups", "test_users", "test_subscription_grants"),
+            *_integration("test_groups", "test_users", "test_subscription_grants", "test_cli_governance"),
             *_hostile("statements", "forging", "locks"),
         ),
     ),

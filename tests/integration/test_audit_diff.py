@@ -146,6 +146,7 @@ def test_audit_shows_grants_in_their_place(client: StoreClient, bob: StoreClient
     shared = [entry for entry in trail if "SHARED" in entry["event_type"]]
     assert {(e["valid_from"], e["valid_to"], e["state"], len(e["changes"])) for e in shared} == {(None, None, None, 0)}
     assert [e["tx_time"] for e in trail] == sorted(e["tx_time"] for e in trail)
+    assert trail[1]["tx_time"] > trail[0]["tx_time"]
 
 
 def test_audit_shows_the_grants_that_a_client_writes_with(module_store_db: StoreDatabase) -> None:
