@@ -70,6 +70,8 @@ def main(given: Sequence[str] | None = None, program: str = "app.py") -> int:
             return _wait(console, market, options, stop)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # back to the prompt
     _leave_at_sigterm()
+    if stop.number not in (0, signal.SIGINT):
+        os.kill(os.getpid(), stop.number)  # it came after the start had last looked
     return 0
 
 

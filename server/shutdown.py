@@ -31,6 +31,10 @@ class StopRequest(threading.Event):
 
     number = 0
 
+    def is_set(self) -> bool:
+        """Say whether somebody does, from the moment of the signal on: those who wait are told a little later."""
+        return self.number != 0 or super().is_set()
+
 
 def require_no_stop(stop: threading.Event | None) -> None:
     """Between two steps of a start, end it where somebody wants that.
@@ -61,6 +65,10 @@ def stop_requested() -> Iterator[StopRequest]:
         False
     """
     stop = StopRequest()
+
+    def note(number: int, frame: FrameType | None) -> None:
+        stop.number = stop.number or number  # no lock is taken: the main thread may hold it
+
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
@@ -70,7 +78,7 @@ def stop_requested() -> Iterator[StopRequest]:
     watch = threading.Thread(target=_watch, args=(told, stop, numbers), name="signals", daemon=True)
     watch.start()
     wakeup_before = signal.set_wakeup_fd(tells, warn_on_full_buffer=False)
-    before = {number: signal.signal(number, _noted) for number in numbers}
+    before = {number: signal.signal(number, note) for number in numbers}
     try:
         yield stop
     finally:
@@ -80,10 +88,6 @@ def stop_requested() -> Iterator[StopRequest]:
         os.close(tells)
         watch.join()
         os.close(told)
-
-
-def _noted(number: int, frame: FrameType | None) -> None:
-    """Interrupt nothing; Python writes the signal's number into the pipe by itself."""
 
 
 def _watch(told: int, stop: StopRequest, numbers: Collection[int]) -> None:
@@ -100,8 +104,9 @@ def _watch(told: int, stop: StopRequest, numbers: Collection[int]) -> None:
         if not found:
             return
         for number in filter(numbers.__contains__, found):
-            if not stop.is_set():
-                stop.number, asked, patience = number, time.monotonic(), _HINT_SECONDS * 1000
+            if not asked:
+                asked, patience = time.monotonic(), _HINT_SECONDS * 1000
+                stop.number = stop.number or number
                 stop.set()
             elif time.monotonic() - asked >= _APART_SECONDS:
                 _say(b"Ended at once.\n")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.fix_children import Children
+from tests.fix_children import ROOT, Children
 
 # Holds the start where the JVM would: it takes seconds, in which no signal reaches Python.
 HELD = """
@@ -48,3 +51,27 @@ def test_server_that_is_stopped_while_it_starts_lets_go_of_its_store(
     assert child.lines[-1] == "Stopped before it was up."
     assert not any(word in child.output for word in ("Traceback", ">>>"))
     assert not (store / "postgres/postmaster.pid").exists()
+
+
+# The signal comes when the start has looked for one for the last time.
+LATE = """
+import signal, sys
+from server import command
+
+command.MarketServer.start = lambda market, stop: market
+command._guide = lambda market: signal.raise_signal(signal.SIGTERM) or "it runs"
+sys.exit(command.main(sys.argv[1:]))
+"""
+
+
+def test_server_that_is_stopped_at_the_end_of_its_start_does_not_stay_at_its_prompt(tmp_path: Path) -> None:
+    script = tmp_path / "late.py"
+    script.write_text(LATE, encoding="utf-8")
+    command = [sys.executable, "-i", str(script), "--port", "0", "--no-store", "--key-file", str(tmp_path / "key")]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, env=dict(os.environ, PYTHONPATH=str(ROOT))
+    ) as child:
+        try:
+            assert child.wait(60) == 0
+        finally:
+            child.kill()

@@ -51,6 +51,7 @@ BROUGHT_ALONG = {
     "deephaven": {"deephaven-server"},
     "deephaven_internal": {"deephaven-server"},
     "jpy": {"deephaven-server"},
+    "jpyutil": {"deephaven-server"},
     "pandas": {"deephaven-server", "pydeephaven"},
     "pyarrow": {"deephaven-server", "pydeephaven"},
 }
