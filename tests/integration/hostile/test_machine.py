@@ -42,7 +42,8 @@ def as_nobody(program: str, *arguments: object) -> str:
     """Run a program as the machine's user without rights; return the last line that it complains of."""
     who = pwd.getpwnam("nobody")
     code = f"import os; os.setgroups([]); os.setgid({who.pw_gid}); os.setuid({who.pw_uid})\n{program}"
-    call = [sys.executable, "-c", code, *map(str, arguments)]
+    # Without what is installed: coverage would write where that user may not, and complain.
+    call = [sys.executable, "-S", "-c", code, *map(str, arguments)]
     return "".join(subprocess.run(call, capture_output=True, text=True, check=False).stderr.splitlines()[-1:])
 
 
