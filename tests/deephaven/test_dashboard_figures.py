@@ -174,6 +174,7 @@ def test_silence_of_the_store_is_looked_at_again_and_again(market: Market) -> No
     assert "store_status" not in market.figures().published()
 
 
+@pytest.mark.usefixtures("deephaven_context")
 def test_names_at_bars_are_no_markup() -> None:
     from bridge.java_columns import java_table
 
@@ -181,6 +182,7 @@ def test_names_at_bars_are_no_markup() -> None:
     assert [row["Book"] for row in rows(unmarked(books, "Book"))] == ["&lt;b>EQ&lt;/b> &amp;amp;", None, "EQ"]
 
 
+@pytest.mark.usefixtures("deephaven_context")
 @pytest.mark.parametrize(
     "name",
     [
