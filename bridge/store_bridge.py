@@ -22,7 +22,7 @@ from bridge.replay import Replay
 from store.base import Storable, record_schema
 from store.checkpoint import require_subscriber_id
 from store.connection import PooledConnection, connect
-from store.conninfo import conninfo
+from store.conninfo import conninfo, login_shown
 from store.log_reader import is_poll_interval
 from store.subscriptions import Lag
 
@@ -310,6 +310,9 @@ class StoreBridge:
         """
         require_jvm()
         return Replay(self._conninfo, cls, start, end, speed, filter=filter, columns=columns)
+
+    def __repr__(self) -> str:
+        return f"<StoreBridge of {', '.join(sorted(self._feeds)) or 'no type'}: {login_shown(self._conninfo)}>"
 
     def __enter__(self) -> Self:
         return self.start()

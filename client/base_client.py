@@ -285,6 +285,9 @@ class DeephavenClient:
         with self._lock:
             self._drop()
 
+    def __repr__(self) -> str:
+        return f"<DeephavenClient: {self.address}{', closed' if self._closed else ''}>"
+
     def __enter__(self) -> Self:
         return self
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 from psycopg2.extensions import connection as Connection
 from typing_extensions import Self
@@ -15,7 +15,7 @@ from typing_extensions import Self
 from store import frames, query, reading
 from store.base import Storable
 from store.connection import Database
-from store.conninfo import conninfo
+from store.conninfo import conninfo, login_shown
 from store.errors import StoreError, VersionConflict, shown
 from store.events import ChangeEvent, EventBus
 from store.items import Append, changed_fields, names_of, several, starts_of
@@ -356,8 +356,7 @@ class StoreClient:
 
     def stable_time(self) -> datetime:
         """Return the newest transaction time whose answers can no longer change: no earlier one is still under way."""
-        found: datetime = self._database.fetch("stable_time")[0][0]
-        return found
+        return cast("datetime", self._database.fetch("stable_time")[0][0])
 
     # ---- the connection
 
@@ -375,6 +374,9 @@ class StoreClient:
         with self._database.connection() as conn:
             change_own_password(conn, password)
         self._login["password"] = password
+
+    def __repr__(self) -> str:
+        return f"<StoreClient: {login_shown(self._login)}>"
 
     def __reduce__(self) -> NoReturn:
         """Refuse to be pickled or copied: the connections cannot be."""

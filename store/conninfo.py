@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg2
@@ -11,7 +12,7 @@ from psycopg2.extensions import libpq_version, parse_dsn
 from store.errors import StoreError, shown
 from store.scalars import ValueRefused, require_text
 
-__all__ = ["PASSWORD", "advice", "conninfo", "parse_url"]
+__all__ = ["PASSWORD", "advice", "conninfo", "login_shown", "parse_url"]
 
 PASSWORD = "STORE_PASSWORD"  # the environment variable that may hold a login's password
 
@@ -105,6 +106,16 @@ def conninfo(
         # Whoever poses as the server could ask for the password itself, or for a hash of it, and libpq would tell.
         settings["require_auth"] = "scram-sha-256" if password else "!password,!md5"
     return {**settings, **extra}
+
+
+def login_shown(info: Mapping[str, Any]) -> str:
+    """Return who connects, and whereto, without the password.
+
+    Example:
+        >>> login_shown(conninfo("alice", "alice_pw", "db.example.org", 5432, "store"))
+        "'alice' at db.example.org:5432/store"
+    """
+    return f"{info['user']!r} at {info['host']}:{info['port']}/{info['dbname']}"
 
 
 def parse_url(url: str, name: str = "the URL") -> dict[str, Any]:

@@ -139,6 +139,10 @@ class ObjectStoreServer:
             with suppress(psutil.NoSuchProcess):  # it died, and was gone at the moment at which it was to be ended
                 postgres.__exit__(None, None, None)
 
+    def __repr__(self) -> str:
+        where = self._dir or self._given_dir or "a temporary directory"
+        return f"<ObjectStoreServer in {where}, {'running' if self.is_running() else 'not running'}>"
+
     def __enter__(self) -> Self:
         return self.start()
 

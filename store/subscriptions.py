@@ -13,7 +13,7 @@ from typing import NamedTuple
 from typing_extensions import Self
 
 from store.checkpoint import Checkpoint, require_subscriber_id
-from store.conninfo import conninfo
+from store.conninfo import conninfo, login_shown
 from store.errors import StoreError, shown
 from store.events import Callback, ChangeEvent, ErrorCallback, EventBus, name_of
 from store.log_reader import LogReader, is_poll_interval
@@ -231,6 +231,10 @@ class SubscriptionListener:
         reader, checkpoint = self._last
         saved, at = checkpoint.saved.seq, reader.position.seq
         return ListenerStats(self._delivered, self._backfilled, reader.reconnects, at, saved)
+
+    def __repr__(self) -> str:
+        name = "" if self._subscriber_id is None else f" {self._subscriber_id!r}"
+        return f"<SubscriptionListener{name}: {login_shown(self._conninfo)}>"
 
     def __enter__(self) -> Self:
         return self.start()

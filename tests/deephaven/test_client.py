@@ -135,8 +135,10 @@ def test_client_subscription_ends_with_the_client(
     before = threads()
     client.subscribe("ticks_live", lambda update: None)
     assert threads() - before
+    assert repr(client) == f"<DeephavenClient: {client.address}>"
     client.close()
     client.close()
+    assert repr(client) == f"<DeephavenClient: {client.address}, closed>"
     wait_until(lambda: not threads() - before, message="the subscription's threads have ended")
     with pytest.raises(ClientError, match="this client is closed"):
         client.list_tables()

@@ -131,6 +131,7 @@ def test_temporary_server_starts_where_temporary_directories_have_long_names(
     monkeypatch.setattr("tempfile.tempdir", str(place))
     with ObjectStoreServer() as server:
         assert server.is_running()
+        assert repr(server).endswith(", running>")
     assert list(place.iterdir()) == []
 
 

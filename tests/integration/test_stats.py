@@ -35,6 +35,7 @@ def trade(quantity: int = 1) -> Trade:
 
 def test_client_stats_count_calls_errors_and_connections(store_db: StoreDatabase) -> None:
     client = store_db.client()
+    assert repr(client) == "<StoreClient: {user!r} at {host}:{port}/{dbname}>".format(user="alice", **store_db.where)
     assert client.stats().operations == {}
     mine = trade()
     client.write(mine)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bridge import StoreBridge
 from store.conninfo import conninfo
 from store.errors import StoreError
+from store.events import EventBus
+from store.server import ObjectStoreServer
+from store.subscriptions import SubscriptionListener
 
 LOGIN: dict[str, Any] = {"user": "alice", "password": "sesame", "host": "localhost", "port": 5432, "dbname": "store"}
 
@@ -38,3 +43,17 @@ def test_conninfo_refuses_what_libpq_cannot_take_or_would_replace(name: str, val
 @pytest.mark.parametrize(("name", "value"), [("password", ""), ("password", None), ("host", ""), ("port", "5432")])
 def test_conninfo_leaves_to_libpq_what_it_knows_by_itself(name: str, value: Any) -> None:
     assert conninfo(**(LOGIN | {name: value}))[name] == value
+
+
+def test_what_connects_shows_whereto_and_never_with_which_password() -> None:
+    where = "'alice' at localhost:5432/store"
+    assert repr(SubscriptionListener(EventBus(), **LOGIN)) == f"<SubscriptionListener: {where}>"
+    assert repr(SubscriptionListener(EventBus(), **LOGIN, subscriber_id="risk")) == (
+        f"<SubscriptionListener 'risk': {where}>"
+    )
+    assert repr(StoreBridge(**LOGIN)) == f"<StoreBridge of no type: {where}>"
+
+
+def test_a_server_shows_where_its_data_is(tmp_path: Path) -> None:
+    assert repr(ObjectStoreServer(tmp_path)) == f"<ObjectStoreServer in {tmp_path}, not running>"
+    assert repr(ObjectStoreServer()) == "<ObjectStoreServer in a temporary directory, not running>"
