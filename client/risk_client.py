@@ -29,7 +29,7 @@ from client.screen import Screen
 
 __all__ = ["main", "panels"]
 
-_USAGE = ["Status", "Book", "Metric", "Value", "Usage", "Warn", "Stop"]
+_USAGE = ["Status", "Book", "Metric", "Owner", "Value", "Usage", "Warn", "Stop"]
 _EXPOSURES = ["Book", "Gross", "Net", "PnL", "PnLToday", "Positions"]
 _SCORES = ["Symbol", "Score", "MarketValue", "Delta", "Gamma", "Vega", "Theta", "UnrealizedPnL"]
 _ALARMS = {("Status", "STOP"): "bold red", ("Status", "WARN"): "yellow"}
@@ -49,14 +49,15 @@ def panels(client: DeephavenClient, rows: int = 10) -> list[Panel]:
 
     def panel(title: str, name: str, columns: list[str], key: list[str], note: str) -> Panel:
         styles = {column: catalog.style(name, column) for column in columns}
-        return Panel(title, client.open_table(name).view(columns).head(rows), styles, key, note, _ALARMS)
+        table = client.open_table(name).view([*columns, *(part for part in key if part not in columns)])
+        return Panel(title, table.head(rows), styles, key, note, _ALARMS)
 
     exposures = panel("Exposures", "exposures_live", _EXPOSURES, ["Book"], "by book, in USD")
     scores = panel(
         "Risk scores", "risk_scores", _SCORES, ["Symbol"], "share of the desk's delta, gamma and vega, in USD"
     )
     try:
-        limits = panel("Limits", "limit_usage", _USAGE, ["Book", "Metric"], "breaches first, in USD")
+        limits = panel("Limits", "limit_usage", _USAGE, ["EntityId"], "breaches first, in USD")
     except TableNotFound:
         exposures.note += "; the server publishes no limit_usage, since it has no store"
         return [exposures, scores]

@@ -50,10 +50,12 @@ _USAGE = (
     MarketColumn("Status", "string", "dimension", "STOP, WARN, OK, or ? for a metric that nobody knows"),
     MarketColumn("Book", "string", "dimension", "Trading book that the limit binds"),
     MarketColumn("Metric", "string", "dimension", "Figure that is limited"),
+    MarketColumn("Owner", "string", "attribute", "Who wrote the limit first"),
     _level("Value", "What the limit bounds"),
     _level("Warn", "From here on the limit warns"),
     _level("Stop", "From here on the limit is broken"),
     MarketColumn("Usage", "double", "measure", "Value / Stop", "", ".0%", aggregation="none"),
+    MarketColumn("EntityId", "string", "attribute", "The limit, as in limits_live", display_name="Entity"),
 )
 _STATUS = (
     MarketColumn("Timestamp", "Instant", "dimension", "When it was looked"),
@@ -79,6 +81,6 @@ STORE_NOTES = {
     "trades_raw": "every event of every trade in the store",
     "trades_live": "every trade as it stands, whoever wrote it",
     "limits_live": "the limits of each book",
-    "limit_usage": "how far each limit is used, breaches first",
+    "limit_usage": "how far each limit is used and who set it, breaches first",
     "store_status": "for how long the store has been silent, in one row",
 }

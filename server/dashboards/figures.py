@@ -164,9 +164,12 @@ def _same(*columns: str) -> list[Aggregation]:
 
 
 def _limit_usage(limits: Table, exposures: Table) -> Table:
-    """Return each limit with Value, Usage and Status: breaches first, then warnings, then by usage."""
+    """Return each limit with Value, Usage and Status: breaches first, then warnings, then by usage.
+
+    Anybody may set one, several for the same figure too: each is a row, with the name of who did.
+    """
     return (
-        limits.view(["Book = book", "Metric = metric", "Warn = warn", "Stop = stop"])
+        limits.view(["Book = book", "Metric = metric", "Warn = warn", "Stop = stop", "Owner", "EntityId"])
         .natural_join(exposures, "Book", ["Gross", "Net", "PnL"])
         .update(
             [
@@ -182,8 +185,8 @@ def _limit_usage(limits: Table, exposures: Table) -> Table:
                 "Order = isNull(Usage) ? 0.0 : -Usage",
             ]
         )
-        .sort(["Rank", "Order", "Book", "Metric"])
-        .view(["Status", "Book", "Metric", "Value", "Warn", "Stop", "Usage"])
+        .sort(["Rank", "Order", "Book", "Metric", "Owner", "EntityId"])
+        .view(["Status", "Book", "Metric", "Owner", "Value", "Warn", "Stop", "Usage", "EntityId"])
     )
 
 

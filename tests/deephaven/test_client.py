@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import io
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from client import pm_client, quant_client, risk_client
 from client.base_client import DeephavenClient
@@ -234,10 +236,12 @@ def desk(publish: Publish) -> None:
         Status=["STOP", "WARN", "OK"],
         Book=["EU", "EQ", "EQ"],
         Metric=["loss", "gross_exposure", "net_exposure"],
+        Owner=["mallory", "carol", "carol"],
         Value=[562.5, 30_000.0, 10_000.0],
         Warn=[100.0, 25_000.0, 20_000.0],
         Stop=[400.0, 35_000.0, 40_000.0],
         Usage=[1.40625, 0.857, 0.25],
+        EntityId=["1", "2", "3"],
     )
     publish(
         "risk_scores",
@@ -278,15 +282,43 @@ def desk(publish: Publish) -> None:
 @pytest.mark.usefixtures("desk")
 def test_risk_screen_shows_what_the_server_has_worked_out(client: DeephavenClient) -> None:
     limits, exposures, scores = risk_client.panels(client, rows=2)
-    assert [(row["Book"], row["Metric"], row["Value"], row["Status"]) for row in shown(client, limits)] == [
-        ("EU", "loss", 562.5, "STOP"),
-        ("EQ", "gross_exposure", 30_000.0, "WARN"),
+    assert [
+        (row["Book"], row["Metric"], row["Owner"], row["Value"], row["Status"]) for row in shown(client, limits)
+    ] == [
+        ("EU", "loss", "mallory", 562.5, "STOP"),
+        ("EQ", "gross_exposure", "carol", 30_000.0, "WARN"),
     ]
     assert [(row["Book"], row["Gross"], row["PnLToday"]) for row in shown(client, exposures)] == [
         ("EU", 50_000.0, 10.0),
         ("EQ", 30_000.0, None),
     ]
     assert {row["Symbol"]: row["Score"] for row in shown(client, scores)} == {"AAPL": 50.0, "MSFT": 30.0}
+
+
+@pytest.mark.usefixtures("desk")
+def test_risk_screen_tells_limits_of_the_same_figure_apart(client: DeephavenClient, publish: Publish) -> None:
+    publish(
+        "limit_usage",
+        Status=["STOP", "STOP", "OK"],
+        Book=["EQ", "EQ", "EQ"],
+        Metric=["gross_exposure"] * 3,
+        Owner=["mallory", "mallory", "carol"],
+        Value=[30_000.0] * 3,
+        Warn=[1.0, 2.0, 40_000.0],
+        Stop=[1.0, 2.0, 50_000.0],
+        Usage=[30_000.0, 15_000.0, 0.6],
+        EntityId=["1", "2", "3"],
+    )
+    limits, *_ = risk_client.panels(client)
+    rows = client.read(limits.table).to_pylist()
+    screen = io.StringIO()
+    console = Console(width=120, force_terminal=True, color_system="256", file=screen)
+    for _ in range(2):
+        console.print(limits.grid(rows, marked=True))
+    drawn = screen.getvalue()
+    assert drawn.count("mallory") == 4
+    assert drawn.count("carol") == 2
+    assert "48;5;" not in drawn  # a row taken for another would be marked as changed at every look
 
 
 @pytest.mark.usefixtures("desk")

@@ -58,7 +58,9 @@ class Market:
         }
         if limits is not None:
             types = {"book": "string", "metric": "string", "warn": "double", "stop": "double"}
-            tables["limits_live"] = java_table(types, limits)
+            types |= {"Owner": "string", "EntityId": "string"}
+            owned = [(*limit, *(["alice"] if len(limit) < 5 else [])) for limit in limits]
+            tables["limits_live"] = java_table(types, [(*limit, str(number)) for number, limit in enumerate(owned)])
         return desk_figures(tables, self.positions.blink, CONTRACTS[:2], **options)
 
     def mark(self, time: int, *marks: tuple[Any, ...]) -> None:
@@ -297,6 +299,28 @@ def test_limits_breaches_come_first_and_are_counted(market: Market) -> None:
     assert [row["Value"] for row in found[:2]] == pytest.approx([1800, 2200 - 1152])
     assert found[0]["Usage"] == 1.0
     wait_until(lambda: (row := rows(top)) and (row[0]["Breaches"], row[0]["Warnings"]) == (1, 1))
+
+
+def test_limits_of_several_owners_for_the_same_figure_each_stand_with_its_owner(market: Market) -> None:
+    figures = market.figures(
+        [
+            ("EQ", "gross_exposure", 1e6, 2e6, "market_desk"),
+            ("EQ", "gross_exposure", 1.0, 2.0, "mallory"),
+            ("EQ", "gross_exposure", 1.0, 2.0, "mallory"),
+            ("EQ", "gross_exposure", 1.0, 2.0, "carol"),
+        ]
+    )
+    usage = figures.limits
+    assert usage is not None
+    traded(market)
+    by_symbol(figures, 4)
+    found = wait_until(lambda: (limits := rows(usage)) and limits[0]["Status"] == "STOP" and limits)
+    assert [(row["Owner"], row["EntityId"], row["Status"]) for row in found] == [
+        ("carol", "3", "STOP"),
+        ("mallory", "1", "STOP"),
+        ("mallory", "2", "STOP"),
+        ("market_desk", "0", "OK"),
+    ]
 
 
 def test_limits_of_zero_and_below_are_breached_by_what_is_held_only(market: Market) -> None:

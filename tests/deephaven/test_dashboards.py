@@ -171,6 +171,7 @@ def test_risk_page_shows_exposures_and_greeks(visitor: Visitor) -> None:
     limits = grid(page, "Usage", "Status")
     assert limits.count == 15  # three for each book
     assert set(limits.column("Status")) <= {"STOP", "WARN", "OK"}
+    assert set(limits.column("Owner")) == {"market_desk"}
     greeks = grid(page, "Theta", "Rho")
     assert greeks.count == 17  # a row a symbol, and their sum
     assert "Vega (USD)" in greeks.headings

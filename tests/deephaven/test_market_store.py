@@ -175,7 +175,17 @@ def test_limits_of_the_store_bound_the_exposures_breaches_first(
         (top, *_) = wait_until(lambda: (found := usage())[0]["Status"] == "STOP" and found)
         assert (top["Book"], top["Metric"], top["Stop"]) == ("QUANT", "gross_exposure", 2000.0)
         assert top["Value"] > 2000.0
+        assert top["Owner"] == limit.owner == "alice"  # the desk, who first set it, not who changed it
+        tight = Limit("QUANT", "gross_exposure", 1.0, 1.0)
+        store_db.client("bob").write(tight)
+        (top, second, *_) = wait_until(lambda: len(found := usage()) == 16 and found)
+        assert [(row["Owner"], row["Book"], row["Metric"], row["Status"]) for row in (top, second)] == [
+            ("bob", "QUANT", "gross_exposure", "STOP"),
+            ("alice", "QUANT", "gross_exposure", "STOP"),
+        ]
+        assert top["EntityId"] == str(tight.entity_id)
         carol.delete(limit)
+        store_db.client("bob").delete(tight)
         wait_until(lambda: len(usage()) == 14)
 
 
