@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ import pyarrow
 
 from client.base_client import DEFAULT_HOST, DEFAULT_PORT, DeephavenClient
 from client.errors import ClientError
-from client.interrupts import interrupted, interrupts_remembered
+from client.interrupts import interrupted, interrupts_remembered, leaving_after
 from client.stall_watch import stalls_told
 
 __all__ = ["client_command"]
@@ -26,7 +27,7 @@ def client_command(function: Callable[..., None]) -> click.Command:
     """Make a command of a function that takes a connection and the options of its own.
 
     It adds the options of the connection and of the screen; an error ends the command with one line and status 1,
-    Ctrl-C and SIGTERM with status 0, a second one at once.
+    Ctrl-C and SIGTERM with status 0, a second one at once. What `--seconds` gives counts from the first try to connect.
     """
 
     @functools.wraps(function)
@@ -37,15 +38,19 @@ def client_command(function: Callable[..., None]) -> click.Command:
         anonymous: bool,
         tls: bool,
         tls_ca: Path | None,
+        seconds: float | None,
         **options: Any,
     ) -> None:
         pyarrow.enable_signal_handlers(False)  # its own take the signal, and wait all the same
         try:
-            with interrupts_remembered():
-                with stalls_told(f"{host}:{port}"):
+            address, begin = f"{host}:{port}", time.monotonic()
+            with interrupts_remembered(), leaving_after(seconds, address):
+                with stalls_told(address):
                     client = DeephavenClient(host, port, key_file=key_file, anonymous=anonymous, tls=tls, tls_ca=tls_ca)
+                if seconds is not None:
+                    seconds = max(seconds - (time.monotonic() - begin), 0.0)
                 with client, client.explaining():
-                    function(client, **options)
+                    function(client, seconds=seconds, **options)
         except ClientError as error:
             if interrupted():
                 return

@@ -2,7 +2,8 @@
 
 An exception inside a callback of Arrow's becomes an error of the connection, with a traceback on the terminal. So the
 first signal is only remembered, and looked at between two calls; a second one interrupts at once. Neither ends a call
-that waits for a server that is stuck: after some seconds the process leaves from another thread.
+that waits for a server that is stuck: after some seconds the process leaves from another thread, as it does when the
+time that it was given is over.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
-__all__ = ["end_on_interrupt", "interrupted", "interrupts_remembered", "leaving_after", "wait"]
+__all__ = ["end_on_interrupt", "interrupted", "interrupts_remembered", "leaving_after", "shown", "wait"]
 
 _PATIENCE = 5.0  # seconds
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Out of the screen of its own that rich shows tables on, and the cursor back.
 _PLAIN_SCREEN = b"\x1b[?1049l\x1b[?25h"
 _interrupted = threading.Event()
+_shown = threading.Event()
 
 
 def end_on_interrupt() -> None:
@@ -58,18 +61,37 @@ def interrupts_remembered() -> Iterator[None]:
 
 
 @contextmanager
-def leaving_after(seconds: float | None) -> Iterator[None]:
-    """End the process, with status 0, where the block has not ended some seconds after this time; None never does."""
+def leaving_after(seconds: float | None, address: str) -> Iterator[None]:
+    """End the process where the block has not ended some seconds after this time; None never does.
+
+    With status 0 where `shown` was called, else with status 1 and a line on standard error.
+
+    Args:
+        seconds: The time that the block has.
+        address: What it waits for.
+    """
+    _shown.clear()
     if seconds is None:
         yield
         return
-    timer = threading.Timer(min(threading.TIMEOUT_MAX, seconds + _PATIENCE), _leave)
+
+    def leave() -> None:
+        if _shown.is_set():
+            _leave()
+        _leave(f"error: {address} has not answered within the {seconds:g} s of --seconds and {_PATIENCE:g} s more\n")
+
+    timer = threading.Timer(min(threading.TIMEOUT_MAX, seconds + _PATIENCE), leave)
     timer.daemon = True
     timer.start()
     try:
         yield
     finally:
         timer.cancel()
+
+
+def shown() -> None:
+    """Let `leaving_after` know that what was asked for is on the screen."""
+    _shown.set()
 
 
 def interrupted() -> bool:
@@ -103,7 +125,9 @@ def _insist(told: int, numbers: list[signal.Signals]) -> None:
     _leave()
 
 
-def _leave() -> None:
-    if sys.stdout.isatty():
-        os.write(sys.stdout.fileno(), _PLAIN_SCREEN)
-    os._exit(0)
+def _leave(problem: str = "") -> NoReturn:
+    with suppress(OSError):  # whoever read it may be gone
+        if sys.stdout.isatty():
+            os.write(sys.stdout.fileno(), _PLAIN_SCREEN)
+        os.write(sys.stderr.fileno(), problem.encode())
+    os._exit(1 if problem else 0)

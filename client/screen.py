@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from client.errors import AccessRefused, ClientError, ServerUnreachable, TableNotFound
-from client.interrupts import interrupted, leaving_after, wait
+from client.interrupts import interrupted, shown, wait
 from client.panel import STALE_SECONDS
 from client.stall_watch import StallWatch, stalls_told
 
@@ -80,16 +80,12 @@ class Screen:
         """Show the panels until Ctrl-C.
 
         Args:
-            seconds: When to leave by itself; None never does. Where the server does not answer then, the process ends
-                some seconds later.
+            seconds: When to leave by itself, after one look at least; None never does.
 
         Raises:
             ClientError: The server was not there at the beginning, or lacks a table.
         """
-        with leaving_after(seconds):
-            self._run(None if seconds is None else time.monotonic() + seconds)
-
-    def _run(self, end: float | None) -> None:
+        end = None if seconds is None else time.monotonic() + seconds
         with self._client.explaining(), stalls_told(self._client.address):
             self._open()
         if not self._console.is_terminal or self._console.is_dumb_terminal:  # where nothing can be drawn over
@@ -102,7 +98,7 @@ class Screen:
         retry = _FIRST_RETRY
         lost: str | None = None
         with StallWatch(lambda seconds: show(self._unanswered(seconds)), again=marked) as watch:
-            while not interrupted() and (end is None or time.monotonic() < end):
+            while not interrupted():
                 begin = time.monotonic()
                 try:
                     with self._client.explaining():
@@ -113,6 +109,7 @@ class Screen:
                                 lost, retry = None, _FIRST_RETRY
                             frame = self._frame(marked=marked)
                         show(frame)
+                        shown()
                         if self._on_frame is not None:
                             with watch.call():
                                 self._on_frame(self._client)
@@ -130,6 +127,8 @@ class Screen:
                 if end is not None:
                     left = min(left, end - time.monotonic())
                 wait(max(left, 0.0))
+                if end is not None and time.monotonic() >= end:
+                    return
 
     def _open(self) -> None:
         self._panels = self._build(self._client)

@@ -204,8 +204,11 @@ def test_clients_of_a_frozen_server_say_so_until_it_answers_again(children: Chil
     try:
         market.child.send(signal.SIGSTOP)
         once = client(children, market, "quant", "--once")
+        bounded = client(children, market, "pm", "--seconds", "1")
         shown.wait_for_line("● no answer for", SECONDS)
         once.wait_for_line(f"127.0.0.1:{market.port} has not answered for", SECONDS)
+        assert bounded.wait(SECONDS) == 1
+        assert bounded.lines[-1].startswith(f"error: 127.0.0.1:{market.port} has not answered within the 1 s")
         before = connected()
     finally:
         market.child.send(signal.SIGCONT)

@@ -93,23 +93,63 @@ os.dup2(theirs, 2)
         assert child.wait() == 128 + signal.SIGINT
 
 
-def test_client_whose_seconds_are_over_leaves_a_server_that_does_not_answer(children: Children) -> None:
-    child = children.script("""
-import threading
+@pytest.mark.parametrize(("client", "once"), [("risk", []), ("pm", ["--once"])])
+def test_client_whose_seconds_are_over_leaves_a_port_that_says_nothing(
+    children: Children, client: str, once: list[str]
+) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        place = f"127.0.0.1:{silent.getsockname()[1]}"
+        child = children.script(
+            "import sys, client.interrupts, client.__main__\n"
+            "client.interrupts._PATIENCE = 0.1\n"
+            "client.__main__.main(sys.argv[1:])\n",
+            *(client, "--anonymous", "--port", place.split(":")[1], "--seconds", "0.4", *once),
+        )
+        assert child.wait() == 1
+        assert child.lines == [f"error: {place} has not answered within the 0.4 s of --seconds and 0.1 s more"]
+
+
+@pytest.mark.parametrize(("looks", "status"), [(0, 1), (1, 0)])
+def test_client_whose_seconds_are_over_fails_where_it_has_shown_nothing(
+    children: Children, looks: int, status: int
+) -> None:
+    child = children.script(
+        """
+import sys, threading
 from contextlib import nullcontext
+from client import interrupts
 from client.screen import Screen
+
+class Timer(threading.Thread):
+    def __init__(self, seconds, ring):
+        super().__init__(target=lambda: (stuck.wait(), ring()), daemon=True)
 
 class Stuck:
     address = "127.0.0.1:10000"
     explaining = nullcontext
+    left = int(sys.argv[1])
     def open_table(self, name):
-        print("waits", flush=True)
-        threading.Event().wait()
+        return name
+    def read(self, table):
+        if self.left == 0:
+            stuck.set()
+            threading.Event().wait()
+        self.left -= 1
+        return self
+    def to_pylist(self):
+        return []
 
-Screen("risk", Stuck(), lambda client: []).run(seconds=0.1)
-""")
-    child.wait_for_line("waits")
-    assert child.wait() == 0
+stuck = threading.Event()
+threading.Timer = Timer
+with interrupts.leaving_after(1.0, Stuck.address):
+    Screen("risk", Stuck(), lambda client: [], interval=0.1).run()
+""",
+        str(looks),
+    )
+    assert child.wait() == status
+    assert ("has not answered" in child.output) == (status == 1)
 
 
 def test_program_that_ends_in_time_says_nothing_and_has_its_own_handlers_again(children: Children) -> None:
