@@ -21,6 +21,7 @@ __all__ = ["as_of_page"]
 
 _NOTHING = Look([], [], [])
 _FIELD = "size-3000"
+_LONGEST = 200  # of what is typed; a text without an end, pasted by mistake, would hold the page up
 _NOT_HELD = "Nothing was held at that moment."
 _NOT_TRADED = "There was no trade at that moment."
 _SAME = "Nothing: it is now as it was at that moment."
@@ -94,6 +95,7 @@ def as_of_page(figures: DeskFigures, catalog: Catalog, reader: StoreClient | Non
                     name="known",
                     default_value=known,
                     key=f"known {turn}",
+                    max_length=_LONGEST,
                     width=_FIELD,
                 ),
                 ui.text_field(
@@ -101,6 +103,7 @@ def as_of_page(figures: DeskFigures, catalog: Catalog, reader: StoreClient | Non
                     name="held",
                     default_value=held,
                     key=f"held {turn}",
+                    max_length=_LONGEST,
                     width=_FIELD,
                 ),
                 ui.button("Look", variant="accent", type="submit"),
@@ -122,6 +125,7 @@ def as_of_page(figures: DeskFigures, catalog: Catalog, reader: StoreClient | Non
                     name="entity",
                     default_value=entity,
                     key=f"entity {entity}",
+                    max_length=_LONGEST,
                     width="size-4600",
                     max_width="100%",
                 ),

@@ -15,33 +15,34 @@ from server.dashboards.layout import HEADER_HEIGHT, line_figure
 if TYPE_CHECKING:
     from deephaven.table import Table
 
-__all__ = ["matching", "quant_page", "symbol_pattern"]
+__all__ = ["matching", "quant_page", "with_symbols"]
 
 _WATCHED = ("Symbol", "Price", "Change", "ChangePct", "Bid", "Ask", "Volume", "Timestamp")
 _LEADING = ("Symbol", "Price", "Change", "ChangePct", "Volume")
 _MOST_POINTS = 10_000
-
-
-def symbol_pattern(text: str) -> str:
-    """Return a regular expression for what was typed: parts of symbols with commas or blanks between them.
-
-    Example:
-        >>> symbol_pattern("aap, ms")
-        '(?i)aap|ms'
-    """
-    parts = [re.escape(part) for part in re.split(r"[,;\s]+", text) if part]
-    return f"(?i){'|'.join(parts)}" if parts else ""
+_LONGEST_FILTER = 200  # as on the page as_of
 
 
 def matching(symbols: Sequence[str], text: str) -> list[str]:
-    """Return the symbols that contain what was typed.
+    """Return the symbols that contain what was typed, in any case: parts with commas or blanks between them.
 
     Example:
         >>> matching(["AAPL", "MSFT", "KO"], "aap, ko")
         ['AAPL', 'KO']
     """
-    pattern = re.compile(symbol_pattern(text))
-    return [symbol for symbol in symbols if pattern.search(symbol)]
+    parts = [part.casefold() for part in re.split(r"[,;\s]+", text) if part]
+    return [symbol for symbol in symbols if not parts or any(part in symbol.casefold() for part in parts)]
+
+
+def with_symbols(table: Table, symbols: Sequence[str]) -> Table:
+    """Return the rows of these symbols, which are no text of a formula or a pattern, whatever stands in them.
+
+    Example:
+        >>> with_symbols(tables["prices_live"], ["AAPL", "KO"])
+    """
+    from bridge.java_columns import java_table
+
+    return table.where_in(java_table({"Symbol": "string"}, [(symbol,) for symbol in symbols]), "Symbol")
 
 
 def quant_page(figures: DeskFigures, catalog: Catalog) -> Any:
@@ -57,9 +58,12 @@ def quant_page(figures: DeskFigures, catalog: Catalog) -> Any:
         found = matching(figures.symbols, typed)
         symbol = chosen if chosen in found else found[0] if found else None
 
+        def filtered(table: Table) -> Table:
+            return table if len(found) == len(figures.symbols) else with_symbols(table, found)
+
         def watchlist() -> Any:
             return shown_table(
-                _filtered(tables["prices_live"], typed).sort("Symbol"),
+                filtered(tables["prices_live"]).sort("Symbol"),
                 catalog,
                 dict.fromkeys(_WATCHED, "prices_live"),
                 on_row_press=lambda row: set_chosen(row["Symbol"]["value"]),
@@ -67,11 +71,11 @@ def quant_page(figures: DeskFigures, catalog: Catalog) -> Any:
             )
 
         def leaders(name: str) -> Any:
-            return shown_table(_filtered(tables[name], typed), catalog, dict.fromkeys(_LEADING, name))
+            return shown_table(filtered(tables[name]), catalog, dict.fromkeys(_LEADING, name))
 
-        watch = ui.use_memo(watchlist, [typed])
-        movers = ui.use_memo(lambda: leaders("top_movers"), [typed])
-        volumes = ui.use_memo(lambda: leaders("volume_leaders"), [typed])
+        watch = ui.use_memo(watchlist, [found])
+        movers = ui.use_memo(lambda: leaders("top_movers"), [found])
+        volumes = ui.use_memo(lambda: leaders("volume_leaders"), [found])
         line = ui.use_memo(
             lambda: None if symbol is None else _price_line(tables["prices_raw"], catalog, symbol), [symbol]
         )
@@ -80,6 +84,7 @@ def quant_page(figures: DeskFigures, catalog: Catalog) -> Any:
             label_position="side",
             value=typed,
             on_change=set_typed,
+            max_length=_LONGEST_FILTER,
             width="size-4600",
             max_width="100%",
         )
@@ -101,19 +106,10 @@ def quant_page(figures: DeskFigures, catalog: Catalog) -> Any:
     return ui.dashboard(quant())
 
 
-def _filtered(table: Table, typed: str) -> Table:
-    from deephaven.filters import PatternMode, pattern
-
-    expression = symbol_pattern(typed)
-    return table.where(pattern(PatternMode.FIND, "Symbol", expression)) if expression else table
-
-
 def _price_line(prices: Table, catalog: Catalog, symbol: str) -> Any:
     """Return a line through the last price of each second, of as many ticks as prices_raw keeps."""
-    from deephaven.filters import PatternMode, pattern
-
     seconds = (
-        prices.where(pattern(PatternMode.MATCHES, "Symbol", re.escape(symbol)))
+        with_symbols(prices, [symbol])
         .where("!isNull(Timestamp) && !isNull(Price)")
         .view(["Second = lowerBin(Timestamp, SECOND)", "Time = Timestamp", "Price"])
         .last_by("Second")

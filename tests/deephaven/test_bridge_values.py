@@ -163,6 +163,30 @@ def test_bridge_rows_that_only_sql_can_have_written_cost_no_other_row(
     assert "stumbles" not in caplog.text
 
 
+def test_bridge_shows_texts_of_a_megabyte_and_states_that_no_machine_knows(
+    bridges: Bridges, store_db: StoreDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a colleague may write through SQL while a type is not published."""
+    pending = bridges()
+    pending.register(Ticket, filter=Field("state") == "OPEN")
+    whole = bridges(Ticket, Trade)
+    for bridge in (pending, whole):
+        bridge.start()
+    states = ["OPEN", "NOSUCH", "", "\x1b[2J", "A\u202eB", None]
+    large = ["x" * 1_000_000, "😀" * 250_000]
+    items = [{"type_name": "Ticket", "data": {"label": str(n)}, "state": state} for n, state in enumerate(states)]
+    items += [{"type_name": "Trade", "data": {"symbol": text}} for text in large]
+    with store_db.connect("bob") as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT * FROM store.create_objects(%s, '{}', '{}', false, NULL)", (json.dumps(items),))
+    store_db.client().write(trade("AAPL"))
+    for bridge in (pending, whole):
+        assert bridge.wait_current(SECONDS)
+    assert rows(whole.table(Ticket), "State") == states
+    assert rows(pending.live(Ticket), "label") == ["0"]
+    assert rows(whole.table(Trade), "symbol") == rows(whole.live(Trade), "symbol") == [*large, "AAPL"]
+    assert caplog.text == ""
+
+
 MOMENT = datetime(2026, 2, 22, 10, tzinfo=UTC)
 CONDITIONS: list[Expr] = [
     Field("quantity") > 1,

@@ -18,6 +18,7 @@ from server.dashboards.figures import (
 )
 from server.dashboards.formats import legible
 from server.dashboards.layout import unmarked
+from server.dashboards.quant import with_symbols
 from server.market_columns import column_types
 from tests.waiting import wait_until
 
@@ -207,6 +208,18 @@ def test_names_with_letters_that_nobody_sees_look_like_no_other(name: str) -> No
     books = java_table({"Book": "string"}, [(name,), (None,)])
     assert [row["Book"] for row in rows(books.view(legible("Book")))] == [printable(name), None]
     assert [row["Book"] for row in rows(unmarked(books, "Book"))] == [printable(name), None]
+
+
+@pytest.mark.usefixtures("deephaven_context")
+def test_symbols_of_any_letters_are_looked_for_as_they_are() -> None:
+    from bridge.java_columns import java_table
+
+    symbols = ["A", "\U000e0041", "`) || true || (`", "\\E", "😀", "é", "a|A", "\x00"]
+    table = java_table({"Symbol": "string"}, [*((symbol,) for symbol in symbols), (None,)])
+    for symbol in symbols:
+        assert rows(with_symbols(table, [symbol])) == [{"Symbol": symbol}]
+    assert rows(with_symbols(table, [])) == []
+    assert len(rows(with_symbols(table, symbols))) == len(symbols)
 
 
 def test_headline_of_a_desk_that_holds_nothing_is_zero(market: Market) -> None:

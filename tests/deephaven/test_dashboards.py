@@ -123,14 +123,18 @@ def test_quant_gains_are_green_and_losses_red(visitor: Visitor) -> None:
 def test_quant_filter_filters_tables_and_line(visitor: Visitor) -> None:
     page = visitor.opens("quant")
     grid(page, "Symbol", "Bid")
+    assert page.get_by_role("searchbox").get_attribute("maxlength") == "200"  # what is longer holds the page up
     page.get_by_role("searchbox").fill("ms, ko")
     until(page, lambda: grid(page, "Bid").column("Symbol") == ["KO", "MSFT"], "KO and MSFT only")
     until(page, lambda: {table.count for table in grids(page)} == {2}, "the other tables, too")
     page.get_by_text("Price of MSFT").wait_for()
     low, high = figure(page, "Price")["y"][0] * 0.5, figure(page, "Price")["y"][0] * 1.5
     assert low < 415 < high  # where Microsoft starts in the simulation
+    page.get_by_role("searchbox").fill("\U000e0041")  # an A to whoever takes the lower half of it
+    page.get_by_text("No symbol contains '\\U000e0041'.").wait_for()
+    until(page, lambda: not any(table.count for table in grids(page)), "no rows")
     page.get_by_role("searchbox").fill("nothing like it`\\")
-    page.get_by_text("No symbol contains").wait_for()
+    page.get_by_text("No symbol contains 'nothing").wait_for()
     until(page, lambda: not any(table.count for table in grids(page)), "no rows")
     page.get_by_role("searchbox").fill("")
     until(page, lambda: {table.count for table in grids(page)} == {16}, "all of them again")
@@ -241,6 +245,8 @@ def test_as_of_page_shows_a_corrected_trade_before_and_after(visitor: Visitor, t
     columns = ("QuantityThen", "QuantityNow", "ChangeOfQuantity", "AvgCostThen", "AvgCostNow")
     until(page, lambda: holding(page, *columns) == ("+100", "+900", "+800", "200.0000", "210.0000"), "the difference")
 
+    for name in ("Known at", "As it held at", "Entity id"):
+        assert page.get_by_label(name).get_attribute("maxlength") == "200"
     page.get_by_label("Entity id").fill(str(bought.entity_id))
     page.get_by_role("button", name="Show", exact=True).click()
     trail = until(page, lambda: (found := grid(page, "EventType")).count == 2 and found, "two events")

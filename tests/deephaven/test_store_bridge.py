@@ -14,7 +14,7 @@ from reactive.expr import Const, Field
 from server.embedded import DeephavenServer
 from store.base import Storable
 from store.client import StoreClient
-from store.errors import ConnectionLost, RegistryError
+from store.errors import ConnectionLost, RegistryError, StoreError
 from store.models import Order, Signal, Trade
 from store.server import ObjectStoreServer
 from tests.fix_bridge import Bridges, order, row_of, rows, trade
@@ -98,6 +98,30 @@ def test_bridge_deleted_order_is_an_event_and_no_longer_live(bridges: Bridges, s
         (None, "DELETED"),
     ]
     assert rows(bridge.live(Order), "symbol") == ["AAPL"]
+
+
+def test_bridge_trades_of_the_same_names_written_again_after_a_deletion_are_others(
+    bridges: Bridges, store_db: StoreDatabase
+) -> None:
+    bridge = bridges(Trade).start()
+    alice, bob = store_db.client("alice"), store_db.client("bob")
+    first, again, others = trade(quantity=1), trade(quantity=2), trade(quantity=3)
+    bob.write(first)
+    bob.delete(first)
+    with pytest.raises(StoreError, match="is written already"):
+        bob.write(first)
+    bob.write(again)
+    alice.write(others)
+    away = trade("MSFT", quantity=4)
+    bob.write(away)
+    bob.delete(away, valid_to=datetime.now(timezone.utc) + timedelta(seconds=2))
+    expected = [("AAPL", 2, "bob", 1), ("AAPL", 3, "alice", 1), ("MSFT", 4, "bob", 2)]
+    wait_until(lambda: sorted(rows(bridge.live(Trade), "symbol", "quantity", "Owner", "Version")) == expected)
+    ids = rows(bridge.live(Trade), "EntityId")
+    assert set(ids) == {str(one.entity_id) for one in (again, others, away)}
+    events = rows(bridge.table(Trade), "EntityId", "Version", "quantity")
+    assert [event[1:] for event in events] == [(1, 1), (2, None), (1, 2), (1, 3), (1, 4), (2, None)]
+    assert events[0][0] == events[1][0] == str(first.entity_id)
 
 
 def test_bridge_correction_of_the_past_does_not_change_what_is_live(bridges: Bridges, store_db: StoreDatabase) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from server.dashboards.columns import Catalog, ColumnStyle
 from server.dashboards.formats import MISSING, number_text, sign_of, web_pattern
-from server.dashboards.quant import matching, symbol_pattern
+from server.dashboards.quant import matching
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,12 @@ def test_catalog_has_the_metadata_of_tables_registry_and_pages() -> None:
         (".*", []),
         ("`\\", []),
         ("ß", []),
+        ("(?i)a", []),
+        ("\u017f", ["MSFT"]),  # a small S, as it once stood inside words
+        ("\U000e0041", []),
+        ("a\x00", []),
+        pytest.param("x," * 100_000, [], id="huge"),
     ],
 )
 def test_symbol_filter_takes_parts_of_symbols_literally(typed: str, found: list[str]) -> None:
     assert matching(["AAPL", "BRK.B", "MSFT"], typed) == found
-
-
-def test_symbol_pattern_of_nothing_is_empty() -> None:
-    assert symbol_pattern(" , ") == ""
