@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -76,13 +78,29 @@ def cell_text(value: Any, specification: str) -> Text:
     return Text(text, "green" if value > 0 else "red")
 
 
+# Letters that are printable, and that nobody sees: joiners, fillers, blanks of other scripts, variants of a letter.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+_MOST_MARKS = 2  # on one letter, such as an accent; a pile of them is drawn over the lines above and below
+
+
 def printable(text: str) -> str:
-    """Return a text that cannot act on a terminal: of the names that others choose, some would move its cursor.
+    """Return a text that cannot act on a terminal, hide letters, or be drawn beyond its cell.
+
+    Of the names that others choose, some would move the cursor, and some consist of marks for the letters around them.
 
     Example:
         >>> len(printable("EQ" + chr(27)))
         3
     """
-    if text.isprintable():
+    if text.isascii() and text.isprintable():
         return text
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    marks = 0
+    shown: list[str] = []
+    for letter in text:
+        marks = marks + 1 if unicodedata.category(letter).startswith("M") else 0
+        stray = marks > (_MOST_MARKS if shown else 0)
+        visible = letter.isprintable() and not _UNSEEN.match(letter) and not stray
+        shown.append(letter if visible else "\N{REPLACEMENT CHARACTER}")
+    return "".join(shown)

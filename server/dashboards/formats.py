@@ -17,6 +17,14 @@ __all__ = ["MISSING", "legible", "number_text", "shown_table", "sign_of", "web_p
 MISSING = "–"
 _PLAIN = "gray-900"
 _NUMBER = re.compile(r"(?P<sign>[+]?)(?P<group>,?)(?:\.(?P<places>\d+))?(?P<type>[fd%]?)")
+# Joiners, fillers, blanks of other scripts, and variants of a letter: printable, and nobody sees them.
+_UNSEEN = "".join(
+    rf"\\x{{{first}}}-\\x{{{last}}}"
+    for first, last in (
+        *(("34F", "34F"), ("115F", "1160"), ("17B4", "17B5"), ("180B", "180D"), ("180F", "180F"), ("2800", "2800")),
+        *(("3164", "3164"), ("FE00", "FE0F"), ("FFA0", "FFA0"), ("E0100", "E01EF")),
+    )
+)
 _TIMES = {"%Y": "yyyy", "%m": "MM", "%d": "dd", "%H": "HH", "%M": "mm", "%S": "ss", "%f": "SSSSSS"}
 
 
@@ -75,15 +83,16 @@ def number_text(value: Any, specification: str) -> str:
 
 
 def legible(column: str) -> str:
-    """Return a formula for a column of texts without letters that show nothing, or turn the others around.
+    """Return a formula for a column of texts without letters that show nothing, turn the others around, or pile up.
 
-    With such a letter in it, a name that somebody chose would look like another's. The terminal clients do the same.
+    With such a letter in it, a name that somebody chose would look like another's, or be drawn over what is beside it.
+    The terminal clients do the same.
 
     Example:
         >>> table.update_view(legible("Book"))
     """
     # What Python calls not printable. The engine reads the text between the ticks as Java does.
-    unseen = r"[\\p{C}\\p{Z}&&[^ ]]"
+    unseen = rf"[\\p{{C}}\\p{{Z}}{_UNSEEN}&&[^ ]]|^\\p{{M}}|(?<=\\p{{M}}{{2}})\\p{{M}}"
     return f"{column} = isNull({column}) ? null : {column}.replaceAll(`{unseen}`, `\N{REPLACEMENT CHARACTER}`)"
 
 

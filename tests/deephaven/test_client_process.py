@@ -91,7 +91,7 @@ def client(children: Children, market: Market, name: str, *arguments: str, env: 
     )
 
 
-def shown(child: Child) -> list[str]:
+def printed(child: Child) -> list[str]:
     """Return what a client has shown, without what it says of a server that takes its time."""
     return [line for line in child.lines if "still waiting" not in line]
 
@@ -102,7 +102,7 @@ def test_client_shown_once_needs_no_java_and_none_of_the_other_packages(
 ) -> None:
     child = client(children, market, name, "--once")
     assert child.wait(SECONDS) == 0, child.output
-    assert shown(child)[0].startswith(f"{name.upper()}   127.0.0.1:{market.port}   ● connected")
+    assert printed(child)[0].startswith(f"{name.upper()}   127.0.0.1:{market.port}   ● connected")
     assert "\x1b" not in child.output
     titles = {"quant": ["Watchlist", "Top movers"], "risk": ["Exposures", "Risk scores"], "pm": ["By book", "Sizing"]}[
         name
@@ -119,7 +119,7 @@ def test_client_shown_once_in_an_encoding_without_its_signs_shows_the_rest(child
     child = client(children, market, "quant", "--once", env=ASCII_ONLY)
     assert child.wait(SECONDS) == 0, child.output
     assert child.output.isascii()
-    assert shown(child)[0].startswith(f"QUANT   127.0.0.1:{market.port}   ? connected")
+    assert printed(child)[0].startswith(f"QUANT   127.0.0.1:{market.port}   ? connected")
     assert "AAPL" in child.output
 
 

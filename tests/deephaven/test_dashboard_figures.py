@@ -199,6 +199,16 @@ def test_names_at_bars_are_no_markup() -> None:
         "EQ US",
         "Ω é 😀 \\ ` $1",
         "",
+        "EQ\u034f",
+        "\u3164EQ\uffa0\u115f\u1160",
+        "\u2764\ufe0f \U000e0100",
+        "E\u0301Q",
+        "\u0301EQ",
+        "\u0301\u0301\u0301\u0301",
+        "E" + "\u0335\u0301" * 40 + "Q",
+        "\u200b\u0301\u0301\u0301",
+        "हिन्दी ภาษาไทยที่ עִבְרִית",
+        "\u2800\u180b\u17b4",
     ],
 )
 def test_names_with_letters_that_nobody_sees_look_like_no_other(name: str) -> None:

@@ -191,6 +191,21 @@ def test_panel_clips_the_longest_names_first_and_keeps_every_number() -> None:
     assert [line.split() for line in lines[1:]] == [["A", "very", "lo…", "v"], ["loss", "12"]]
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("EQ\u034f", "EQ\ufffd"),
+        ("\u3164EQ", "\ufffdEQ"),
+        ("EQ\ufe0f", "EQ\ufffd"),
+        ("\u0301EQ", "\ufffdEQ"),
+        ("E\u0335\u0301\u0335\u0301Q", "E\u0335\u0301\ufffd\ufffdQ"),
+        ("Cafe\u0301 हिन्दी ไทยที่", "Cafe\u0301 हिन्दी ไทยที่"),
+    ],
+)
+def test_cell_text_of_a_name_hides_nothing_and_stays_in_its_cell(name: str, shown: str) -> None:
+    assert cell_text(name, "").plain == shown
+
+
 @pytest.mark.parametrize("name", ["EQ\x1b[2J", "EQ\nUS", "EQ\x9b31m", "EQ\u202eSU"])
 def test_cell_text_of_a_name_that_acts_on_terminals_does_not(name: str) -> None:
     shown = cell_text(name, "").plain
