@@ -86,14 +86,18 @@ def legible(column: str) -> str:
     """Return a formula for a column of texts without letters that show nothing, turn the others around, or pile up.
 
     With such a letter in it, a name that somebody chose would look like another's, or be drawn over what is beside it.
-    The terminal clients do the same.
+    The terminal clients do the same. Nor does the web IDE take a text for a link: whoever presses a row would open what
+    somebody else chose, instead of what the page has for the row.
 
     Example:
         >>> table.update_view(legible("Book"))
     """
-    # What Python calls not printable. The engine reads the text between the ticks as Java does.
-    unseen = rf"[\\p{{C}}\\p{{Z}}{_UNSEEN}&&[^ ]]|^\\p{{M}}|(?<=\\p{{M}}{{2}})\\p{{M}}"
-    return f"{column} = isNull({column}) ? null : {column}.replaceAll(`{unseen}`, `\N{REPLACEMENT CHARACTER}`)"
+    # What Python calls not printable, or nobody sees; marks that stand on no letter, or pile up; the colon of a link.
+    # The engine reads the text between the ticks as Java does.
+    refused = (
+        rf"[\\p{{C}}\\p{{Z}}{_UNSEEN}&&[^ ]]|^\\p{{M}}|(?<=\\p{{M}}{{2}})\\p{{M}}|(?<=[hH][tT][tT][pP][sS]?):(?=//)"
+    )
+    return f"{column} = isNull({column}) ? null : {column}.replaceAll(`{refused}`, `\N{REPLACEMENT CHARACTER}`)"
 
 
 def shown_table(

@@ -221,6 +221,19 @@ def test_names_with_letters_that_nobody_sees_look_like_no_other(name: str) -> No
 
 
 @pytest.mark.usefixtures("deephaven_context")
+def test_names_that_are_links_are_none() -> None:
+    from bridge.java_columns import java_table
+
+    names = ["http://example.com", "see HTTPS://example.com", "http:", "a://b", "10:30 http"]
+    books = java_table({"Book": "string"}, [(name,) for name in names])
+    assert [row["Book"] for row in rows(books.view(legible("Book")))] == [
+        "http\ufffd//example.com",
+        "see HTTPS\ufffd//example.com",
+        *names[2:],
+    ]
+
+
+@pytest.mark.usefixtures("deephaven_context")
 def test_symbols_of_any_letters_are_looked_for_as_they_are() -> None:
     from bridge.java_columns import java_table
 

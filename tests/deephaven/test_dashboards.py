@@ -276,6 +276,25 @@ bare_risk, bare_as_of = pages["risk"], pages["as_of"]
 """
 
 
+def test_as_of_page_shows_the_trail_of_a_trade_that_is_pressed_and_opens_nothing_else(
+    visitor: Visitor, trader: StoreClient
+) -> None:
+    from store.models import Trade
+
+    page = visitor.opens("as_of")
+    bought = Trade(symbol="AAPL", quantity=7, price=200.0, side="BUY", book="http://example.com/<b>'`\\\x1b")
+    trader.write(bought)
+    page.get_by_role("button", name="Now", exact=True).click()
+    shown = "http\ufffd//example.com/<b>'`\\\ufffd"
+    trades = until(
+        page, lambda: (found := grid(page, "TradeQuantity")).column("Book")[:1] == [shown] and found, "the trade"
+    )
+    page.mouse.click(*trades.place(0))
+    until(page, lambda: page.get_by_label("Entity id").input_value() == str(bought.entity_id), "its id")
+    until(page, lambda: grid(page, "EventType").column("UpdatedBy") == ["quant"], "its trail")
+    assert page.context.pages == [page]
+
+
 def test_as_of_page_in_a_narrow_window_shows_its_buttons(visitor: Visitor) -> None:
     page = visitor.opens("as_of")
     with narrow(page) as figures:
