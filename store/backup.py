@@ -21,7 +21,7 @@ from store.archive import FORMAT, MANIFEST, Progress, new_archive, put_json
 from store.errors import StoreError
 from store.schema import MIGRATIONS
 from store.sql import statements
-from store.users import BOUNDS, DEFAULTS
+from store.users import BOUNDS, DEFAULTS, MAX_VERIFIER_BYTES
 
 __all__ = ["Backup", "back_up", "copying"]
 
@@ -234,7 +234,7 @@ def _logins(cursor: Any) -> tuple[list[dict[str, Any]], bool]:
     (able,) = cursor.fetchone()
     verifiers = {}
     if able:
-        cursor.execute(texts["verifiers"])
+        cursor.execute(texts["verifiers"], (MAX_VERIFIER_BYTES,))
         verifiers = dict(cursor.fetchall())
     return [{**login, "verifier": verifiers.get(login["name"])} for login in found], able
 

@@ -18,7 +18,7 @@ from store.errors import StoreError
 from store.protection import Shortfall, lock_setup
 from store.schema import MIGRATIONS, make_schema
 from store.sql import statements
-from store.users import BOUNDS, DEFAULTS, grant_role, set_for_role, silence
+from store.users import BOUNDS, DEFAULTS, MAX_VERIFIER_BYTES, grant_role, set_for_role, silence
 
 __all__ = ["Restored", "open_backup", "restore"]
 
@@ -254,10 +254,12 @@ def _make_logins(cursor: Any, archive: Archive, own_engine: bool) -> tuple[list[
     known = {name: (ours, can_login) for name, ours, can_login in cursor.fetchall()}
     kept, without = [], []
     for login in archive.json(LOGINS):
-        name, role = login["name"], sql.Identifier(login["name"])
+        name, role, secret = login["name"], sql.Identifier(login["name"]), login["verifier"]
+        if secret is not None and len(secret.encode()) > MAX_VERIFIER_BYTES:
+            secret = None  # of an older server's user, who keeps nobody else's store from being restored
         if name == "store_engine":
-            if not own_engine and not known[name][1] and login["verifier"]:
-                cursor.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(login["verifier"])))
+            if not own_engine and not known[name][1] and secret:
+                cursor.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(secret)))
             continue
         if name in known:
             if not known[name][0]:
@@ -273,7 +275,7 @@ def _make_logins(cursor: Any, archive: Archive, own_engine: bool) -> tuple[list[
                 role,
                 sql.SQL("LOGIN" if login["enabled"] else "NOLOGIN"),
                 sql.Literal(login["connections"]),
-                sql.Literal(login["verifier"]),
+                sql.Literal(secret),
                 until if login["valid_until"] else sql.SQL(""),
             )
         )
@@ -284,7 +286,7 @@ def _make_logins(cursor: Any, archive: Archive, own_engine: bool) -> tuple[list[
             if group not in ROLES:
                 raise StoreError(f"the backup makes {name!r} a member of {group!r}, which is no role of the store")
             grant_role(cursor, sql.Identifier(group), role)
-        if login["verifier"] is None:
+        if secret is None:
             without.append(name)
     return kept, without
 

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 MAX_NAME_BYTES = 63
+MAX_VERIFIER_BYTES = 512  # beyond which PostgreSQL takes none from release 18 on
 CONNECTIONS_PER_USER = 64
 # Nobody but a superuser can set these: what a user's sorts may take of the disk, and that it cannot fill the log. Not
 # by what is FATAL either: a session can make each of its errors that (exit_on_error), with values of any length.

@@ -96,8 +96,9 @@ ORDER BY r.rolname COLLATE "C"
 -- name: may_read_verifiers
 SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')
 
+-- Before release 18 a user may make his own as long as he likes; from then on PostgreSQL takes none that is longer than this.
 -- name: verifiers
-SELECT a.rolname, a.rolpassword FROM pg_authid a WHERE a.rolpassword IS NOT NULL
+SELECT a.rolname, a.rolpassword FROM pg_authid a WHERE octet_length(a.rolpassword) <= %s
 
 -- What there is of a role's name on this server: whether it is a user or an engine's login, or something else.
 -- name: known_roles

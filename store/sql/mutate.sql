@@ -123,8 +123,11 @@ BEGIN
     PERFORM FROM store.groups g WHERE g.group_name = ANY (p_names) ORDER BY g.group_name FOR KEY SHARE;
     SELECT n INTO v_unknown FROM unnest(p_names) AS n
     WHERE NOT EXISTS (SELECT FROM store.groups g WHERE g.group_name = n)
+      -- Asked of the table of members first: pg_has_role would keep all of that login in this session, see store.reap.
       AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = n AND r.rolcanlogin AND NOT r.rolsuper
-                      AND pg_has_role(r.oid, 'store_user', 'USAGE'))
+                      AND (EXISTS (SELECT FROM pg_auth_members m
+                                   WHERE m.member = r.oid AND m.roleid = 'store_user'::regrole)
+                           OR pg_has_role(r.oid, 'store_user', 'USAGE')))
     LIMIT 1;
     IF FOUND THEN
         PERFORM store.refuse('TS010', format('there is no user or group named %L', v_unknown),

@@ -42,16 +42,21 @@ BEGIN
         JOIN pg_roles r ON r.oid = a.usesysid
         CROSS JOIN store.limits l
         WHERE a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
-          AND NOT r.rolsuper AND NOT r.rolcreaterole AND pg_has_role(r.oid, 'store_user', 'USAGE')
-          AND (a.backend_xid IS NOT NULL
-               AND (clock_timestamp() - a.xact_start > l.longest_transaction
-                    OR a.state = 'idle in transaction' AND clock_timestamp() - a.state_change > l.idle_transaction)
-               OR NOT pg_has_role(r.oid, 'store_admin', 'USAGE')
-                  AND (store.waits_for_what_is_not_its_own(a.pid, r.oid)
-                       OR a.backend_xmin IS NOT NULL AND clock_timestamp() - a.xact_start > l.longest_snapshot
-                          -- A statement that runs may have a snapshot of its own (READ COMMITTED).
-                          AND (a.state <> 'active' OR clock_timestamp() - a.query_start > l.longest_snapshot
-                               OR age(a.backend_xmin) > l.oldest_snapshot)))
+          AND NOT r.rolsuper AND NOT r.rolcreaterole
+          -- Roles last, and only of whom it takes: to tell what one may do, PostgreSQL keeps all that it knows of that login in
+          -- this session, its password's verifier too, which before release 18 its user may make as long as he likes.
+          AND CASE
+              WHEN a.backend_xid IS NOT NULL
+                   AND (clock_timestamp() - a.xact_start > l.longest_transaction
+                        OR a.state = 'idle in transaction' AND clock_timestamp() - a.state_change > l.idle_transaction)
+              THEN pg_has_role(r.oid, 'store_user', 'USAGE')
+              WHEN store.waits_for_what_is_not_its_own(a.pid, r.oid)
+                   OR a.backend_xmin IS NOT NULL AND clock_timestamp() - a.xact_start > l.longest_snapshot
+                      -- A statement that runs may have a snapshot of its own (READ COMMITTED).
+                      AND (a.state <> 'active' OR clock_timestamp() - a.query_start > l.longest_snapshot
+                           OR age(a.backend_xmin) > l.oldest_snapshot)
+              THEN pg_has_role(r.oid, 'store_user', 'USAGE') AND NOT pg_has_role(r.oid, 'store_admin', 'USAGE')
+              ELSE false END
     LOOP
         IF pg_terminate_backend(v_holder.pid) THEN
             username := v_holder.username;

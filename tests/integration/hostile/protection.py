@@ -17,6 +17,7 @@ class Protection(NamedTuple):
         new: The text without it.
         suites: The modules of the attacks that look for it.
         after: A text that comes before it, where `old` alone stands in several places.
+        external: Whether only an older server needs it, so that the attacks run on the external one.
     """
 
     name: str
@@ -25,3 +26,4 @@ class Protection(NamedTuple):
     new: str
     suites: tuple[str, ...]
     after: str = ""
+    external: bool = False
