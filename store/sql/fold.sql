@@ -1,18 +1,11 @@
 -- The fold: the one place that says what an entity's state is at a point of both time axes.
 
--- Changed fields over each other, in order. Each `||` copies all that there is so far: of many changes, which only an odd
--- entity has behind its last snapshot, the newest value of each field is picked instead.
+-- Changed fields over each other, in order.
 CREATE OR REPLACE FUNCTION store.merged(p_changes jsonb[])
 RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     v_data jsonb := coalesce(p_changes[1], '{}');
 BEGIN
-    IF cardinality(p_changes) > 128 THEN
-        RETURN (SELECT coalesce(jsonb_object_agg(f.key, f.value), '{}')
-                FROM (SELECT DISTINCT ON (c.key COLLATE "C") c.key, c.value
-                      FROM unnest(p_changes) WITH ORDINALITY AS e (changes, n), jsonb_each(e.changes) AS c
-                      ORDER BY c.key COLLATE "C", e.n DESC) f);
-    END IF;
     FOR n IN 2..cardinality(p_changes) LOOP
         v_data := v_data || p_changes[n];
     END LOOP;
@@ -21,6 +14,47 @@ END
 $$;
 CREATE OR REPLACE AGGREGATE store.merge(jsonb) (
     sfunc = array_append, stype = jsonb[], initcond = '{}', finalfunc = store.merged);
+
+-- The changed fields of some versions over what came before them, in order. One after the other: whoever reads an entity
+-- would else hold all of its changes in memory, each as large as an object may be. Each `||` copies all that there is so
+-- far: of many changes, the newest value of each field is picked instead.
+CREATE OR REPLACE FUNCTION store.overlaid(p_entity uuid, p_data jsonb, p_versions integer[])
+RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_data jsonb := p_data;
+    v record;
+BEGIN
+    IF p_versions IS NULL THEN
+        RETURN v_data;
+    ELSIF cardinality(p_versions) <= 128 THEN
+        FOR v IN
+            SELECT e.changes, e.state FROM store.object_events e
+            WHERE e.entity_id = p_entity AND e.version = ANY (p_versions) ORDER BY e.version
+        LOOP
+            v_data := v_data || v.changes;
+            IF v.state IS NOT NULL THEN
+                v_data := v_data || jsonb_build_object('state', v.state);
+            END IF;
+        END LOOP;
+        RETURN v_data;
+    END IF;
+    RETURN v_data || (
+        SELECT coalesce(jsonb_object_agg(c.key, c.value), '{}')
+        FROM (SELECT w.version, jsonb_object_agg(w.key, NULL) AS keys
+              FROM (SELECT k.key, max(e.version) AS version
+                    FROM store.object_events e, jsonb_object_keys(e.changes) AS k (key)
+                    WHERE e.entity_id = p_entity AND e.version = ANY (p_versions)
+                    GROUP BY k.key COLLATE "C", k.key) w
+              GROUP BY w.version) n
+        JOIN store.object_events e ON e.entity_id = p_entity AND e.version = n.version
+        CROSS JOIN LATERAL jsonb_each(e.changes) c
+        WHERE n.keys ? c.key
+    ) || coalesce((
+        SELECT jsonb_build_object('state', e.state) FROM store.object_events e
+        WHERE e.entity_id = p_entity AND e.version = ANY (p_versions) AND e.state IS NOT NULL
+        ORDER BY e.version DESC LIMIT 1), '{}');
+END
+$$;
 
 -- State(p_tx, p_valid) of one entity: of the events known at p_tx whose valid range contains p_valid, each
 -- one's changed fields over the first event's, in version order. No row when no event applies; a row whose
@@ -34,7 +68,10 @@ LANGUAGE sql STABLE AS $$
            f.data - 'state'
     FROM (
         SELECT max(c.version) AS version, max(c.applied) AS applied,
-               store.merge(c.changes ORDER BY c.version) FILTER (WHERE c.version = 1 OR c.applied IS NOT NULL) AS data
+               store.overlaid(p_entity,
+                              store.merge(c.changes ORDER BY c.version)
+                                  FILTER (WHERE c.place <= 16 AND (c.version = 1 OR c.applied IS NOT NULL)),
+                              array_agg(c.version) FILTER (WHERE c.place > 16 AND c.applied IS NOT NULL)) AS data
         FROM (SELECT p_entity) AS p (entity_id)
         LEFT JOIN LATERAL (
             SELECT s.version, s.applied, s.folded FROM store.snapshots s
@@ -43,14 +80,15 @@ LANGUAGE sql STABLE AS $$
             ORDER BY s.tx_time DESC LIMIT 1
         ) k ON true
         CROSS JOIN LATERAL (
-            SELECT k.version, k.applied, k.folded WHERE k.version IS NOT NULL
+            SELECT 0, k.version, k.applied, k.folded WHERE k.version IS NOT NULL
             UNION ALL
-            SELECT e.version, CASE WHEN e.valid_from <= p_valid AND p_valid < e.valid_to THEN e.version END,
+            SELECT e.version - coalesce(k.version, 0), e.version,
+                   CASE WHEN e.valid_from <= p_valid AND p_valid < e.valid_to THEN e.version END,
                    CASE WHEN e.state IS NULL THEN e.changes
                         ELSE e.changes || jsonb_build_object('state', e.state) END
             FROM store.object_events e
             WHERE e.entity_id = p.entity_id AND e.tx_time <= p_tx AND e.version > coalesce(k.version, 0)
-        ) AS c (version, applied, changes)
+        ) AS c (place, version, applied, changes)
     ) f
     JOIN store.object_events a ON a.entity_id = p_entity AND a.version = f.applied
 $$;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
@@ -10,6 +11,7 @@ import pytest
 from store.client import StoreClient
 from store.models import Trade
 from tests.fix_postgres import StoreDatabase
+from tests.integration.samples import soon
 
 VERSIONS = 300
 
@@ -67,6 +69,48 @@ def test_snapshots_of_a_long_life_change_no_answer(module_store_db: StoreDatabas
         [(compared, different)] = cursor.fetchall()
         assert compared > 5000
         assert different == 0
+
+
+@pytest.mark.parametrize("count", [12, 60, 220])
+def test_fold_of_many_changes_is_each_one_over_those_before(module_store_db: StoreDatabase, count: int) -> None:
+    with module_store_db.connect("bob") as conn, conn.cursor() as cursor:
+        item = {"type_name": "Odd", "data": {"a": 0, "b": 0}, "state": "0", "valid_from": day(0)}
+        create = "SELECT entity_id::text FROM store.create_objects(%s, '{}', '{}', false, NULL)"
+        cursor.execute(create, (json.dumps([item]),))
+        (entity_id,) = cursor.fetchone()
+        state = "0"
+        for version in range(1, count):
+            event: dict[str, object] = {"entity_id": entity_id, "type_name": "Odd", "version": version}
+            if version % 5 == 0:
+                event |= {"event_type": "STATE_CHANGE", "from_state": state, "state": f"{version}", "changes": {}}
+                state = f"{version}"
+            else:
+                changes = {"abc\u00e9"[version % 4]: version, "z": None if version % 3 else version}
+                event |= {"event_type": "UPDATED", "changes": changes, "valid_from": day(version * 7 % 30)}
+                if version % 4 == 1:
+                    event["valid_to"] = day(31 + version * 11 % 60)
+            cursor.execute("SELECT FROM store.append_events(%s, false, NULL)", (json.dumps([event]),))
+    with module_store_db.admin() as admin, admin.cursor() as cursor:
+        cursor.execute(
+            "SELECT version, valid_from, valid_to = 'infinity', nullif(valid_to, 'infinity'), changes, state"
+            " FROM store.object_events WHERE entity_id = %s ORDER BY version",
+            (entity_id,),
+        )
+        events = cursor.fetchall()
+        for moment in [*(datetime.fromisoformat(day(number)) for number in range(0, 95, 4)), soon(86_400_000)]:
+            data: dict[str, object] = {}
+            left = None
+            for version, valid_from, lasts, valid_to, changes, changed_state in events:
+                if version == 1 or (valid_from <= moment and (lasts or moment < valid_to)):
+                    data |= changes
+                    left = changed_state or left
+            cursor.execute("SELECT data, state FROM store.folded(%s, 'infinity', %s, 0)", (entity_id, moment))
+            assert cursor.fetchone() == (data, left)
+
+
+def day(number: int) -> str:
+    """Return a moment so many days after the beginning of 2020."""
+    return (datetime(2020, 1, 1, tzinfo=timezone.utc) + timedelta(days=number)).isoformat()
 
 
 def test_read_of_a_long_life_is_its_newest_state(client: StoreClient, trade: Trade) -> None:

@@ -318,9 +318,16 @@ PROTECTIONS_OF_OBJECTS = [
     Protection(
         "many changes of one moment are folded at once",
         "store/sql/fold.sql",
-        "cardinality(p_changes) > 128",
-        "false",
+        "cardinality(p_versions) <= 128",
+        "true",
         SABOTAGE,
+    ),
+    Protection(
+        "an entity's changes are read one after the other",
+        "store/sql/fold.sql",
+        "c.place <= 16 AND (",
+        "(",
+        VALUES,
     ),
     Protection(
         "a name stands in a grant once",

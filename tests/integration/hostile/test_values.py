@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
+from psycopg2.extensions import connection as Connection
 
 from store.errors import InvalidValue
 from store.models import Trade
@@ -94,6 +96,30 @@ def test_large_fields_that_stand_in_for_each_other_from_now_on_are_no_pile(store
         items = json.dumps([item | {"version": 6, "changes": {}} | MOMENTS["in the past"]])
         with pytest.raises(psycopg2.Error, match="each at its largest"):
             cursor.execute("SELECT FROM store.append_events(%s, false, NULL)", (items,))
+
+
+@pytest.mark.parametrize("count", [100, 160])
+def test_many_large_changes_of_one_moment_fill_nobody_s_memory(store_db: StoreDatabase, count: int) -> None:
+    entity_id = create(store_db, "{}")
+    item = {"entity_id": entity_id, "type_name": "Trade", "event_type": "UPDATED"} | MOMENTS["in the future"]
+    with store_db.connect("bob") as conn, conn.cursor() as cursor:
+        for version in range(1, count + 1):
+            changes = {"x": "y" * 150_000, f"k{version % 40}": version}
+            items = json.dumps([item | {"version": version, "changes": changes}])
+            cursor.execute("SELECT FROM store.append_events(%s, false, NULL)", (items,))
+    with store_db.connect("alice") as conn, conn.cursor() as cursor:
+        text = "SELECT octet_length(data->>'x'), (data->>'k39')::int FROM store.object_as_of(%s, NULL, %s)"
+        cursor.execute(text, (entity_id, "2998-01-01"))
+        before = peak(conn)
+        cursor.execute(text, (entity_id, "2999-01-02"))
+        assert cursor.fetchall() == [(150_000, max(n for n in range(count + 1) if n % 40 == 39))]
+        assert peak(conn) - before < 8_000_000
+
+
+def peak(conn: Connection) -> int:
+    """Return the most memory, in bytes, that a connection's process has had."""
+    status = Path(f"/proc/{conn.info.backend_pid}/status").read_text()
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 def test_values_at_the_bounds_are_stored_and_read(store_db: StoreDatabase) -> None:
