@@ -96,7 +96,7 @@ ORDER BY r.rolname COLLATE "C"
 -- name: may_read_verifiers
 SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')
 
--- Before release 18 a user may make his own as long as he likes; from then on PostgreSQL takes none that is longer than this.
+-- Before release 18 a user may make his own as long as he likes; from then on PostgreSQL takes none longer than this.
 -- name: verifiers
 SELECT a.rolname, a.rolpassword FROM pg_authid a WHERE octet_length(a.rolpassword) <= %s
 

@@ -43,8 +43,8 @@ BEGIN
         CROSS JOIN store.limits l
         WHERE a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
           AND NOT r.rolsuper AND NOT r.rolcreaterole
-          -- Roles last, and only of whom it takes: to tell what one may do, PostgreSQL keeps all that it knows of that login in
-          -- this session, its password's verifier too, which before release 18 its user may make as long as he likes.
+          -- Roles last, and only of whom it takes: to tell what one may do, PostgreSQL keeps all that it knows of that
+          -- login in this session, its password's verifier too, which before release 18 may be as long as its user likes.
           AND CASE
               WHEN a.backend_xid IS NOT NULL
                    AND (clock_timestamp() - a.xact_start > l.longest_transaction
