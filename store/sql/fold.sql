@@ -15,6 +15,10 @@ $$;
 CREATE OR REPLACE AGGREGATE store.merge(jsonb) (
     sfunc = array_append, stype = jsonb[], initcond = '{}', finalfunc = store.merged);
 
+-- How many events a fold holds in memory at once.
+CREATE OR REPLACE FUNCTION store.folded_together()
+RETURNS integer LANGUAGE sql IMMUTABLE AS $$ SELECT 16 $$;
+
 -- The changed fields of some versions over what came before them, in order. One after the other: whoever reads an entity
 -- would else hold all of its changes in memory, each as large as an object may be. Each `||` copies all that there is so
 -- far: of many changes, the newest value of each field is picked instead.
@@ -70,8 +74,8 @@ LANGUAGE sql STABLE AS $$
         SELECT max(c.version) AS version, max(c.applied) AS applied,
                store.overlaid(p_entity,
                               store.merge(c.changes ORDER BY c.version)
-                                  FILTER (WHERE c.place <= 16 AND (c.version = 1 OR c.applied IS NOT NULL)),
-                              array_agg(c.version) FILTER (WHERE c.place > 16 AND c.applied IS NOT NULL)) AS data
+                                  FILTER (WHERE c.place <= store.folded_together() AND (c.version = 1 OR c.applied IS NOT NULL)),
+                              array_agg(c.version) FILTER (WHERE c.place > store.folded_together() AND c.applied IS NOT NULL)) AS data
         FROM (SELECT p_entity) AS p (entity_id)
         LEFT JOIN LATERAL (
             SELECT s.version, s.applied, s.folded FROM store.snapshots s

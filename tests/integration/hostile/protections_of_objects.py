@@ -325,7 +325,7 @@ PROTECTIONS_OF_OBJECTS = [
     Protection(
         "an entity's changes are read one after the other",
         "store/sql/fold.sql",
-        "c.place <= 16 AND (",
+        "c.place <= store.folded_together() AND (",
         "(",
         VALUES,
     ),
