@@ -61,7 +61,7 @@ def test_entity_of_another_user_is_absent_in_every_way_of_reading(store_db: Stor
 def test_sharing_with_a_client_where_its_connection_belongs_says_so(store_db: StoreDatabase) -> None:
     alice = store_db.client("alice")
     entity_id = alice.write(trade())
-    with pytest.raises(StoreError, match=r"pass a connection first, such as client\.conn, not <store"):
+    with pytest.raises(StoreError, match=r"connection first, such as client\.conn, not <StoreClient: 'alice' at "):
         share_read(alice, entity_id, "bob")  # type: ignore[arg-type]
 
 
