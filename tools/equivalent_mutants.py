@@ -16,6 +16,15 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "`…_time = h.tx_time ORDER BY e.version DESC LIMIT 1),` → `…_time = h.tx_time ORDER BY e.version LIMIT 1),`",
     ): _ONE_A_MOMENT,
     (
+        "store/sql/fold.sql",
+        "`…gg(c.version) FILTER (WHERE c.place > store.folded_together() AND c.appli…` →"
+        " `…gg(c.version) FILTER (WHERE c.place >= store.folded_together() AND c.appli…`",
+    ): "the last of those folded together is laid over them once more",
+    (
+        "store/sql/fold.sql",
+        "`ELSIF cardinality(p_versions) <= 128 THEN` → `ELSIF cardinality(p_versions) < 128 THEN`",
+    ): "128 changes are laid over each other the other way, with the same outcome",
+    (
         "reactive/expr/python_source.py",
         "`… 'in PLAIN'}\" for name in names) or \"True\"` → `… 'in PLAIN'}\" for name in names) or False`",
     ): "two constants are compared the long way, with the same outcome",

@@ -124,6 +124,19 @@ def test_read_of_a_long_life_is_its_newest_state(client: StoreClient, trade: Tra
     assert history[200].price == 201.0
 
 
+def test_fold_begins_at_the_newest_snapshot_that_holds(module_store_db: StoreDatabase, trade: Trade) -> None:
+    with module_store_db.admin() as conn, conn.cursor() as cursor:
+        cursor.execute("UPDATE store.snapshots SET folded = folded || jsonb_build_object('begun_at', version)")
+        cursor.execute(
+            "SELECT n, (store.state_at(e.entity_id, e.tx_time, e.tx_time)).data->'begun_at'"
+            " FROM (VALUES (64), (127), (128), (300)) AS v (n) JOIN store.object_events e ON e.version = n"
+            " WHERE e.entity_id = %s ORDER BY n",
+            (trade.entity_id,),
+        )
+        assert cursor.fetchall() == [(64, 64), (127, 64), (128, 128), (300, 256)]
+        conn.rollback()
+
+
 def test_damaged_snapshot_is_told_and_made_anew(module_store_db: StoreDatabase, trade: Trade) -> None:
     with module_store_db.admin() as conn, conn.cursor() as cursor:
         cursor.execute("SELECT * FROM store.differences()")
