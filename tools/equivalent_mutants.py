@@ -22,6 +22,10 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ): "the last of those folded together is laid over them once more",
     (
         "store/sql/fold.sql",
+        "`SELECT 0, k.version, k.applied, k.folded WHE…` → `SELECT 1, k.version, k.applied, k.folded WHE…`",
+    ): "what a fold begins with is of those folded together, either way",
+    (
+        "store/sql/fold.sql",
         "`ELSIF cardinality(p_versions) <= 128 THEN` → `ELSIF cardinality(p_versions) < 128 THEN`",
     ): "128 changes are laid over each other the other way, with the same outcome",
     (

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+import pytest
+
 from reactive.expr import Field
 from store.base import Storable
 from store.client import StoreClient
+from tests.fix_postgres import StoreDatabase
 from tests.integration.samples import UTC, soon
 from tests.waiting import wait_until
 
@@ -199,3 +202,23 @@ def test_update_of_an_object_whose_schedule_fell_due_starts_from_the_new_state(c
     client.update(obj)
     assert (obj.quantity, obj.symbol, obj.version) == (2, "GOOG", 3)
     assert seen() == ([2], [2], 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("at", "covered", "bound"),
+    [(9, False, 10), (10, True, 20), (19, True, 20), (20, False, None), (21, False, None)],
+)
+def test_a_range_begins_at_its_first_moment_and_ends_before_its_last(
+    module_store_db: StoreDatabase, at: int, covered: bool, bound: int | None
+) -> None:
+    with module_store_db.admin() as conn, conn.cursor() as cursor:
+        cursor.execute(
+            "SELECT store.covers(b, e, t), nullif(store.next_bound(b, e, t), 'infinity')"
+            " FROM (SELECT %s::timestamptz, %s::timestamptz, %s::timestamptz) AS r (b, e, t)",
+            (day(10), day(20), day(at)),
+        )
+        assert cursor.fetchone() == (covered, None if bound is None else day(bound))
+
+
+def day(number: int) -> datetime:
+    return datetime(2026, 1, number, tzinfo=UTC)
