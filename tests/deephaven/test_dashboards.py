@@ -10,7 +10,7 @@ import pytest
 
 from server.dashboards.past import moment_text
 from server.store_place import TRADERS
-from tests.deephaven.browsing import CHROMIUM, IN_A_BROWSER, SECONDS, figure, grid, in_sight, open_panel, until
+from tests.deephaven.browsing import CHROMIUM, IN_A_BROWSER, SECONDS, figure, grid, in_sight, open_panel, press, until
 from tests.deephaven.served_site import Site, connected, running
 from tools.browser import SIZE, address, grids, launched, plots
 
@@ -283,14 +283,19 @@ def test_as_of_page_shows_the_trail_of_a_trade_that_is_pressed_and_opens_nothing
 
     page = visitor.opens("as_of")
     bought = Trade(symbol="AAPL", quantity=7, price=200.0, side="BUY", book="http://example.com/<b>'`\\\x1b")
-    trader.write(bought)
-    page.get_by_role("button", name="Now", exact=True).click()
+    trader.write_many([bought, Trade(symbol="AAPL", quantity=1, price=200.0, side="BUY", book="later")])
     shown = "http\ufffd//example.com/<b>'`\\\ufffd"
-    trades = until(
-        page, lambda: (found := grid(page, "TradeQuantity")).column("Book")[:1] == [shown] and found, "the trade"
+
+    def rows() -> list[str]:
+        return grid(page, "TradeQuantity").column("Book")  # newest first: the desk trades on meanwhile
+
+    press(page, page.get_by_role("button", name="Now", exact=True).click, lambda: shown in rows(), "the trade")
+    press(
+        page,
+        lambda: page.mouse.click(*grid(page, "TradeQuantity").place(rows().index(shown))),
+        lambda: page.get_by_label("Entity id").input_value() == str(bought.entity_id),
+        "its id",
     )
-    page.mouse.click(*trades.place(0))
-    until(page, lambda: page.get_by_label("Entity id").input_value() == str(bought.entity_id), "its id")
     until(page, lambda: grid(page, "EventType").column("UpdatedBy") == ["quant"], "its trail")
     assert page.context.pages == [page]
 
