@@ -11,6 +11,7 @@ import pytest
 from server.market_columns import MARKET_COLUMNS, TABLE_NOTES
 from server.market_server import MarketServer
 from server.options import MarketOptions
+from tests.deephaven.table_rows import rows
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -31,13 +32,6 @@ def market(deephaven_server: Any) -> Iterator[MarketServer]:
     market.stop()
     for name in [*market.tables, *market.pages]:
         del vars(sys.modules["__main__"])[name]
-
-
-def rows(table: Any) -> list[dict[str, Any]]:
-    from deephaven import arrow
-
-    found: list[dict[str, Any]] = arrow.to_arrow(table.snapshot()).to_pylist()
-    return found
 
 
 def together(*tables: Any) -> list[list[dict[str, Any]]]:
