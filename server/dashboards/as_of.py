@@ -10,7 +10,7 @@ from server.dashboards.columns import Catalog
 from server.dashboards.figures import DeskFigures
 from server.dashboards.formats import shown_table
 from server.dashboards.header import header_panel
-from server.dashboards.layout import HEADER_HEIGHT, missing
+from server.dashboards.layout import HEADER_HEIGHT, missing, use_handler
 from server.dashboards.past import AUDIT, DIFFERENCES, POSITIONS, TRADES, Look, audit_of, look_at, moment
 from server.errors import ServerError
 
@@ -64,9 +64,12 @@ def as_of_page(figures: DeskFigures, catalog: Catalog, reader: StoreClient | Non
             set_entity(entity_id)
             ask_trail(lambda: audit_of(reader, entity_id.strip()) if entity_id.strip() else [])
 
-        def show_event(row: Mapping[str, Any]) -> None:
-            # The desk as it was known right after this event.
-            show(row["TxTime"]["value"], held)
+        look_now = use_handler(lambda _: show("", ""))
+        look_typed = use_handler(lambda typed: show(typed["known"], typed["held"]))
+        # The desk as it was known right after an event.
+        look_after = use_handler(lambda row: show(row["TxTime"]["value"], held))
+        trail_typed = use_handler(lambda typed: show_trail(typed["entity"]))
+        trail_of_trade = use_handler(lambda row: show_trail(row["EntityId"]["value"]))
 
         ui.use_effect(lambda: ask(lambda: look_at(reader, moment(known), moment(held))), [])
         positions = ui.use_memo(lambda: _table(catalog, POSITIONS, look.positions), [look])
@@ -76,14 +79,13 @@ def as_of_page(figures: DeskFigures, catalog: Catalog, reader: StoreClient | Non
                 catalog,
                 TRADES,
                 look.trades,
-                on_row_press=lambda row: show_trail(row["EntityId"]["value"]),
+                on_row_press=trail_of_trade,
                 always_fetch_columns=["EntityId"],
             ),
             [look],
         )
         events = ui.use_memo(
-            lambda: _table(catalog, AUDIT, trail, on_row_press=show_event, always_fetch_columns=["TxTime"]),
-            [trail, held],
+            lambda: _table(catalog, AUDIT, trail, on_row_press=look_after, always_fetch_columns=["TxTime"]), [trail]
         )
         answered = look is not _NOTHING
         # Forms hand over what stands in their fields. A field that follows the page's state would report what is typed
@@ -107,7 +109,7 @@ def as_of_page(figures: DeskFigures, catalog: Catalog, reader: StoreClient | Non
                     width=_FIELD,
                 ),
                 ui.button("Look", variant="accent", type="submit"),
-                ui.button("Now", variant="secondary", on_press=lambda _: show("", "")),
+                ui.button("Now", variant="secondary", on_press=look_now),
                 ui.text(
                     "Looking…" if looking else "UTC, as 2026-11-25 19:00:00.123456; empty is now.",
                     UNSAFE_style={"opacity": 0.75},
@@ -116,7 +118,7 @@ def as_of_page(figures: DeskFigures, catalog: Catalog, reader: StoreClient | Non
                 gap="size-200",
                 wrap="wrap",
             ),
-            on_submit=lambda typed: show(typed["known"], typed["held"]),
+            on_submit=look_typed,
         )
         search = ui.form(
             ui.flex(
@@ -134,7 +136,7 @@ def as_of_page(figures: DeskFigures, catalog: Catalog, reader: StoreClient | Non
                 gap="size-200",
                 wrap="wrap",
             ),
-            on_submit=lambda typed: show_trail(typed["entity"]),
+            on_submit=trail_typed,
         )
         return ui.column(
             header,

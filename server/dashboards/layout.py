@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from server.dashboards.formats import legible
 if TYPE_CHECKING:
     from deephaven.table import Table
 
-__all__ = ["HEADER_HEIGHT", "bar_figure", "line_figure", "missing", "once_filled", "unmarked"]
+__all__ = ["HEADER_HEIGHT", "bar_figure", "line_figure", "missing", "once_filled", "unmarked", "use_handler"]
 
 HEADER_HEIGHT = 13  # percent of a page
 _LEAST_PLOT = 180  # pixels
@@ -66,6 +66,19 @@ def missing(what: str, advice: str) -> Any:
     from deephaven import ui
 
     return ui.inline_alert(ui.heading(what), ui.content(advice), variant="info", width="100%")
+
+
+def use_handler(handler: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Return what calls the handler of the page's latest state, and stays the same while the page is open.
+
+    With each drawing of a page Deephaven forgets the handlers that are not in it any more. What was pressed just before
+    the browser knows of the new ones would be lost.
+    """
+    from deephaven import ui
+
+    latest = ui.use_ref(handler)
+    latest.current = handler
+    return ui.use_callback(lambda pressed: latest.current(pressed), [])
 
 
 def _names(catalog: Catalog, columns: Sequence[str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from server.dashboards.columns import Catalog
 from server.dashboards.figures import DeskFigures
 from server.dashboards.formats import shown_table
 from server.dashboards.header import header_panel
-from server.dashboards.layout import HEADER_HEIGHT, line_figure
+from server.dashboards.layout import HEADER_HEIGHT, line_figure, use_handler
 
 if TYPE_CHECKING:
     from deephaven.table import Table
@@ -56,6 +56,7 @@ def quant_page(figures: DeskFigures, catalog: Catalog) -> Any:
         typed, set_typed = ui.use_state("")
         chosen, set_chosen = ui.use_state(figures.symbols[0])
         found = matching(figures.symbols, typed)
+        choose = use_handler(lambda row: set_chosen(row["Symbol"]["value"]))
         symbol = chosen if chosen in found else found[0] if found else None
 
         def filtered(table: Table) -> Table:
@@ -66,7 +67,7 @@ def quant_page(figures: DeskFigures, catalog: Catalog) -> Any:
                 filtered(tables["prices_live"]).sort("Symbol"),
                 catalog,
                 dict.fromkeys(_WATCHED, "prices_live"),
-                on_row_press=lambda row: set_chosen(row["Symbol"]["value"]),
+                on_row_press=choose,
                 always_fetch_columns=["Symbol"],
             )
 

@@ -16,7 +16,6 @@ from tools.chromium import chromium_path
 
 # Even where other programs keep both cores busy.
 SECONDS = 240.0
-PRESS_SECONDS = 10.0  # after which it is lost, or comes late and does no harm
 CHROMIUM = chromium_path()
 IN_A_BROWSER = [
     pytest.mark.browser,
@@ -75,19 +74,6 @@ def in_sight(element: Locator) -> bool:
 def until(page: Page, condition: Callable[[], Any], what: str = "") -> Any:
     """Return the condition's first true value; a failing one shows what the page says."""
     return _waited(page, condition, what)
-
-
-def press(page: Page, click: Callable[[], Any], taken: Callable[[], Any], what: str) -> None:
-    """Press until it is taken, as somebody at the screen does: a press is lost while the page is drawn anew."""
-
-    def pressed() -> bool:
-        click()
-        with suppress(AssertionError):
-            wait_until(lambda: (page.wait_for_timeout(50), taken())[1], PRESS_SECONDS)
-            return True
-        return False
-
-    _waited(page, pressed, what)
 
 
 def _waited(page: Page, condition: Callable[[], Any], what: str) -> Any:

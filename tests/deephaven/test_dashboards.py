@@ -10,7 +10,7 @@ import pytest
 
 from server.dashboards.past import moment_text
 from server.store_place import TRADERS
-from tests.deephaven.browsing import CHROMIUM, IN_A_BROWSER, SECONDS, figure, grid, in_sight, open_panel, press, until
+from tests.deephaven.browsing import CHROMIUM, IN_A_BROWSER, SECONDS, figure, grid, in_sight, open_panel, until
 from tests.deephaven.served_site import Site, connected, running
 from tools.browser import SIZE, address, grids, launched, plots
 
@@ -286,18 +286,24 @@ def test_as_of_page_shows_the_trail_of_a_trade_that_is_pressed_and_opens_nothing
     trader.write_many([bought, Trade(symbol="AAPL", quantity=1, price=200.0, side="BUY", book="later")])
     shown = "http\ufffd//example.com/<b>'`\\\ufffd"
 
-    def rows() -> list[str]:
-        return grid(page, "TradeQuantity").column("Book")  # newest first: the desk trades on meanwhile
-
-    press(page, page.get_by_role("button", name="Now", exact=True).click, lambda: shown in rows(), "the trade")
-    press(
-        page,
-        lambda: page.mouse.click(*grid(page, "TradeQuantity").place(rows().index(shown))),
-        lambda: page.get_by_label("Entity id").input_value() == str(bought.entity_id),
-        "its id",
-    )
+    page.get_by_role("button", name="Now", exact=True).click()
+    trades = until(page, lambda: shown in (found := grid(page, "TradeQuantity")).column("Book") and found, "the trade")
+    # Newest first: the desk trades on meanwhile.
+    page.mouse.click(*trades.place(trades.column("Book").index(shown)))
+    until(page, lambda: page.get_by_label("Entity id").input_value() == str(bought.entity_id), "its id")
     until(page, lambda: grid(page, "EventType").column("UpdatedBy") == ["quant"], "its trail")
     assert page.context.pages == [page]
+
+
+def test_as_of_page_loses_no_press_while_it_is_drawn_anew(visitor: Visitor, site: Site) -> None:
+    page = visitor.opens("as_of")
+    grid(page, "TradeQuantity")
+    for _ in range(20):
+        page.get_by_role("button", name="Now", exact=True).click()
+    page.get_by_label("Entity id").fill("nobody's")
+    page.get_by_role("button", name="Show", exact=True).click()
+    page.get_by_text("That cannot be shown").wait_for()
+    assert "Callable not found" not in site.process.output
 
 
 def test_as_of_page_in_a_narrow_window_shows_its_buttons(visitor: Visitor) -> None:
