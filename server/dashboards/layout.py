@@ -78,7 +78,8 @@ def use_handler(handler: Callable[[Any], None]) -> Callable[[Any], None]:
 
     latest = ui.use_ref(handler)
     latest.current = handler
-    return ui.use_callback(lambda pressed: latest.current(pressed), [])
+    kept: Callable[[Any], None] = ui.use_callback(lambda pressed: latest.current(pressed), [])
+    return kept
 
 
 def _names(catalog: Catalog, columns: Sequence[str]) -> dict[str, str]:
