@@ -27,8 +27,11 @@ _FORMULAS = (
     "$D1 = isNull($Asset) || isNull($Cash) || isNull($Deviation) ? NULL_DOUBLE"
     " : isNaN($Asset + $Cash + $Deviation) ? NAN_DOUBLE"
     " : $K == 0.0 ? POS_INFINITY_DOUBLE : $S == 0.0 ? NEG_INFINITY_DOUBLE"
-    " : $Deviation > 0.0 ? log($Asset / $Cash) / $Deviation + 0.5 * $Deviation"
-    " : $Asset > $Cash ? POS_INFINITY_DOUBLE : $Asset < $Cash ? NEG_INFINITY_DOUBLE : 0.0",
+    " : $Asset == $Cash ? 0.5 * $Deviation"
+    # Two numbers whose quotient is out of range still have logarithms.
+    " : $Deviation > 0.0 ? (isFinite(log($Asset / $Cash)) ? log($Asset / $Cash) : log($Asset) - log($Cash))"
+    " / $Deviation + 0.5 * $Deviation"
+    " : $Asset > $Cash ? POS_INFINITY_DOUBLE : NEG_INFINITY_DOUBLE",
     f"$Above = isNull($D1) || isNull($Sign) ? NULL_DOUBLE : 0.5 * {_ERFC}(-$Sign * $D1 / sqrt(2.0))",
     f"$Below = isNull($D1) || isNull($Sign) ? NULL_DOUBLE : 0.5 * {_ERFC}(-$Sign * ($D1 - $Deviation) / sqrt(2.0))",
     "$Density = exp(-0.5 * $D1 * $D1) / sqrt(2.0 * PI)",

@@ -41,6 +41,8 @@ def options() -> dict[str, np.ndarray]:
             (100.0, 0.0, 1.0, 0.05, 0.2, 0.01),
             (1e-3, 1e6, 0.1, 0.05, 0.1, 0.0),  # far out of and far in the money
             (1e6, 1e-3, 0.1, 0.05, 0.1, 0.0),
+            (1e-300, 100.0, 1000.0, -0.05, 50.0, 0.0),  # where the quotient of spot and strike is out of range
+            (1e-300, 1e-300, 1000.0, 0.2, 0.1, 0.2),
             (math.nan, 100.0, 1.0, 0.05, 0.2, 0.0),
         )
     ]
