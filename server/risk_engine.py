@@ -133,15 +133,20 @@ def floats(name: str, given: ArrayLike, least: float) -> Floats:
 
     Args:
         name: What a message calls it.
-        given: A number or an array of numbers, NaN for a missing one.
+        given: A number or an array of numbers, NaN, None or masked for a missing one.
         least: The smallest value allowed.
 
     Raises:
         ValueError: A value is infinite or too small, or there are other things than numbers.
     """
     try:
+        kind = np.asarray(given).dtype
+        if kind.kind in "mMSU":  # NumPy makes numbers of days, and of texts that look like some
+            raise TypeError(f"it has values of type {kind}")
+        masked = np.ma.getmaskarray(given) if isinstance(given, np.ma.MaskedArray) else None
         column = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        column = column if masked is None else np.where(masked, np.nan, column)
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must be a number or an array of numbers: {error}") from None
     if not column.size:
         return column

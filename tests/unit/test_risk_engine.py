@@ -187,6 +187,11 @@ def test_black_scholes_nan_stays_in_its_row() -> None:
     assert columns
 
 
+def test_black_scholes_value_that_is_masked_is_a_missing_one() -> None:
+    prices = black_scholes(True, np.ma.array([100.0, 100.0], mask=[True, False]), 100.0, 1.0, 0.05, 0.2).price
+    assert np.isnan(prices).tolist() == [True, False]
+
+
 def test_black_scholes_shapes_follow_numpy() -> None:
     surface = black_scholes(True, 100.0, np.array([90.0, 100.0, 110.0]), np.array([[0.5], [1.0]]), 0.05, 0.2)
     assert surface.price.shape == (2, 3)
@@ -212,6 +217,9 @@ def test_black_scholes_many_rows_are_those_of_each_block() -> None:
         ({"rate": -INF}, "rate is -inf: it must be finite$"),
         ({"volatility": [-0.2]}, r"volatility\[0\] is -0.2"),
         ({"volatility": "high"}, "volatility must be a number or an array of numbers"),
+        ({"strike": "100"}, "strike must be a number or an array of numbers: it has values of type <U3"),
+        ({"years": np.array(["2026-02-22"], "datetime64[D]")}, "years must be a number or an array of numbers"),
+        ({"spot": 10**400}, "spot must be a number or an array of numbers: int too large"),
         ({"is_call": "put"}, "is_call must be True for a call or False for a put, not 'put'"),
         ({"is_call": 1}, "is_call must be True for a call or False for a put, not 1"),
         ({"is_call": [True, None]}, "is_call must be True for a call or False for a put, not None"),
