@@ -26,7 +26,7 @@ from datetime import date, datetime, time, timezone
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from bridge.errors import CellRefused
+from bridge.errors import BridgeError, CellRefused
 from store.scalars import SCALARS, ValueRefused, numpy_item
 
 __all__ = ["ARRAY_TYPES", "JAVA_NAMES", "Cell", "cell_from_json", "instant_cell", "python_cell"]
@@ -252,8 +252,13 @@ def cell_from_json(natural: str, dh_type: str) -> CellMaker | None:
 def python_cell(dh_type: str) -> CellMaker:
     """Return what makes a cell of the Python value that one would write: an int, a datetime, a Decimal, a list.
 
+    Raises:
+        BridgeError: There is no such type.
+
     Example:
         >>> python_cell("LocalDate")(date(1970, 1, 11))
         10
     """
+    if dh_type not in _FROM_PYTHON:
+        raise BridgeError(f"{dh_type!r} is no column type; use one of {', '.join(_FROM_PYTHON)}")
     return _FROM_PYTHON[dh_type]

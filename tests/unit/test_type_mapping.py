@@ -216,6 +216,11 @@ def test_python_cell_refuses_what_would_fail_in_java(dh_type: str, value: Any) -
         python_cell(dh_type)(value)
 
 
+def test_python_cell_of_an_unknown_type_names_the_types() -> None:
+    with pytest.raises(BridgeError, match="'strin' is no column type; use one of string, bool"):
+        python_cell("strin")
+
+
 def test_python_cell_takes_numpy_scalars() -> None:
     assert python_cell("long")(np.int64(5)) == 5
     assert python_cell("bool")(np.bool_(True)) is True
