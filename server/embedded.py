@@ -14,6 +14,7 @@ import re
 import socket
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,7 +24,16 @@ from server.java import find_java, java_home_slip
 from server.shutdown import require_no_stop
 from server.tls import check_tls_files
 
-__all__ = ["ANONYMOUS", "AUTH_TYPE", "DEFAULT_PORT", "DeephavenServer", "heap_bytes", "heap_room", "is_loopback"]
+__all__ = [
+    "ANONYMOUS",
+    "AUTH_TYPE",
+    "DEFAULT_PORT",
+    "DeephavenServer",
+    "heap_bytes",
+    "heap_room",
+    "is_loopback",
+    "machine_memory",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +94,15 @@ def heap_bytes(size: str) -> int:
     return int(size[:-1]) << {"k": 10, "m": 20, "g": 30}[size[-1].lower()]
 
 
+def machine_memory() -> int:
+    """Return how many bytes of memory this machine has, swap space included."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError):
+        swap = re.search(r"SwapTotal:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
+        memory += 0 if swap is None else int(swap[1]) << 10
+    return memory
+
+
 def heap_room() -> tuple[int, int]:
     """Return how many bytes the JVM's heap has at most, and how many of them nothing lives in; it must run."""
     import jpy
@@ -130,8 +149,12 @@ class DeephavenServer:
     ) -> None:
         if not 0 <= port <= 65535:
             raise ServerError(f"port {port} is not between 0 and 65535")
-        if heap is not None:
-            heap_bytes(heap)
+        # What cannot be reserved ends the process inside the JVM, and leaves what it had started.
+        if heap is not None and heap_bytes(heap) > machine_memory():
+            raise ServerError(
+                f"heap {heap} is more than the {machine_memory() / 2**30:.1f} GiB of memory that this machine has:"
+                " choose a smaller one"
+            )
         if anonymous and not is_loopback(host):
             raise ServerError(
                 f"without a key the server would let everyone on the network run code on this machine: "

@@ -98,7 +98,9 @@ def test_server_second_one_in_a_process_is_refused(deephaven_server: DeephavenSe
         DeephavenServer(port=0).start()
 
 
-@pytest.mark.parametrize("options", [{"port": -1}, {"port": 65536}, {"heap": "2 gigabytes"}, {"heap": "-1g"}])
+@pytest.mark.parametrize(
+    "options", [{"port": -1}, {"port": 65536}, {"heap": "2 gigabytes"}, {"heap": "-1g"}, {"heap": "99999g"}]
+)
 def test_server_impossible_option_is_refused_before_anything_starts(options: dict[str, Any]) -> None:
     with pytest.raises(ServerError):
         DeephavenServer(**options)

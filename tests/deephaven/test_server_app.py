@@ -226,6 +226,7 @@ def test_app_with_a_prompt_has_the_tables_by_name_and_ends_at_sigterm(lost: bool
         (["--tls-cert", "README.md", "--tls-key", "README.md"], 2, "README.md: holds no certificate in PEM form"),
         (["--heap", "big"], 2, "heap 'big' is not a size"),
         (["--heap", "256m"], 2, "a heap of 256 MB is too small to keep 1,000,000 rows of the raw tables and to work"),
+        (["--heap", "99999g"], 2, "heap 99999g is more than the"),
         (["--heap", "16m", "--keep", "all"], 2, "takes 144 MB or more: give more with --heap, as --heap 2g"),
     ],
 )
