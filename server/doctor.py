@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from server.access_key import default_key_file
-from server.embedded import DEFAULT_PORT, heap_bytes
+from server.embedded import DEFAULT_PORT, heap_bytes, machine_memory
 from server.java import find_java, java_home_slip
 from server.options import DEFAULT_KEPT, least_heap
 
@@ -169,7 +169,8 @@ def _memory(heap: str | None) -> Iterator[Finding]:
         yield Finding("heap", "warning", rows, advice)
     if wanted > available:
         advice = f"the heap may take {wanted / 2**30:.1f} GiB: choose a smaller one with --heap, or free memory"
-        yield Finding("memory", "missing" if available < _LEAST_MEMORY else "warning", detail, advice)
+        never = available < _LEAST_MEMORY or wanted > max(total, machine_memory())
+        yield Finding("memory", "missing" if never else "warning", detail, advice)
     elif available < _LEAST_MEMORY:
         yield Finding("memory", "missing", detail, "the server needs 1 GiB to run")
     elif available < _GOOD_MEMORY:
@@ -230,8 +231,15 @@ def main(given: Sequence[str] | None = None) -> int:
     missing = 0
     for finding in examine(options.port, options.heap):
         missing += finding.state == "missing"
-        print(f"{finding.state:<8} {finding.subject}: {finding.detail}")
+        _say(f"{finding.state:<8} {finding.subject}: {finding.detail}")
         if finding.advice:
-            print(f"         -> {finding.advice}")
-    print(f"{missing} missing: the server will not start." if missing else "Everything is there.")
+            _say(f"         -> {finding.advice}")
+    _say(f"{missing} missing: the server will not start." if missing else "Everything is there.")
     return 1 if missing else 0
+
+
+def _say(line: str) -> None:
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read it has left

@@ -100,7 +100,8 @@ def test_doctor_without_any_package_finds_the_java_of_the_server(
 
 
 @pytest.mark.parametrize(
-    ("free", "heap", "state"), [(8, None, "ok"), (8, "9g", "warning"), (2, "1g", "warning"), (0.5, "256m", "missing")]
+    ("free", "heap", "state"),
+    [(8, None, "ok"), (8, "9g", "warning"), (8, "99999g", "missing"), (2, "1g", "warning"), (0.5, "256m", "missing")],
 )
 def test_doctor_memory_is_held_against_the_heap(
     monkeypatch: pytest.MonkeyPatch, free: float, heap: str | None, state: str
@@ -181,6 +182,15 @@ def test_server_without_its_packages_points_to_the_doctor(program: list[str]) ->
     assert "No module named" in done.stderr
     assert "`python -m server doctor`" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_doctor_that_nobody_reads_to_the_end_says_no_more() -> None:
+    command = [sys.executable, "-m", "server", "doctor", "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None and child.stderr is not None
+        child.stdout.readline()
+        child.stdout.close()
+        assert (child.stderr.read(), child.wait()) == ("", 0)
 
 
 @pytest.mark.parametrize("arguments", [["--heap", "much"], ["--port", "70000"]])
