@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import sys
 import time
@@ -18,7 +19,7 @@ from client.errors import ClientError
 from client.interrupts import interrupted, interrupts_remembered, leaving_after
 from client.stall_watch import stalls_told
 
-__all__ = ["client_command"]
+__all__ = ["Seconds", "client_command"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,11 +60,31 @@ def client_command(function: Callable[..., None]) -> click.Command:
         except KeyboardInterrupt:
             return
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read it has left
+            _let_go_of_output()  # whoever read it has left
+        except OSError as error:
+            _let_go_of_output()
+            click.echo(f"error: standard output cannot be written: {error.strerror}", err=True)
+            sys.exit(1)
 
     for option in reversed(_OPTIONS):
         run = option(run)
     return click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})(run)
+
+
+def _let_go_of_output() -> None:
+    """Keep the end of the process from writing once more what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class Seconds(click.FloatRange):
+    """A time to wait: what is no number, or without end, would be none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number, if it is one and ends."""
+        seconds: float = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{value} is not a number of seconds.", param, ctx)
+        return seconds
 
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -75,8 +96,6 @@ _OPTIONS = [
     click.option("--tls", is_flag=True, help="Talk TLS, and trust the system's certificate authorities."),
     click.option("--tls-ca", type=_FILE, help="Talk TLS, and trust the authorities in this file (PEM)."),
     click.option("--once", is_flag=True, help="Show the tables once, and leave."),
-    click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Leave after so many seconds."),
-    click.option(
-        "--interval", type=click.FloatRange(min=0.1), default=0.4, help="Seconds between two looks at the server."
-    ),
+    click.option("--seconds", type=Seconds(min=0, min_open=True), help="Leave after so many seconds."),
+    click.option("--interval", type=Seconds(min=0.1), default=0.4, help="Seconds between two looks at the server."),
 ]

@@ -24,7 +24,7 @@ from pydeephaven import agg
 from pydeephaven.table import Table
 
 from client.base_client import DeephavenClient
-from client.command import client_command
+from client.command import Seconds, client_command
 from client.formats import Catalog, ColumnStyle
 from client.panel import Panel
 from client.screen import Screen
@@ -150,7 +150,7 @@ def _snapshots(target: Path, every: float) -> Callable[[DeephavenClient], None]:
     metavar="FILE",
     help="Write the positions to a .csv or .parquet file; {time} in its name gives each snapshot one of its own.",
 )
-@click.option("--every", type=click.FloatRange(min=1), default=60.0, help="Seconds between two snapshots.")
+@click.option("--every", type=Seconds(min=1), default=60.0, help="Seconds between two snapshots.")
 def main(
     client: DeephavenClient,
     rows: int,

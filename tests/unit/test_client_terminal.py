@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -369,3 +371,26 @@ def test_stall_watch_that_nobody_reads_ends_the_program(monkeypatch: pytest.Monk
 
     with StallWatch(tell, again=False) as watch, pytest.raises(SystemExit), watch.call():
         assert told.wait(60)
+
+
+TALKER = """
+import click, contextlib, client.command as command
+class Connected(contextlib.nullcontext):
+    explaining = contextlib.nullcontext
+command.DeephavenClient = lambda *given, **named: Connected()
+command.client_command(lambda client, once, seconds, interval: click.echo("x" * 100_000))()
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (["--once"], 1, "error: standard output cannot be written: No space left on device\n"),
+        (["--seconds", "nan"], 2, "Error: Invalid value for '--seconds': nan is not a number of seconds.\n"),
+    ],
+)
+def test_client_command_that_cannot_do_it_says_why(options: list[str], status: int, said: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", TALKER, *options], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr.splitlines(keepends=True)[-1]) == (status, said)
+    assert "Traceback" not in done.stderr
