@@ -109,7 +109,7 @@ class DeephavenClient:
         tls_ca: str | os.PathLike[str] | None = None,
     ) -> None:
         if anonymous and (key is not None or key_file is not None):
-            raise ClientError("anonymous=True uses no key: leave out key= and key_file=")
+            raise ClientError("anonymous uses no key: leave out key= and key_file=, or --key-file")
         self.host = host
         self.port = port
         self._key = None if anonymous else given_key(key) if key is not None else find_key(key_file)
@@ -151,11 +151,14 @@ class DeephavenClient:
 
         Raises:
             TableNotFound: There is none of that name.
+            ClientError: The name is no text.
             ServerUnreachable: The server is gone.
 
         Example:
             >>> client.open_table("prices_live").where("Symbol = `AAPL`").to_arrow().to_pandas()
         """
+        if not isinstance(name, str):
+            raise ClientError(f"a table is named by a text, not {name!r}")
         try:
             return self._call(lambda session: session.open_table(name), repeatable=True)
         except (ServerUnreachable, AccessRefused):
@@ -227,16 +230,24 @@ class DeephavenClient:
             table: A table, or the name of one.
             on_update: Takes a `TableUpdate`: `update.added()`, `.modified()` and `.removed()` return the columns of
                 the rows concerned, by name, as Arrow arrays. The first one holds the table as it is.
-            on_error: Takes what ended the subscription, such as a lost connection; by default it is logged.
+            on_error: Takes what ended the subscription: a lost connection, or what `on_update` raised; by default it is
+                logged.
 
         Returns:
             The subscription; its `stop()` ends it, as `close` does.
+
+        Raises:
+            TableNotFound: There is no table of that name.
+            ClientError: What is to be called is no function.
 
         Example:
             >>> subscription = client.subscribe("prices_live", lambda update: print(update.modified("Symbol")))
         """
         from pydeephaven_ticking import table_listener
 
+        for name, function in (("on_update", on_update), ("on_error", on_error)):
+            if not callable(function) and (name == "on_update" or function is not None):
+                raise ClientError(f"{name} takes a function, not {function!r}")
         opened = self.open_table(table) if isinstance(table, str) else table
         failed = on_error or (lambda error: logging.getLogger(__name__).error("a subscription ended: %s", error))
         # pydeephaven counts parameters, and would refuse `print` or a queue's `put`.

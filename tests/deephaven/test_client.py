@@ -97,6 +97,14 @@ def test_client_unknown_table_names_the_nearest(client: DeephavenClient, publish
         client.open_table("quote_live")
 
 
+def test_client_what_is_no_name_and_no_function_is_refused_at_once(client: DeephavenClient, publish: Publish) -> None:
+    publish("quotes_live")
+    with pytest.raises(ClientError, match="a table is named by a text, not 5"):
+        client.open_table(5)  # type: ignore[arg-type]
+    with pytest.raises(ClientError, match="on_update takes a function, not None"):
+        client.subscribe("quotes_live", None)  # type: ignore[arg-type]
+
+
 def test_client_subscription_sees_each_change_until_it_stops(client: DeephavenClient, publish: Publish) -> None:
     from bridge import TableWriter
 
