@@ -47,6 +47,7 @@ def restore(target: Target, places: tuple[str, ...], replace: bool) -> None:
     """
     file, *named = _two(places, "FILE [DIR|URL]")
     target = target.at(*named)
+    target.require_no_other_directory()
     with _bar("checking") as progress:
         archive = open_backup(Path(file), progress)
     with archive, target.administer(make=True) as conn, _bar("loading") as progress:

@@ -22,6 +22,7 @@ from store.server import ObjectStoreServer
 __all__ = ["NEW_PASSWORD", "PASSWORD", "Target", "ask_password"]
 
 NEW_PASSWORD = "STORE_NEW_PASSWORD"
+_OF_A_STORE_TO_BE = {".lock", "admin.password", "lost+found"}  # of a start that was broken off, or of a disk
 NOTHING_THERE = ("3F000", "42P01", "42883")  # PostgreSQL: no such schema, table, function
 
 
@@ -58,6 +59,18 @@ class Target:
             raise click.UsageError("the store is named twice: leave out --data-dir or --url, or the argument")
         url = place.startswith(("postgresql://", "postgres://"))
         return Target(None if url else place, place if url else None, self.user or None, self.out.as_json)
+
+    def require_no_other_directory(self) -> None:
+        """Refuse a data directory that holds other things, and no store: a slip, which would be strewn with files.
+
+        Raises:
+            StoreError: It is one.
+        """
+        directory = None if self.data_dir is None else Path(self.data_dir)
+        if directory is None or not directory.is_dir() or (directory / "postgres").exists():
+            return
+        if {entry.name for entry in directory.iterdir()} - _OF_A_STORE_TO_BE:
+            raise StoreError(f"{directory} holds other files, and no store: name a new directory, or an empty one")
 
     @contextmanager
     def login(self, *, make: bool = False) -> Iterator[dict[str, Any]]:

@@ -98,6 +98,16 @@ def sessions_of(database: StoreDatabase) -> int:
         return int(cursor.fetchone()[0])
 
 
+def test_restore_leaves_a_directory_alone_that_is_not_a_store_s(store_db: StoreDatabase, folder: Path) -> None:
+    saved(store_db, folder / "desk.backup")
+    place = (str(folder / "desk.backup"), str(folder))
+    assert f"{folder} holds other files, and no store" in CommandLine().fails("restore", *place)
+    assert [path.name for path in folder.iterdir()] == ["desk.backup"]
+    (folder / "desk").mkdir()
+    (folder / "desk" / ".lock").touch(mode=0o600)  # as a start that was interrupted leaves it
+    assert "restored to database" in CommandLine().lines("restore", place[0], str(folder / "desk"))[0]
+
+
 def test_restore_leaves_a_schema_alone_that_is_not_a_store_s(store_db: StoreDatabase, tmp_path: Path) -> None:
     path = saved(store_db, tmp_path / "desk.backup")
     for name in ("store", "workflow"):
