@@ -68,10 +68,10 @@ BEGIN
     WHERE g.principal = p_principal AND g.access = p_access;
     IF v_grantor IS NULL OR (v_grantor <> v.owner AND v.owner = session_user) THEN
         -- Each time that an entity comes into view again, its history comes again to those who listen. What others granted
-        -- does not count: a writer would use up what its owner may.
+        -- does not count: a writer would use up what its owner may. In hours: how long a day is, the session's timezone says.
         IF (SELECT count(*) FROM store.share_events s
             WHERE s.entity_id = p_entity AND s.principal = p_principal AND s.action = 'SHARED'
-              AND s.grantor = session_user AND s.tx_time > clock_timestamp() - interval '1 day') >= 32 THEN
+              AND s.grantor = session_user AND s.tx_time > clock_timestamp() - interval '24 hours') >= 32 THEN
             PERFORM store.refuse('TS013', format('%s was shared with %L 32 times within a day: leave it shared, or share'
                                                  ' it again tomorrow', p_entity, p_principal),
                                  jsonb_build_object('entity_id', p_entity, 'principal', p_principal));

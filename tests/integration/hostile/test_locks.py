@@ -350,3 +350,22 @@ def test_writer_does_not_use_up_what_the_owner_may_share(store_db: StoreDatabase
         share_read(bob.conn, entity, "carol")
     share_read(alice.conn, entity, "carol")
     assert store_db.client("carol").read(Trade, entity) is not None
+
+
+def test_day_of_a_session_s_own_calendar_does_not_let_it_share_more_often(store_db: StoreDatabase) -> None:
+    bob = store_db.connect("bob")
+    bob.autocommit = True
+    entity = store_db.client("bob").write(trade())
+    with bob.cursor() as cursor, pytest.raises(psycopg2.Error, match="32 times within a day"):
+        cursor.execute("SELECT extract(doy FROM now() AT TIME ZONE 'UTC')::integer")
+        today = cursor.fetchone()[0] % 365
+        # Clocks that are set back by two weeks at some moment near this one: a day before now is then days ahead.
+        for day in range(today - 9, today + 10):
+            turn = f"{(day + 365) % 365}/0,{(day + 390) % 365}/0"
+            cursor.execute("SELECT set_config('timezone', 'AAA-167BBB167,' || %s, false)", (turn,))
+            cursor.execute("SELECT now() - interval '1 day' > now()")
+            if cursor.fetchone()[0]:
+                break
+        for _ in range(33):
+            cursor.execute("SELECT store.share(%s, 'carol', 'READ')", (entity,))
+            cursor.execute("SELECT store.unshare(%s, 'carol', '{READ}')", (entity,))
