@@ -294,11 +294,13 @@ def test_names_repeated_in_a_grant_are_kept_once(store_db: StoreDatabase) -> Non
         assert cursor.fetchone() == (["carol"], ["alice"])
 
 
-def test_objects_of_very_many_fields_delay_nobody_s_filters(store_db: StoreDatabase) -> None:
+@pytest.mark.parametrize(("count", "size"), [(1001, 0), (1, 200_000), (900, 200)], ids=["many", "long", "both"])
+def test_objects_of_very_many_fields_delay_nobody_s_filters(store_db: StoreDatabase, count: int, size: int) -> None:
     bob = store_db.connect("bob")
     with bob, bob.cursor() as cursor:
         for number in range(2):
-            item = json.dumps([{"type_name": "Trade", "data": {f"{number} {field}": 0 for field in range(1001)}}])
+            names = [f"{number} {field} ".ljust(size, "x") for field in range(count)]
+            item = json.dumps([{"type_name": "Trade", "data": dict.fromkeys(names, 0)}])
             cursor.execute("SELECT FROM store.create_objects(%s, '{}', '{}', false, NULL)", (item,))
     with closing(store_db.admin()) as admin, admin.cursor() as cursor:
         cursor.execute("SELECT fields FROM store.type_shapes")
