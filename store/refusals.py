@@ -19,7 +19,8 @@ FAILED = (
     " call that may fail in a nested transaction()"
 )
 
-LARGEST_OBJECT = "4 MiB"  # as the tables' constraint `object_size` says
+LARGEST_OBJECT = "4 MiB"  # as the tables' constraint `object_size` says, like the next
+LONGEST_OBJECT = "24 MiB"
 
 _ENTITY_ERRORS: dict[str, type[errors.StoreError]] = {
     "TS001": errors.EntityNotFound,
@@ -99,8 +100,8 @@ def raise_store_error(
         raise errors.InvalidRange("a valid time lies outside the years 1 to 9999") from error
     if code == "23514" and error.diag.constraint_name == "object_size":
         raise errors.InvalidValue(
-            f"an object takes at most {LARGEST_OBJECT}, in PostgreSQL's form of JSON: store what is larger as"
-            " several objects, or elsewhere"
+            f"an object takes at most {LARGEST_OBJECT}, in PostgreSQL's form of JSON, and {LONGEST_OBJECT} when that is"
+            " written out: store what is larger as several objects, or elsewhere"
         ) from error
     if code == "54000":
         raise errors.StoreError(

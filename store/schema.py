@@ -48,6 +48,7 @@ MIGRATIONS = (
     "batches",
     "checks",
     "ages",
+    "weights",
 )
 # Applied whenever their text changes.
 DEFINITIONS = (

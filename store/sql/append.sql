@@ -16,12 +16,17 @@ RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
                 ELSE false END
 $$;
 
+-- What a value counts for in what an entity may hold: what PostgreSQL keeps of it, or, where that is more, a sixth of what it
+-- is written out as. A number of few bytes may have thousands of digits.
+CREATE OR REPLACE FUNCTION store.weight(p_value jsonb)
+RETURNS integer LANGUAGE sql STABLE AS $$ SELECT greatest(pg_column_size(p_value), octet_length(p_value::text) / 6) $$;
+
 -- By how much the largest values of an entity's fields grow at most, seen from some of its values.
 CREATE OR REPLACE FUNCTION store.growth(p_data jsonb, p_changes jsonb)
 RETURNS bigint LANGUAGE sql STABLE AS $$
-    SELECT coalesce(sum(greatest(0, pg_column_size(jsonb_build_object(c.key, c.value))
+    SELECT coalesce(sum(greatest(0, store.weight(jsonb_build_object(c.key, c.value))
                                     - CASE WHEN p_data ? c.key
-                                           THEN pg_column_size(jsonb_build_object(c.key, p_data->c.key)) ELSE 0 END)), 0)
+                                           THEN store.weight(jsonb_build_object(c.key, p_data->c.key)) ELSE 0 END)), 0)
     FROM jsonb_each(p_changes) c
 $$;
 
@@ -50,7 +55,7 @@ LANGUAGE sql IMMUTABLE AS $$
            CASE WHEN a.applies THEN (h).data || p_changes ELSE (h).data END,
            a.apart,
            (h).fields_size + CASE WHEN a.apart THEN store.growth((h).data, p_changes)
-                                  ELSE 2 * pg_column_size(p_changes) END
+                                  ELSE 2 * pg_column_size(p_changes) + octet_length(p_changes::text) / 6 END
     FROM (SELECT store.covers(p_from, p_to, p_at) AS applies,
                  p_from <> p_at OR p_to < 'infinity' OR (h).due < 'infinity' AS apart) a
 $$;
@@ -63,7 +68,7 @@ DECLARE
     v_size bigint;
 BEGIN
     SELECT coalesce(sum(f.size), 0) INTO v_size
-    FROM (SELECT max(pg_column_size(jsonb_build_object(c.key, c.value))) AS size
+    FROM (SELECT max(store.weight(jsonb_build_object(c.key, c.value))) AS size
           FROM store.object_events e, jsonb_each(e.changes) c WHERE e.entity_id = p_entity GROUP BY c.key) f;
     IF v_size > 4194304 THEN
         PERFORM store.refuse('TS012', format('the fields of %s would come to %s bytes, each at its largest; an entity with'

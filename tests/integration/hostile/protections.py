@@ -12,11 +12,13 @@ from tests.integration.hostile.protections_of_batches import PROTECTIONS_OF_BATC
 from tests.integration.hostile.protections_of_machine import PROTECTIONS_OF_MACHINE
 from tests.integration.hostile.protections_of_objects import PROTECTIONS_OF_OBJECTS
 from tests.integration.hostile.protections_of_publication import PROTECTIONS_OF_PUBLICATION
+from tests.integration.hostile.protections_of_values import PROTECTIONS_OF_VALUES
 
 __all__ = ["PROTECTIONS", "Protection"]
 
 PROTECTIONS: list[Protection] = [
     *PROTECTIONS_OF_OBJECTS,
+    *PROTECTIONS_OF_VALUES,
     *PROTECTIONS_OF_BATCHES,
     *PROTECTIONS_OF_ACCESS,
     *PROTECTIONS_OF_PUBLICATION,

@@ -10,7 +10,7 @@ ACL = "h.acl && (SELECT store.principals())"
 APPEND_BATCH = "store/sql/append_batch.sql"
 GRANTS, LOG, APPEND, CREATE = (f"store/sql/{name}.sql" for name in ("grants", "log", "append", "create"))
 SHARE, GROUPS, MUTATE = (f"store/sql/{name}.sql" for name in ("share", "groups", "mutate"))
-STREAM, CHECKS = "store/sql/stream.sql", "store/sql/checks.sql"
+STREAM = "store/sql/stream.sql"
 STATEMENTS, READING, FORGING = ("test_statements",), ("test_reading",), ("test_forging",)
 PLANS = ("test_plans",)
 SABOTAGE, VALUES, LOCKS = ("test_sabotage",), ("test_values",), ("test_locks",)
@@ -281,69 +281,6 @@ PROTECTIONS_OF_OBJECTS = [
         FORGING,
     ),
     Protection(
-        "values are such as every client can read",
-        CHECKS,
-        "THEN 'readable_values'",
-        "THEN NULL",
-        VALUES,
-    ),
-    Protection(
-        "names are short",
-        CHECKS,
-        "octet_length(p_type) NOT BETWEEN 1 AND 255 OR octet_length(p_state) > 255",
-        "false",
-        VALUES,
-    ),
-    Protection(
-        "objects have a largest size",
-        "store/sql/places.sql",
-        "ALTER TABLE store.object_heads ADD CONSTRAINT object_size CHECK (pg_column_size(data) <= 4194304);",
-        "",
-        VALUES,
-    ),
-    Protection(
-        "changes of other times do not pile up, one entity",
-        APPEND,
-        "IF a.apart AND a.fields_size > 4194304 THEN",
-        "IF false THEN",
-        VALUES,
-    ),
-    Protection(
-        "changes of other times do not pile up, several entities",
-        APPEND_BATCH,
-        "IF v.large THEN",
-        "IF false THEN",
-        VALUES,
-    ),
-    Protection(
-        "many changes of one moment are folded at once",
-        "store/sql/fold.sql",
-        "cardinality(p_versions) <= 128",
-        "true",
-        SABOTAGE,
-    ),
-    Protection(
-        "an entity's changes are read one after the other",
-        "store/sql/fold.sql",
-        "c.place <= store.folded_together() AND (",
-        "(",
-        VALUES,
-    ),
-    Protection(
-        "a name stands in a grant once",
-        CREATE,
-        "p_readers := ARRAY(SELECT DISTINCT n FROM unnest(p_readers) AS n ORDER BY n);",
-        "",
-        SABOTAGE,
-    ),
-    Protection(
-        "objects of very many fields weigh on nobody's filters",
-        MUTATE,
-        "AND cardinality(v_fields) <= 1000",
-        "",
-        SABOTAGE,
-    ),
-    Protection(
         "a repeated change is shown to those who may see its entity",
         MUTATE,
         "k.key = p_key AND NOT h.acl && v_principals LIMIT 1",
@@ -387,6 +324,13 @@ PROTECTIONS_OF_OBJECTS = [
         SHARE,
         "AND s.grantor = session_user AND s.tx_time",
         "AND s.tx_time",
+        LOCKS,
+    ),
+    Protection(
+        "a day of sharing is as long for everybody",
+        SHARE,
+        "interval '24 hours'",
+        "interval '1 day'",
         LOCKS,
     ),
 ]

@@ -84,6 +84,44 @@ def test_changes_of_other_times_do_not_pile_up_to_more_than_an_object_may_hold(
     assert caught.value.pgcode == "TS012" and "each at its largest" in str(caught.value)
 
 
+# Some 20 MB once it is written out, of which PostgreSQL keeps a few bytes a number.
+WIDE = json.dumps([1] * 1_250).replace("1", "1e-16383")
+
+
+def change(store_db: StoreDatabase, entity_id: str, version: int, changes: str, **moment: str) -> None:
+    """Change an entity as a program that does without our client would."""
+    item = {"entity_id": entity_id, "type_name": "Trade", "version": version, "event_type": "UPDATED"} | moment
+    with store_db.connect("bob") as conn, conn.cursor() as cursor:
+        text = json.dumps(item).removesuffix("}") + f', "changes": {changes}}}'
+        cursor.execute("SELECT FROM store.append_events(%s, false, NULL)", (f"[{text}]",))
+
+
+def test_few_bytes_that_are_written_out_as_very_many_are_refused(store_db: StoreDatabase) -> None:
+    """A gigabyte of text, which nobody can read, would else come out of 20 KB, and end backups and listeners."""
+    too_large = pytest.raises(psycopg2.errors.CheckViolation, match="object_size")
+    with too_large:
+        create(store_db, f'{{"x": {WIDE}, "y": {WIDE}}}')
+    entity_id = create(store_db, "{}")
+    with too_large:
+        change(store_db, entity_id, 1, f'{{"x": {WIDE}, "y": {WIDE}}}')
+
+
+def test_an_object_does_not_grow_beyond_what_may_be_written_out(store_db: StoreDatabase) -> None:
+    entity_id = create(store_db, f'{{"x": {WIDE}}}')
+    with pytest.raises(psycopg2.errors.CheckViolation, match="object_size"):
+        change(store_db, entity_id, 1, f'{{"y": {WIDE}}}')
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_changes_of_other_times_do_not_pile_up_to_more_than_may_be_written_out(
+    store_db: StoreDatabase, moment: str
+) -> None:
+    entity_id = create(store_db, "{}")
+    change(store_db, entity_id, 1, f'{{"x": {WIDE}}}', **MOMENTS[moment])
+    with pytest.raises(psycopg2.Error, match="each at its largest"):
+        change(store_db, entity_id, 2, f'{{"x": 1, "y": {WIDE}}}', **MOMENTS[moment])
+
+
 def test_large_fields_that_stand_in_for_each_other_from_now_on_are_no_pile(store_db: StoreDatabase) -> None:
     entity_id = create(store_db, "{}")
     item = {"entity_id": entity_id, "type_name": "Trade", "event_type": "UPDATED"}
