@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import psycopg2
@@ -168,6 +168,7 @@ def disable_user(admin_conn: Connection, name: str) -> None:
             f"user {name!r} can no longer log in, but its sessions go on: ending them takes the right to act as it"
             f" ({error.diag.message_primary})"
         ) from error
+    _clear_base_role(admin_conn)
     if lasting := _lasting_sessions(admin_conn, name):
         raise StoreError(
             f"user {name!r} can no longer log in, but what it computes goes on in process {', '.join(lasting)} of the"
@@ -334,6 +335,17 @@ def _end_sessions(cursor: Any, name: str) -> None:
         cursor.execute("ROLLBACK TO SAVEPOINT ending")
     if not able:
         cursor.execute(sql.SQL("REVOKE {} FROM CURRENT_USER").format(role))
+
+
+def _clear_base_role(admin_conn: Connection) -> None:
+    """Take back what a user may have made the password of the base role, before release 16, as long as it likes.
+
+    Every session of a user holds it. Another user may be at it at this moment: disabling this one does not wait.
+    """
+    if admin_conn.server_version < 160_000:
+        with suppress(*OVERTAKEN), changing(admin_conn) as cursor:
+            cursor.execute("SET LOCAL lock_timeout = %s", (LOCK_TIMEOUT,))
+            cursor.execute("ALTER ROLE store_user PASSWORD NULL")
 
 
 def _lasting_sessions(admin_conn: Connection, name: str) -> list[str]:

@@ -152,6 +152,14 @@ PROTECTIONS_OF_ACCESS = [
         "    EXCEPTION WHEN no_data_found THEN",
         LOCKS,
     ),
+    Protection(
+        "who is disabled leaves no password of the base role behind",
+        USERS,
+        'cursor.execute("ALTER ROLE store_user PASSWORD NULL")',
+        "pass",
+        ("test_verifiers",),
+        external=True,
+    ),
     Protection("who is disabled waits for no other administration", USERS, "in_turn=False", "in_turn=True", LOCKS),
     Protection(
         "who publishes does not wait for what users hold",

@@ -56,6 +56,22 @@ def lengthen(store_db: StoreDatabase, hoarder: Connection, size: int) -> bool:
     return False
 
 
+def test_password_of_the_base_role_goes_with_the_user_who_made_it(store_db: StoreDatabase, hoarder: Connection) -> None:
+    """Before release 16, who is a member of a role can act as it; all sessions hold what there is of the base role."""
+    with hoarder.cursor() as cursor:
+        if hoarder.server_version >= 160_000:
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                cursor.execute("SET ROLE store_user")
+            return
+        cursor.execute("SET ROLE store_user")
+        cursor.execute("ALTER ROLE store_user PASSWORD %s", (verifier_of(600),))
+    with closing(store_db.admin()) as admin:
+        users.disable_user(admin, "hoarder")
+        with admin, admin.cursor() as cursor:
+            cursor.execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'store_user'")
+            assert cursor.fetchone() == (None,)
+
+
 def memory_of(conn: Connection) -> int:
     with conn.cursor() as cursor:
         cursor.execute("SELECT sum(total_bytes) FROM pg_backend_memory_contexts")
