@@ -16,7 +16,7 @@ from rich.console import Console
 from server.access_key import default_key_file
 from server.dashboards import PAGE_NOTES
 from server.embedded import DeephavenServer, is_loopback
-from server.errors import PriceFileError, ServerError, StartStopped, StorePlaceError, TlsFileError
+from server.errors import KeyFileError, PriceFileError, ServerError, StartStopped, StorePlaceError, TlsFileError
 from server.market_columns import TABLE_NOTES
 from server.market_server import MarketServer
 from server.options import MarketOptions, read_options, usual_store
@@ -60,7 +60,7 @@ def main(given: Sequence[str] | None = None, program: str = "app.py") -> int:
                 sys.stdout.flush()
                 os._exit(0)  # any other end would lead to the prompt
             return 0
-        except (TlsFileError, PriceFileError, StorePlaceError) as error:
+        except (KeyFileError, TlsFileError, PriceFileError, StorePlaceError) as error:
             return _refused(program, error, 2)
         except ServerError as error:
             return _refused(program, error, 1)

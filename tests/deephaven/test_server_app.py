@@ -224,6 +224,7 @@ def test_app_with_a_prompt_has_the_tables_by_name_and_ends_at_sigterm(lost: bool
         (["--replay", "none.csv"], 2, "app.py: none.csv: there is no such file"),
         (["--host", "0.0.0.0", "--anonymous"], 2, "0.0.0.0 is no loopback address"),
         (["--tls-cert", "README.md", "--tls-key", "README.md"], 2, "README.md: holds no certificate in PEM form"),
+        (["--key-file", "README.md/key"], 2, "key file README.md/key: cannot be made"),
         (["--heap", "big"], 2, "heap 'big' is not a size"),
         (["--heap", "256m"], 2, "a heap of 256 MB is too small to keep 1,000,000 rows of the raw tables and to work"),
         (["--heap", "99999g"], 2, "heap 99999g is more than the"),
