@@ -274,6 +274,8 @@ def starting(console: Console, name: str) -> Iterator[None]:
 def run(options: argparse.Namespace, console: Console, stop: Event) -> None:
     """Start everything, trade, and take everything down again."""
     market = open_market(options)
+    server = DeephavenServer(host=options.host, port=options.port)
+    server.check()  # before there is a store that nobody will use
     with ExitStack() as opened:
         with starting(console, "PostgreSQL"):
             store = opened.enter_context(ObjectStoreServer(options.data_dir))
@@ -283,7 +285,7 @@ def run(options: argparse.Namespace, console: Console, stop: Event) -> None:
         if stop.is_set():
             return
         with starting(console, "Deephaven"):
-            server = DeephavenServer(host=options.host, port=options.port).start()
+            server.start()
         client = opened.enter_context(StoreClient(user="trader", password=logins["trader"], **store.conn_info()))
         bridge = StoreBridge(user="bridge_user", password=logins["bridge_user"], **store.conn_info())
         bridge.register(Order)

@@ -231,6 +231,13 @@ def test_demo_impossible_argument_is_refused_before_anything_starts(
     assert "is up" not in child.output
 
 
+def test_demo_port_that_cannot_be_is_refused_before_there_is_a_store(demo: Demo) -> None:
+    child = demo.run("--port", "70000", "--data-dir", str(demo.store))
+    assert child.wait() == 1
+    assert "demo_bridge.py: port 70000 is not between 0 and 65535" in child.output
+    assert not demo.store.exists()
+
+
 def test_demo_symbol_that_cannot_be_traded_is_refused(demo: Demo, tmp_path: Path) -> None:
     path = tmp_path / "prices.csv"
     path.write_text("date,symbol,price\n2013-03-01,not a symbol,1\n", encoding="utf-8")
