@@ -51,7 +51,7 @@ class CellRefused(BridgeError, ValueError):
         """Keep the facts."""
         shown = repr(value)
         shown = shown if len(shown) <= 80 else shown[:77] + "..."
-        article = "an" if dh_type == "Instant" else "a"
+        article = "an" if dh_type[0] in "Ii" else "a"
         super().__init__(f"{article} {dh_type} column cannot hold {shown}{'; ' if hint else ''}{hint}")
         self.value = value
         self.dh_type = dh_type

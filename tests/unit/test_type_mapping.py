@@ -233,6 +233,11 @@ def test_cell_too_large_an_int_names_the_way_out() -> None:
     assert (caught.value.value, caught.value.dh_type) == (10**30, "long")
 
 
+def test_cell_refused_speaks_of_an_int_as_of_an_instant() -> None:
+    columns = {dh_type: str(CellRefused(0, dh_type)).split(" column")[0] for dh_type in ("int", "Instant", "long")}
+    assert columns == {"int": "an int", "Instant": "an Instant", "long": "a long"}
+
+
 def test_instant_cell_is_exact_to_the_microsecond() -> None:
     value = datetime(2262, 4, 11, 23, 47, 15, 999999, tzinfo=timezone.utc)
     assert instant_cell(value) == 9_223_372_035_999_999_000
