@@ -356,5 +356,9 @@ def is_postgres(process: int) -> bool:
 
 def _log_tail(cluster: Path) -> str:
     """Return the last lines of the server's log, for a message."""
-    log = cluster / "log"
-    return "\n".join(log.read_text(errors="replace").splitlines()[-10:]) if log.exists() else "(no log)"
+    try:
+        return "\n".join((cluster / "log").read_text(errors="replace").splitlines()[-10:])
+    except FileNotFoundError:
+        return "(no log)"
+    except OSError as error:
+        return f"(its log cannot be read: {error.strerror})"

@@ -20,7 +20,7 @@ from store.client import StoreClient
 from store.errors import AccessDenied, NotPublished, StoreError
 from store.models import Limit, Trade
 from store.server import ObjectStoreServer
-from tests.fix_children import Children
+from tests.fix_children import ROOT, Children
 from tests.fix_postgres import StoreDatabase
 from tests.integration.server_ends import kill_postmaster, postmaster
 from tests.waiting import wait_until
@@ -216,6 +216,18 @@ with PostgresServer._lock:
     print("held", flush=True)
     input()
 """
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give its rights away")
+def test_server_whose_files_root_may_not_touch_is_an_error_in_words(tmp_path: Path) -> None:
+    """As in a container whose root has no rights over the files of others."""
+    ObjectStoreServer(tmp_path / "desk").start().stop()
+    humble = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+    command = [*humble, sys.executable, "-m", "store", "--data-dir", str(tmp_path / "desk"), "init"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"Error: PostgreSQL did not start in {tmp_path}/desk/postgres: " in done.stderr
+    assert "(its log cannot be read: Permission denied)" in done.stderr
 
 
 def test_start_waits_for_no_lock_that_all_users_of_the_machine_share(tmp_path: Path) -> None:
