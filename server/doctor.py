@@ -195,7 +195,12 @@ def _key() -> Iterator[Finding]:
     try:
         status = os.lstat(path)
     except FileNotFoundError:
-        yield Finding("access key", "ok", f"none yet; it will be made in {path}")
+        folder = next(parent for parent in path.parents if parent.exists())
+        if os.access(folder, os.W_OK | os.X_OK):
+            yield Finding("access key", "ok", f"none yet; it will be made in {path}")
+        else:
+            detail = f"none yet, and {path} cannot be made: {folder} may not be written"
+            yield Finding("access key", "missing", detail, "choose another place with --key-file")
         return
     except OSError as error:
         yield Finding("access key", "missing", f"{path}: {error.strerror}", "choose another place with --key-file")

@@ -129,6 +129,13 @@ def test_doctor_key_that_others_can_read_is_reported(tmp_path: Path, monkeypatch
     assert found("access key").state == "ok"
 
 
+def test_doctor_key_that_cannot_be_made_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setattr(os, "access", lambda folder, mode: Path(folder) != tmp_path)  # root may write everywhere
+    finding = found("access key")
+    assert (finding.state, f"{tmp_path} may not be written" in finding.detail) == ("missing", True)
+
+
 _FIRST_OPEN = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 RESERVED = int(_FIRST_OPEN.read_text(encoding="ascii")) if _FIRST_OPEN.exists() else 1024
 
