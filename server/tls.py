@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ssl
 import stat
 import time
@@ -13,6 +14,9 @@ from server.errors import TlsFileError
 
 __all__ = ["check_tls_files"]
 
+# How the two kinds of key begin that Deephaven reads, after lengths and a version: the names of RSA and of EC in DER.
+_READABLE_KEYS = (bytes.fromhex("06092a864886f70d010101"), bytes.fromhex("06072a8648ce3d0201"))
+_KEY_HEAD = 32  # bytes
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which Python has no name
 
 
@@ -25,7 +29,7 @@ def check_tls_files(certificate: Path, key: Path) -> None:
 
     Raises:
         TlsFileError: One of them is missing, no PEM or encrypted, the two do not belong together, the certificate is
-            not valid today, or the key is open to others.
+            not valid today, or the key is open to others, or of a form or a kind that Deephaven does not read.
     """
     for path, begin, what in (
         (certificate, "CERTIFICATE-----", "certificate"),
@@ -50,11 +54,24 @@ def check_tls_files(certificate: Path, key: Path) -> None:
             raise TlsFileError(key, "is too short for TLS: have a new one made, of 2048 bits or more") from error
         problem = error.reason or str(error)
         raise TlsFileError(key, f"does not belong to {certificate}, or one of them is damaged ({problem})") from error
+    _check_form(key, content)
     _check_dates(context, certificate)
     if stat.S_IMODE(key.stat().st_mode) & 0o027:  # a group may read it: the one of those who look after certificates
         raise TlsFileError(
             key, "is open to others, who may have the key: have a new one made, with mode 0600 or, for a group, 0640"
         )
+
+
+def _check_form(path: Path, content: str) -> None:
+    """Refuse a private key that OpenSSL reads and Java does not, which would end the server in Java's own words."""
+    begin, end = (f"-----{word} PRIVATE KEY-----" for word in ("BEGIN", "END"))
+    if begin not in content:
+        raise TlsFileError(
+            path, f"is not in the form {begin}: write it so (openssl pkcs8 -topk8 -nocrypt -in FILE -out NEW)"
+        )
+    head = base64.b64decode(content.split(begin)[1].split(end)[0])[:_KEY_HEAD]
+    if not any(name in head for name in _READABLE_KEYS):
+        raise TlsFileError(path, "is of a kind that Deephaven does not read: have one made of RSA or of P-256")
 
 
 def _check_dates(server: ssl.SSLContext, certificate: Path) -> None:

@@ -225,6 +225,23 @@ def test_tls_certificate_that_begins_later_or_has_a_key_of_a_rare_kind_is_refuse
         check_tls_files(*pair)
 
 
+def test_tls_key_that_only_openssl_reads_is_refused(tmp_path: Path) -> None:
+    certificate, key = make(tmp_path, "one")
+    for form in (["rsa", "-traditional"], ["pkcs8", "-topk8", "-nocrypt"]):
+        again = tmp_path / f"{form[0]}.key"
+        subprocess.run(["openssl", *form, "-in", key, "-out", again], check=True, capture_output=True)
+        again.chmod(0o600)
+        if form[0] == "pkcs8":
+            check_tls_files(certificate, again)
+            continue
+        with pytest.raises(TlsFileError, match="is not in the form -----BEGIN PRIVATE KEY-----: write it so") as caught:
+            check_tls_files(certificate, again)
+        assert caught.value.path == again
+    with pytest.raises(TlsFileError, match="is of a kind that Deephaven does not read: have one made of RSA"):
+        check_tls_files(*make(tmp_path, "edwards", "ed25519"))
+    check_tls_files(*make(tmp_path, "curve", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"))
+
+
 def test_tls_certificate_is_accepted_before_another_one_that_has_expired(tmp_path: Path) -> None:
     certificate, key = make(tmp_path, "one")
     old, old_key, request = (tmp_path / name for name in ("old.pem", "old.key", "one.csr"))
