@@ -19,7 +19,7 @@ $$;
 -- What a value counts for in what an entity may hold: what PostgreSQL keeps of it, or, where that is more, a sixth of what it
 -- is written out as. A number of few bytes may have thousands of digits.
 CREATE OR REPLACE FUNCTION store.weight(p_value jsonb)
-RETURNS integer LANGUAGE sql STABLE AS $$ SELECT greatest(pg_column_size(p_value), octet_length(p_value::text) / 6) $$;
+RETURNS integer LANGUAGE sql STABLE AS $$ SELECT greatest(pg_column_size(p_value), (octet_length(p_value::text) + 5) / 6) $$;
 
 -- By how much the largest values of an entity's fields grow at most, seen from some of its values.
 CREATE OR REPLACE FUNCTION store.growth(p_data jsonb, p_changes jsonb)

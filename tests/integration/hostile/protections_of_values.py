@@ -43,7 +43,7 @@ PROTECTIONS_OF_VALUES = [
     Protection(
         "changes of other times count for as much as they are written out as",
         APPEND,
-        "greatest(pg_column_size(p_value), octet_length(p_value::text) / 6)",
+        "greatest(pg_column_size(p_value), (octet_length(p_value::text) + 5) / 6)",
         "pg_column_size(p_value)",
         VALUES,
     ),

@@ -122,6 +122,14 @@ def test_changes_of_other_times_do_not_pile_up_to_more_than_may_be_written_out(
         change(store_db, entity_id, 2, f'{{"x": 1, "y": {WIDE}}}', **MOMENTS[moment])
 
 
+def test_fields_of_other_times_are_counted_to_the_letter(store_db: StoreDatabase) -> None:
+    """What is let through here and is too large once it applies would keep all that falls due from being settled."""
+    entity_id = create(store_db, "{}")
+    fields = json.dumps({f"f{n}": 1 for n in range(10_000, 51_943)}).replace(": 1", ": 1e-591")
+    with pytest.raises(psycopg2.Error, match="each at its largest"):
+        change(store_db, entity_id, 1, fields, **MOMENTS["in the future"])
+
+
 def test_large_fields_that_stand_in_for_each_other_from_now_on_are_no_pile(store_db: StoreDatabase) -> None:
     entity_id = create(store_db, "{}")
     item = {"entity_id": entity_id, "type_name": "Trade", "event_type": "UPDATED"}
