@@ -79,18 +79,27 @@ SELECT x.after_rows, x.statement FROM (
     WHERE c.relnamespace = 'workflow'::regnamespace AND NOT g.tgisinternal
 ) x ORDER BY x.step, x.name COLLATE "C"
 
--- The users, and the logins of workflow engines, with what each may do.
+-- The users, and the logins of workflow engines, with what each may do. Asked of the table of members: pg_has_role would
+-- keep all of each login in this session, its password's verifier too, see store.reap.
 -- name: logins
+WITH RECURSIVE standing (role, member) AS (
+    SELECT m.roleid, m.member FROM pg_auth_members m
+    WHERE m.roleid IN ('store_user'::regrole, 'store_reads_all'::regrole, 'store_admin'::regrole, 'store_engine'::regrole)
+    UNION
+    SELECT s.role, m.member FROM standing s JOIN pg_auth_members m ON m.roleid = s.member
+)
 SELECT r.rolname, r.rolcanlogin, r.rolconnlimit, r.rolvaliduntil::text,
        ARRAY(SELECT g FROM unnest(ARRAY['store_user', 'store_reads_all', 'store_admin', 'store_engine']) AS g
-             WHERE pg_has_role(r.oid, g, 'MEMBER')),
+             WHERE r.oid = g::regrole
+                OR EXISTS (SELECT FROM standing s WHERE s.member = r.oid AND s.role = g::regrole)),
        -- Of these only: a user may set others for himself, as long as he likes, so that no backup could hold them.
        ARRAY(SELECT c FROM pg_db_role_setting s, unnest(s.setconfig) AS c, unnest(%s::text[]) AS n
              WHERE s.setrole = r.oid AND s.setdatabase = 0 AND starts_with(c, n || '='))
 FROM pg_roles r
 WHERE NOT r.rolsuper AND NOT r.rolcreaterole AND (r.rolname = 'store_engine' AND r.rolcanlogin
    OR NOT starts_with(r.rolname, 'store_')
-      AND (pg_has_role(r.oid, 'store_user', 'MEMBER') OR pg_has_role(r.oid, 'store_engine', 'MEMBER')))
+      AND EXISTS (SELECT FROM standing s
+                  WHERE s.member = r.oid AND s.role IN ('store_user'::regrole, 'store_engine'::regrole)))
 ORDER BY r.rolname COLLATE "C"
 
 -- name: may_read_verifiers

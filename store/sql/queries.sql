@@ -161,10 +161,20 @@ SELECT count(*), coalesce(sum(h.version), 0)::bigint,
 FROM store.object_heads h
 
 -- name: users
-SELECT r.rolname, pg_has_role(r.oid, 'store_reads_all', 'USAGE'), pg_has_role(r.oid, 'store_admin', 'USAGE'),
-       r.rolcanlogin
-FROM pg_roles r
-WHERE pg_has_role(r.oid, 'store_user', 'USAGE') AND NOT r.rolsuper AND NOT starts_with(r.rolname, 'store_')
+-- Asked of the table of members, as pg_has_role would say: that would keep all of each login in this session, its password's
+-- verifier too, see store.reap.
+WITH RECURSIVE standing (role, member) AS (
+    SELECT v.oid, v.oid FROM pg_roles v WHERE v.rolname IN ('store_user', 'store_reads_all', 'store_admin')
+    UNION
+    SELECT s.role, m.member FROM standing s
+    JOIN pg_auth_members m ON m.roleid = s.member JOIN pg_roles r ON r.oid = m.member
+    WHERE coalesce((to_jsonb(m)->>'inherit_option')::boolean, r.rolinherit)  -- of each membership from release 16 on
+), usable AS (
+    SELECT s.member, array_agg(v.rolname) AS names FROM standing s JOIN pg_roles v ON v.oid = s.role GROUP BY s.member
+)
+SELECT r.rolname, 'store_reads_all' = ANY (u.names), 'store_admin' = ANY (u.names), r.rolcanlogin
+FROM pg_roles r JOIN usable u ON u.member = r.oid
+WHERE 'store_user' = ANY (u.names) AND NOT r.rolsuper AND NOT starts_with(r.rolname, 'store_')
 ORDER BY r.rolname
 
 -- name: holders

@@ -306,6 +306,22 @@ PROTECTIONS_OF_ACCESS = [
         external=True,
     ),
     Protection(
+        "nor those of an administrator who lists users",
+        "store/sql/queries.sql",
+        "WHERE 'store_user' = ANY (u.names)",
+        "WHERE pg_has_role(r.oid, 'store_user', 'USAGE')",
+        ("test_verifiers",),
+        external=True,
+    ),
+    Protection(
+        "nor that of a backup",
+        "store/sql/archive.sql",
+        "WHERE NOT r.rolsuper AND NOT r.rolcreaterole AND (r.rolname",
+        "WHERE pg_has_role(r.oid, 'store_user', 'MEMBER') AND (r.rolname",
+        ("test_verifiers",),
+        external=True,
+    ),
+    Protection(
         "statements and idle transactions end after a time, unless meant",
         USERS,
         'DEFAULTS = {"statement_timeout": "10min", "idle_in_transaction_session_timeout": "5min"}',

@@ -56,6 +56,22 @@ def lengthen(store_db: StoreDatabase, hoarder: Connection, size: int) -> bool:
     return False
 
 
+@pytest.mark.parametrize("tool", ["users", "backup"])
+def test_password_of_a_user_does_not_fill_an_administrator_s_tools(
+    store_db: StoreDatabase, hoarder: Connection, tmp_path: Path, tool: str
+) -> None:
+    with closing(store_db.admin()) as admin:
+        for number, most in enumerate((None, 1_000_000)):
+            before = memory_of(admin)
+            if tool == "users":
+                assert users.User("hoarder", False, False, True) in users.list_users(admin)
+            else:
+                back_up(admin, tmp_path / f"{number}.backup")
+            assert most is None or memory_of(admin) - before < most
+            if not number and not lengthen(store_db, hoarder, 4_000_000):
+                return  # nothing is to be had on this release
+
+
 def test_password_of_the_base_role_goes_with_the_user_who_made_it(store_db: StoreDatabase, hoarder: Connection) -> None:
     """Before release 16, who is a member of a role can act as it; all sessions hold what there is of the base role."""
     with hoarder.cursor() as cursor:
