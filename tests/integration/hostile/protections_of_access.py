@@ -92,6 +92,7 @@ PROTECTIONS_OF_ACCESS = [
         '        cursor.execute("SET LOCAL lock_timeout = %s", (LOCK_TIMEOUT,))\n',
         "",
         LOCKS,
+        after="def _changing_roles(",
     ),
     # The database and the server
     Protection(
