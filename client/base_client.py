@@ -12,7 +12,6 @@ import logging
 import os
 import socket
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from keyword import iskeyword
@@ -24,11 +23,11 @@ import grpc
 from pyarrow import flight
 from pydeephaven import DHError, Session
 from pydeephaven.table import Table
-from pydeephaven.ticket import Ticket
 from typing_extensions import Self
 
 from client.access import find_key, given_key
 from client.errors import AccessRefused, ClientError, ScriptFailed, ServerUnreachable, TableNotFound
+from client.session import ClientSession
 from client.tls import read_roots, tls_problem
 
 if TYPE_CHECKING:
@@ -41,34 +40,6 @@ DEFAULT_HOST, DEFAULT_PORT = "127.0.0.1", 10000
 _PSK = "io.deephaven.authentication.psk.PskAuthenticationHandler"
 _ANSWER_SECONDS = 5.0
 T = TypeVar("T")
-
-# Its timer reports a lost connection on the terminal, over and over; the client says so once, as an error.
-logging.getLogger("pydeephaven").addHandler(logging.NullHandler())
-
-
-class ClientSession(Session):
-    """A session that lets go of tables in the thread of its next call, not in that of the garbage collector.
-
-    The collector may run inside gRPC's own thread, where pydeephaven's `Table.__del__` would wait for an answer that
-    only this thread can take, or for the lock of a call that waits for one: for ever.
-    """
-
-    _let_go: deque[Ticket]
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the session is open; asks nobody, and waits for no lock."""
-        return bool(self.is_connected)
-
-    def release(self, ticket: Ticket) -> None:
-        """Remember a ticket that nobody needs any more."""
-        self.__dict__.setdefault("_let_go", deque()).append(ticket)
-
-    def release_tables(self) -> None:
-        """Tell the server what nobody needs any more."""
-        tickets = self.__dict__.setdefault("_let_go", deque())
-        while tickets:
-            super().release(tickets.popleft())
 
 
 class DeephavenClient:

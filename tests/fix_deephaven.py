@@ -45,7 +45,7 @@ def deephaven_context(deephaven_server: DeephavenServer) -> Iterator[Any]:
 @pytest.fixture
 def deephaven_session(deephaven_server: DeephavenServer) -> Iterator[Session]:
     """A client's session, as another process would open it."""
-    from client.base_client import ClientSession
+    from client.session import ClientSession
     from server.embedded import AUTH_TYPE
 
     session = ClientSession(

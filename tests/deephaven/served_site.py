@@ -61,7 +61,7 @@ def running(folder: Path, *options: str) -> Iterator[Site]:
 @contextmanager
 def connected(url: str, key: str) -> Iterator[Session]:
     """A client's session with the site."""
-    from client.base_client import ClientSession
+    from client.session import ClientSession
     from server.embedded import AUTH_TYPE
 
     session = ClientSession(host="127.0.0.1", port=urlsplit(url).port, auth_type=AUTH_TYPE, auth_token=key)

@@ -87,7 +87,7 @@ def test_bridge_tables_equal_the_store_after_postgresql_was_killed(
 def test_bridge_killed_and_started_again_shows_the_whole_log_once(
     server: ObjectStoreServer, children: Children, tmp_path: Path
 ) -> None:
-    from client.base_client import ClientSession
+    from client.session import ClientSession
 
     login = ALICE | server.conn_info()
     key_file = tmp_path / "deephaven.key"

@@ -51,7 +51,7 @@ class Demo:
     @contextmanager
     def session(self, child: Child) -> Iterator[Session]:
         """Connect to a running demo, as another program does with the address that it prints."""
-        from client.base_client import ClientSession
+        from client.session import ClientSession
 
         address = child.wait_for_line("http://127.0.0.1:", START_SECONDS).split()[-1]
         assert address.endswith(f"/?psk={self.key}")

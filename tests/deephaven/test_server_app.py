@@ -36,7 +36,7 @@ START_SECONDS = 150.0
 
 @contextmanager
 def connected(port: int, **login: Any) -> Iterator[Session]:
-    from client.base_client import ClientSession
+    from client.session import ClientSession
 
     session = ClientSession(host="localhost" if login.get("use_tls") else "127.0.0.1", port=port, **login)
     try:
