@@ -23,12 +23,11 @@ $$;
 CREATE OR REPLACE FUNCTION store.lock_principals()
 RETURNS void LANGUAGE sql VOLATILE AS $$ SELECT pg_advisory_xact_lock(hashtext('store roles')) $$;
 
--- Lets an administrator change a group that there is, when those who change users and groups have ended.
+-- Lets an administrator change a group that there is.
 CREATE OR REPLACE FUNCTION store.require_group(p_group text)
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM store.require_admin();
-    PERFORM store.lock_principals();
     IF NOT EXISTS (SELECT FROM store.groups g WHERE g.group_name = p_group) THEN
         PERFORM store.refuse('TS010', format('there is no group named %L', p_group),
                              jsonb_build_object('principal', p_group));
@@ -43,6 +42,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, store, 
 DECLARE
     v_member text;
 BEGIN
+    PERFORM store.lock_principals();
     PERFORM store.require_group(p_group);
     FOREACH v_member IN ARRAY p_members LOOP
         IF EXISTS (SELECT FROM store.groups g WHERE g.group_name = v_member) THEN
@@ -58,7 +58,8 @@ BEGIN
 END
 $$;
 
--- Takes users out of a group, also such as can no longer log in; those who do not belong to it are no error.
+-- Takes users out of a group, also such as can no longer log in; those who do not belong to it are no error. No name comes
+-- or goes: it need not wait for those who change users and groups, and who may wait for what users hold.
 CREATE OR REPLACE FUNCTION store.remove_members(p_group text, p_members text[])
 RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
@@ -66,10 +67,10 @@ DECLARE
     v_member text;
 BEGIN
     PERFORM store.require_group(p_group);
+    PERFORM store.date_snapshots();  -- first, so that two who withdraw the same memberships do not wait crosswise
     FOREACH v_member IN ARRAY p_members LOOP
         DELETE FROM store.group_members m WHERE m.group_name = p_group AND m.member = v_member;
         IF FOUND THEN
-            PERFORM store.date_snapshots();
             PERFORM store.record_administration('MEMBER_REMOVED', p_group, v_member);
         ELSIF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = v_member) THEN
             PERFORM store.refuse('TS010', format('there is no user named %L', v_member),
@@ -107,20 +108,29 @@ RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp
 SET gin_fuzzy_search_limit = 0 SET lock_timeout = '60s' AS $$
 DECLARE
+    v_longest text := current_setting('lock_timeout');
+    v_until timestamptz := clock_timestamp() + v_longest::interval;
+    v_entity uuid;
     v_head store.object_heads;
     v_entities bigint := 0;
     v_holders text;
 BEGIN
+    PERFORM store.lock_principals();
     PERFORM store.require_group(p_group);
     BEGIN
         -- Whoever shares with the group meanwhile holds a lock on its row: what it grants is seen here.
         PERFORM FROM store.groups g WHERE g.group_name = p_group FOR UPDATE;
-        FOR v_head IN
-            SELECT * FROM store.object_heads h WHERE h.acl && ARRAY[p_group] ORDER BY h.entity_id FOR UPDATE
-        LOOP
-            PERFORM store.record_share(v_head, 'UNSHARED', g.access, p_group)
-            FROM store.current_grants(v_head.entity_id) g WHERE g.principal = p_group;
-            v_entities := v_entities + 1;
+        FOR v_entity IN SELECT h.entity_id FROM store.object_heads h WHERE h.acl && ARRAY[p_group] ORDER BY h.entity_id LOOP
+            -- What is left of the time for all of it: whoever locks one entity after the other would have it once for each.
+            PERFORM set_config('lock_timeout', greatest(
+                1, ceil(extract(epoch FROM v_until - clock_timestamp()) * 1000))::bigint::text, true);
+            SELECT * INTO v_head FROM store.object_heads h
+            WHERE h.entity_id = v_entity AND h.acl && ARRAY[p_group] FOR UPDATE;
+            IF FOUND THEN
+                PERFORM store.record_share(v_head, 'UNSHARED', g.access, p_group)
+                FROM store.current_grants(v_entity) g WHERE g.principal = p_group;
+                v_entities := v_entities + 1;
+            END IF;
         END LOOP;
     EXCEPTION WHEN lock_not_available THEN
         -- Of those with a transaction id, who may have locked rows of these tables.
@@ -136,8 +146,9 @@ BEGIN
                                              coalesce(v_holders, 'users who have gone')),
                              jsonb_build_object('principal', p_group));
     END;
-    DELETE FROM store.groups g WHERE g.group_name = p_group;
+    PERFORM set_config('lock_timeout', v_longest, true);
     PERFORM store.date_snapshots();
+    DELETE FROM store.groups g WHERE g.group_name = p_group;
     PERFORM store.record_administration('GROUP_DROPPED', p_group, NULL);
     RETURN v_entities;
 END

@@ -9,6 +9,7 @@ from __future__ import annotations
 from tests.integration.hostile.protection import Protection
 from tests.integration.hostile.protections_of_access import PROTECTIONS_OF_ACCESS
 from tests.integration.hostile.protections_of_batches import PROTECTIONS_OF_BATCHES
+from tests.integration.hostile.protections_of_lifecycles import PROTECTIONS_OF_LIFECYCLES
 from tests.integration.hostile.protections_of_machine import PROTECTIONS_OF_MACHINE
 from tests.integration.hostile.protections_of_objects import PROTECTIONS_OF_OBJECTS
 from tests.integration.hostile.protections_of_publication import PROTECTIONS_OF_PUBLICATION
@@ -22,5 +23,6 @@ PROTECTIONS: list[Protection] = [
     *PROTECTIONS_OF_BATCHES,
     *PROTECTIONS_OF_ACCESS,
     *PROTECTIONS_OF_PUBLICATION,
+    *PROTECTIONS_OF_LIFECYCLES,
     *PROTECTIONS_OF_MACHINE,
 ]

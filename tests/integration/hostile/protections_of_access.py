@@ -38,8 +38,8 @@ PROTECTIONS_OF_ACCESS = [
     Protection(
         "a dropped group leaves no grants behind",
         GROUPS,
-        "            PERFORM store.record_share(v_head, 'UNSHARED', g.access, p_group)\n"
-        "            FROM store.current_grants(v_head.entity_id) g WHERE g.principal = p_group;\n",
+        "                PERFORM store.record_share(v_head, 'UNSHARED', g.access, p_group)\n"
+        "                FROM store.current_grants(v_entity) g WHERE g.principal = p_group;\n",
         "",
         NAMES,
     ),
