@@ -134,7 +134,11 @@ RETURNS timestamptz LANGUAGE sql STABLE AS $$ SELECT store.next_change_known(p_e
 -- none; `before` is State just before the event was recorded, at the same valid time, null where the entity was absent.
 -- One event's state is the one before it and its own changes, as long as no event begins or ends between their valid
 -- times: the log is folded once for all of them, and again only where that does not hold.
-CREATE OR REPLACE FUNCTION store.states_along(p_entity uuid, p_first integer, p_last integer, p_own boolean)
+-- p_changed: no `data`, and of `before` only what the event changes. Each of many small changes of a large object would
+-- else come to twice that object, and together to more than a session may keep on the disk.
+DROP FUNCTION IF EXISTS store.states_along(uuid, integer, integer, boolean);
+CREATE OR REPLACE FUNCTION store.states_along(
+    p_entity uuid, p_first integer, p_last integer, p_own boolean, p_changed boolean DEFAULT false)
 RETURNS TABLE (version integer, event_type text, state text, data jsonb, before jsonb)
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -186,8 +190,37 @@ BEGIN
             state := CASE WHEN v_last IS NOT NULL THEN v_state END;
             data := CASE WHEN v_last IS NOT NULL THEN v_data END;
         END IF;
+        IF p_changed THEN
+            data := NULL;
+            before := (SELECT jsonb_object_agg(k, before->k) FROM jsonb_object_keys(e.changes) k);
+        END IF;
         v_known := e.tx_time;
         RETURN NEXT;
     END LOOP;
+END
+$$;
+
+-- The state that an event left, as the one who made it was told. p_known: what was found so for entities that had been
+-- in their state for long, {id: [version, state]}. It is not looked for past that: to each of a hundred thousand changes
+-- of one entity, which a listener is to be told of, would else belong a look at all those before it.
+DROP FUNCTION IF EXISTS store.state_left(uuid, integer);
+CREATE OR REPLACE FUNCTION store.state_left(p_entity uuid, p_version integer, INOUT p_known jsonb, OUT state text)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    v_known integer := coalesce((p_known->p_entity::text->>0)::integer, 0);
+    v_since integer;
+BEGIN
+    IF v_known > p_version THEN
+        v_known := 0;
+    END IF;
+    SELECT x.version, x.state INTO v_since, state FROM store.object_events x
+    WHERE x.entity_id = p_entity AND x.version > v_known AND x.version <= p_version AND x.state IS NOT NULL
+    ORDER BY x.version DESC LIMIT 1;
+    IF NOT FOUND AND v_known > 0 THEN
+        state := p_known->p_entity::text->>1;
+    END IF;
+    IF p_version - coalesce(v_since, v_known) > 256 THEN
+        p_known := p_known || jsonb_build_object(p_entity, jsonb_build_array(p_version, state));
+    END IF;
 END
 $$;

@@ -219,9 +219,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_tem
     CROSS JOIN LATERAL (
         SELECT e.version, e.event_type, e.updated_by, e.tx_time, e.valid_from,
                nullif(e.valid_to, 'infinity') AS valid_to, s.state, e.changes,
-               (SELECT jsonb_object_agg(k, s.before->k) FROM jsonb_object_keys(e.changes) k) AS old, e.meta,
-               0::bigint AS share
-        FROM store.states_along(h.entity_id, 1, h.version, true) s
+               s.before AS old, e.meta, 0::bigint AS share
+        FROM store.states_along(h.entity_id, 1, h.version, true, true) s
         JOIN store.object_events e ON e.entity_id = h.entity_id AND e.version = s.version
         UNION ALL
         SELECT g.version, g.action, g.grantor, g.tx_time, NULL, NULL, NULL, '{}', NULL,

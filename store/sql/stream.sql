@@ -171,16 +171,9 @@ RETURNS TABLE (state text, data jsonb) LANGUAGE sql STABLE AS $$
     WHERE p_wanted AND NOT (p_folded_at = p_tx AND p_head_version = p_version) AND a.event_type <> 'DELETED'
 $$;
 
--- The state that an event left, as the one who made it was told.
-CREATE OR REPLACE FUNCTION store.state_left(p_entity uuid, p_version integer)
-RETURNS text LANGUAGE sql STABLE AS $$
-    SELECT x.state FROM store.object_events x
-    WHERE x.entity_id = p_entity AND x.version <= p_version AND x.state IS NOT NULL
-    ORDER BY x.version DESC LIMIT 1
-$$;
-
 -- The events in (p_after, p_upto] that stand at their own place in the caller's stream: all that it may see, but for those
 -- whose entity came, or comes again, into its view later. The other arguments are what read_stream found out about it.
+-- Without p_data, state is the newest one.
 CREATE OR REPLACE FUNCTION store.events_in_view(
     p_data boolean, p_after bigint, p_upto bigint, p_types text[], p_principals text[], p_names text[], p_since bigint[],
     p_reads_all boolean, p_granted bigint, p_joined bigint)
@@ -189,7 +182,7 @@ RETURNS TABLE (seq bigint, entity_id uuid, version integer, owner text, updated_
                changes jsonb, data jsonb, due timestamptz)
 LANGUAGE sql STABLE AS $$
     SELECT e.seq, e.entity_id, e.version, h.owner, e.updated_by, e.tx_time, e.valid_from, nullif(e.valid_to, 'infinity'),
-           CASE WHEN p_data THEN s.state WHEN h.state IS NOT NULL THEN store.state_left(e.entity_id, e.version) END,
+           CASE WHEN p_data THEN s.state ELSE h.state END,
            e.event_type, e.type_name, CASE WHEN p_data THEN e.changes END, s.data, nullif(h.due, 'infinity')
     FROM store.object_events e
     CROSS JOIN LATERAL (SELECT * FROM store.object_heads x WHERE x.entity_id = e.entity_id OFFSET 0) h
@@ -235,11 +228,11 @@ DECLARE
     v_backfilled bigint := p_backfilled;
     v_grant bigint;
     v_rows integer := 0;
-    v_found integer;
     v_bytes bigint := 0;
     v_key record;
     v_changes jsonb;
     v_data jsonb;
+    v_states jsonb := '{}';
 BEGIN
     SELECT * INTO v_me FROM store.standing();
     v_granted := store.last_grant(v_me.names, v_me.since);
@@ -250,30 +243,23 @@ BEGIN
             v_backfilled := 0;  -- what was being read has been withdrawn
         END IF;
         backfill := 0;
-        IF NOT p_data THEN
-            RETURN QUERY
-            SELECT v.seq, 0::bigint, v.entity_id, v.version, v.owner, v.updated_by, v.tx_time, v.valid_from, v.valid_to,
-                   v.state, v.event_type, v.type_name, NULL::text, NULL::text, v.due
-            FROM store.events_in_view(false, v_at, coalesce(v_grant, v_upto), p_types, v_principals, v_me.names,
-                                      v_me.since, v_me.reads_all, v_granted, v_joined) v
-            ORDER BY v.seq LIMIT p_limit - v_rows;
-            GET DIAGNOSTICS v_found = ROW_COUNT;
-            v_rows := v_rows + v_found;
-        ELSE
-            FOR seq, entity_id, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, type_name,
-                v_changes, v_data, due IN
-                SELECT * FROM store.events_in_view(true, v_at, coalesce(v_grant, v_upto), p_types, v_principals, v_me.names,
-                                                   v_me.since, v_me.reads_all, v_granted, v_joined) v
-                ORDER BY v.seq LIMIT p_limit - v_rows
-            LOOP
-                v_rows := v_rows + 1;
+        FOR seq, entity_id, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, type_name,
+            v_changes, v_data, due IN
+            SELECT * FROM store.events_in_view(p_data, v_at, coalesce(v_grant, v_upto), p_types, v_principals, v_me.names,
+                                               v_me.since, v_me.reads_all, v_granted, v_joined) v
+            ORDER BY v.seq LIMIT p_limit - v_rows
+        LOOP
+            v_rows := v_rows + 1;
+            IF p_data THEN
                 changes := v_changes::text;
                 data := v_data::text;
                 v_bytes := v_bytes + octet_length(changes) + coalesce(octet_length(data), 0);
-                RETURN NEXT;
-                EXIT WHEN v_bytes >= c_bytes;
-            END LOOP;
-        END IF;
+            ELSIF state IS NOT NULL THEN
+                SELECT * INTO v_states, state FROM store.state_left(entity_id, version, v_states);
+            END IF;
+            RETURN NEXT;
+            EXIT WHEN v_bytes >= c_bytes;
+        END LOOP;
         IF v_rows >= p_limit OR v_bytes >= c_bytes THEN
             v_at := NULL;
             EXIT;
@@ -287,9 +273,8 @@ BEGIN
         LOOP
             SELECT e.seq, e.entity_id, e.version, h.owner, e.updated_by, e.tx_time, e.valid_from,
                    nullif(e.valid_to, 'infinity'),
-                   CASE WHEN p_data THEN s.state
-                        WHEN h.state IS NOT NULL THEN store.state_left(e.entity_id, e.version) END,
-                   e.event_type, e.type_name, e.changes, s.data, nullif(h.due, 'infinity')
+                   CASE WHEN p_data THEN s.state ELSE h.state END, e.event_type, e.type_name, e.changes, s.data,
+                   nullif(h.due, 'infinity')
             INTO seq, entity_id, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, type_name,
                  v_changes, v_data, due
             FROM store.object_events e
@@ -302,6 +287,8 @@ BEGIN
                 changes := v_changes::text;
                 data := v_data::text;
                 v_bytes := v_bytes + octet_length(changes) + coalesce(octet_length(data), 0);
+            ELSIF state IS NOT NULL THEN
+                SELECT * INTO v_states, state FROM store.state_left(entity_id, version, v_states);
             END IF;
             RETURN NEXT;
             EXIT WHEN v_bytes >= c_bytes;

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tests.integration.hostile.protection import Protection
 from tests.integration.hostile.protections_of_access import PROTECTIONS_OF_ACCESS
+from tests.integration.hostile.protections_of_amounts import PROTECTIONS_OF_AMOUNTS
 from tests.integration.hostile.protections_of_batches import PROTECTIONS_OF_BATCHES
 from tests.integration.hostile.protections_of_lifecycles import PROTECTIONS_OF_LIFECYCLES
 from tests.integration.hostile.protections_of_machine import PROTECTIONS_OF_MACHINE
@@ -20,6 +21,7 @@ __all__ = ["PROTECTIONS", "Protection"]
 PROTECTIONS: list[Protection] = [
     *PROTECTIONS_OF_OBJECTS,
     *PROTECTIONS_OF_VALUES,
+    *PROTECTIONS_OF_AMOUNTS,
     *PROTECTIONS_OF_BATCHES,
     *PROTECTIONS_OF_ACCESS,
     *PROTECTIONS_OF_PUBLICATION,

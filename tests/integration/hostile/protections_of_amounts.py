@@ -1,0 +1,27 @@
+"""What keeps a little that a user stores from coming to much for others."""
+
+from __future__ import annotations
+
+from tests.integration.hostile.protection import Protection
+
+__all__ = ["PROTECTIONS_OF_AMOUNTS"]
+
+FOLD = "store/sql/fold.sql"
+AMPLIFICATION = ("test_amplification",)
+
+PROTECTIONS_OF_AMOUNTS = [
+    Protection(
+        "a listener is told of many changes without a look at all before each",
+        FOLD,
+        "IF p_version - coalesce(v_since, v_known) > 256 THEN",
+        "IF false THEN",
+        AMPLIFICATION,
+    ),
+    Protection(
+        "an audit trail holds what was changed only",
+        "store/sql/log.sql",
+        "store.states_along(h.entity_id, 1, h.version, true, true) s",
+        "store.states_along(h.entity_id, 1, h.version, true) s",
+        AMPLIFICATION,
+    ),
+]

@@ -1,0 +1,60 @@
+"""A little that a user stores, and much that it would come to for others who read it."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from tests.fix_postgres import StoreDatabase
+
+pytestmark = pytest.mark.both_servers
+
+
+def write(
+    store_db: StoreDatabase, data: dict[str, Any], changes: list[dict[str, Any]], state: str | None = None
+) -> str:
+    """Write an entity that alice may read, and change it, as a program that does without our client would."""
+    item = {"type_name": "Trade", "data": data, "state": state}
+    with store_db.connect("bob") as conn, conn.cursor() as cursor:
+        cursor.execute(
+            "SELECT entity_id::text FROM store.create_objects(%s, '{alice}', '{}', false, NULL)", (json.dumps([item]),)
+        )
+        entity_id = str(cursor.fetchone()[0])
+        for version, change in enumerate(changes, start=1):
+            event = {"entity_id": entity_id, "type_name": "Trade", "version": version, "event_type": "UPDATED"}
+            items = json.dumps([event | {"changes": {}} | change])
+            cursor.execute("SELECT FROM store.append_events(%s, false, NULL)", (items,))
+    return entity_id
+
+
+@pytest.mark.parametrize("user", ["alice", "bob"])
+def test_listener_is_told_of_an_object_s_many_changes_without_a_look_at_all_before_each(
+    store_db: StoreDatabase, user: str
+) -> None:
+    """What grows with the square of the changes would exceed its statement's time, and stop alice's listeners."""
+    changes: list[dict[str, Any]] = [{"changes": {"quantity": number}} for number in range(1500)]
+    changes[800] = {"event_type": "STATE_CHANGE", "from_state": "NEW", "state": "FILLED"}
+    entity_id = write(store_db, {}, changes, "NEW")
+    if user == "alice":  # to whom all of it comes at once, as history
+        with store_db.connect("bob") as conn, conn.cursor() as cursor:
+            cursor.execute("SELECT store.unshare(%s, 'alice', '{READ}')", (entity_id,))
+            cursor.execute("SELECT store.share(%s, 'alice', 'READ')", (entity_id,))
+    with store_db.connect(user) as conn, conn.cursor() as cursor:
+        cursor.execute("SELECT version, state FROM store.read_stream(0, 0, 100000, NULL, 2000, false)")
+        told = cursor.fetchall()[:-1]
+        cursor.execute("SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'object_events'")
+        looks = cursor.fetchone()[0]
+    assert told == [(version, "NEW" if version < 802 else "FILLED") for version in range(1, 1502)]
+    assert looks < 200 * len(told)
+
+
+def test_small_changes_of_a_large_object_leave_its_audit_trail_small(store_db: StoreDatabase) -> None:
+    """A session may keep 2 GB on the disk: a few hundred changes of a large object would hide who made them."""
+    entity_id = write(store_db, {"note": "a" * 4_000_000}, [{"changes": {"quantity": n}} for n in range(20)])
+    with closing(store_db.admin()) as admin, admin.cursor() as cursor:
+        cursor.execute("SET temp_file_limit = '50MB'")
+        cursor.execute("SELECT version, changes, old FROM store.object_audit(%s) WHERE version > 2", (entity_id,))
+        assert cursor.fetchall() == [(n + 2, {"quantity": n}, {"quantity": n - 1}) for n in range(1, 20)]
