@@ -234,7 +234,7 @@ class Replay:
             rows = self._retrying(
                 lambda conn: read_between(conn, self._position, self._upto, [self._feed.type_name], _BATCH, data=True)
             )
-            self._position = rows[-1].seq if len(rows) == _BATCH else self._upto
+            self._position = rows[-1].seq if rows else self._upto
             self._events += [row for row in rows if self.start <= row.metadata.tx_time < self.end]
 
     def _states(self, name: str, *params: Any) -> list[LogRow]:

@@ -29,7 +29,7 @@ __all__ = ["DueChanges", "LogFeed", "ScheduleWatcher"]
 
 logger = logging.getLogger(__name__)
 
-_ENTITIES_A_READ = 500
+_ENTITIES_A_READ = 32  # each may be as large as an object can be, and the bridge holds them in memory together
 _LONGEST_WAIT = 30.0  # seconds: a clock that was set forward is noticed by then
 _RETRY = 1.0  # seconds
 _ENTITIES_A_LOOK = 10_000

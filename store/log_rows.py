@@ -65,7 +65,8 @@ def read_between(
 ) -> list[LogRow]:
     """Return the first events of the log in (after, upto], all of whose transactions are over.
 
-    Each stands at its own place, whenever it came into the user's view.
+    At most `limit`, and about 8 MB of them; none only where there are no more. Each stands at its own place, whenever
+    it came into the user's view.
     """
     return [
         LogRow(

@@ -180,7 +180,7 @@ BEGIN
 END
 $$;
 
--- The events in (p_after, p_upto] that the caller may see now, by seq.
+-- The events in (p_after, p_upto] that the caller may see now, by seq: at most p_limit, and about 8 MB of them.
 -- data, when asked for, is State(tx_time, tx_time): what a read returned just after the event, null if nothing.
 -- due: when what a read returns of the entity next changes by itself, counted from its newest event on.
 -- The planner cannot know how few rows a batch takes, and would read the whole log for each, or all heads that the
@@ -188,9 +188,16 @@ $$;
 CREATE OR REPLACE FUNCTION store.read_log(p_after bigint, p_upto bigint, p_types text[], p_limit integer, p_data boolean)
 RETURNS TABLE (seq bigint, entity_id uuid, version integer, owner text, updated_by text, tx_time timestamptz,
                valid_from timestamptz, valid_to timestamptz, state text, event_type text, type_name text,
-               changes jsonb, data jsonb, due timestamptz)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp
+               changes text, data text, due timestamptz)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp
 SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off AS $$
+DECLARE
+    v_bytes bigint := 0;
+    v_changes jsonb;
+    v_data jsonb;
+BEGIN
+    FOR seq, entity_id, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, type_name, v_changes,
+        v_data, due IN
     SELECT e.seq, e.entity_id, e.version, h.owner, e.updated_by, e.tx_time, e.valid_from,
            nullif(e.valid_to, 'infinity'), s.state, e.event_type, e.type_name, e.changes, s.data,
            nullif(h.due, 'infinity')
@@ -205,6 +212,14 @@ SET enable_hashjoin = off SET enable_mergejoin = off SET enable_sort = off AS $$
     WHERE e.seq > p_after AND e.seq <= p_upto AND (p_types IS NULL OR e.type_name = ANY (p_types))
       AND h.acl && (SELECT store.principals())
     ORDER BY e.seq LIMIT p_limit
+    LOOP
+        changes := v_changes::text;
+        data := v_data::text;
+        v_bytes := v_bytes + octet_length(changes) + coalesce(octet_length(data), 0);
+        RETURN NEXT;
+        EXIT WHEN v_bytes >= 8388608;
+    END LOOP;
+END
 $$;
 
 -- Who changed what, when: each event with its fields' new values and what was known of them just before, and each

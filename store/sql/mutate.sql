@@ -137,8 +137,8 @@ END
 $$;
 
 -- Remembers the fields with which the caller's entities of a type come into being. A set that holds all of an older one
--- tells nothing new; beyond 64 sets, or 1000 fields, or 64 KiB of names, any field may be lacking: others' filters look
--- through these.
+-- tells nothing new; beyond 64 sets, or 1000 fields, or 64 KiB of names in all sets, any field may be lacking: others'
+-- filters look through these. Each of the caller's sessions counts what it sees, so that there may be 64 times as much.
 CREATE OR REPLACE FUNCTION store.note_shape(p_type text, p_data jsonb)
 RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
@@ -151,7 +151,8 @@ BEGIN
     v_fields := ARRAY(SELECT jsonb_object_keys(p_data));
     INSERT INTO store.type_shapes (type_name, owner, fields)
     SELECT p_type, session_user,
-           CASE WHEN count(*) < 64 AND cardinality(v_fields) <= 1000 AND pg_column_size(v_fields) <= 65536 THEN v_fields
+           CASE WHEN count(*) < 64 AND cardinality(v_fields) <= 1000
+                     AND coalesce(sum(octet_length(t.fields::text)), 0) + octet_length(v_fields::text) <= 65536 THEN v_fields
                 ELSE '{}' END
     FROM store.type_shapes t WHERE t.type_name = p_type AND t.owner = session_user;
 END

@@ -70,7 +70,7 @@ FROM store.read_stream($1::bigint, $2::bigint, $3::bigint, $4::text[], $5::integ
 
 -- name: read_log
 SELECT seq, entity_id::text, version, owner, updated_by, tx_time, valid_from, valid_to, state, event_type, type_name,
-       changes::text, data::text, due
+       changes, data, due
 FROM store.read_log($1::bigint, $2::bigint, $3::text[], $4::integer, $5::boolean)
 
 -- name: objects_now

@@ -24,4 +24,18 @@ PROTECTIONS_OF_AMOUNTS = [
         "store.states_along(h.entity_id, 1, h.version, true) s",
         AMPLIFICATION,
     ),
+    Protection(
+        "sets of fields come to little together",
+        "store/sql/mutate.sql",
+        "coalesce(sum(octet_length(t.fields::text)), 0) + ",
+        "",
+        AMPLIFICATION,
+    ),
+    Protection(
+        "large events of the log are read a few at a time",
+        "store/sql/log.sql",
+        "EXIT WHEN v_bytes >= 8388608;",
+        "",
+        AMPLIFICATION,
+    ),
 ]

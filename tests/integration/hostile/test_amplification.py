@@ -58,3 +58,28 @@ def test_small_changes_of_a_large_object_leave_its_audit_trail_small(store_db: S
         cursor.execute("SET temp_file_limit = '50MB'")
         cursor.execute("SELECT version, changes, old FROM store.object_audit(%s) WHERE version > 2", (entity_id,))
         assert cursor.fetchall() == [(n + 2, {"quantity": n}, {"quantity": n - 1}) for n in range(1, 20)]
+
+
+def test_sets_of_fields_of_one_user_s_objects_come_to_little_together(store_db: StoreDatabase) -> None:
+    """Others' filters look through all of them, and each of a user's sessions may leave as many."""
+    for number in range(4):
+        write(store_db, {f"{number} {field} ".ljust(40, "x"): 0 for field in range(900)}, [])
+    with closing(store_db.admin()) as admin, admin.cursor() as cursor:
+        cursor.execute("SELECT count(*), sum(octet_length(fields::text)) < 65536 FROM store.type_shapes")
+        assert cursor.fetchone() == (2, True)
+
+
+def test_few_large_events_of_the_log_are_read_at_a_time(store_db: StoreDatabase) -> None:
+    """A replay in a bridge, which reads what everybody wrote, would else hold thousands of large objects in memory."""
+    write(store_db, {"note": "a" * 2_000_000}, [{"changes": {"quantity": n}} for n in range(20)])
+    read, after = [], 0
+    with store_db.connect("alice") as conn, conn.cursor() as cursor:
+        while True:
+            cursor.execute("SELECT seq, version FROM store.read_log(%s, 100000, NULL, 2000, true)", (after,))
+            rows = cursor.fetchall()
+            if not rows:
+                break
+            assert len(rows) <= 5
+            read += [version for _, version in rows]
+            after = rows[-1][0]
+    assert read == list(range(1, 22))
