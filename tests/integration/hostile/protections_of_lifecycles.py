@@ -6,7 +6,7 @@ from tests.integration.hostile.protection import Protection
 
 __all__ = ["PROTECTIONS_OF_LIFECYCLES"]
 
-GROUPS, LIFECYCLES = "store/sql/groups.sql", ("test_lifecycles",)
+GROUPS, SETTLE, LIFECYCLES = "store/sql/groups.sql", "store/sql/settle.sql", ("test_lifecycles",)
 
 PROTECTIONS_OF_LIFECYCLES = [
     Protection(
@@ -29,6 +29,27 @@ PROTECTIONS_OF_LIFECYCLES = [
         GROUPS,
         "    PERFORM store.date_snapshots();  -- first,",
         "    PERFORM store.lock_principals(), store.date_snapshots();  -- first,",
+        LIFECYCLES,
+    ),
+    Protection(
+        "what cannot be settled leaves a way to the rest",
+        SETTLE,
+        "WHEN check_violation OR program_limit_exceeded THEN",
+        "WHEN no_data_found THEN",
+        LIFECYCLES,
+    ),
+    Protection(
+        "who settles keeps others' heads for a moment only",
+        SETTLE,
+        "            IF clock_timestamp() > v_now + interval '1 second' THEN\n",
+        "            IF false THEN\n",
+        LIFECYCLES,
+    ),
+    Protection(
+        "no group gets what a user had who is gone",
+        GROUPS,
+        "ELSIF EXISTS (SELECT FROM store.object_heads h WHERE h.acl && ARRAY[p_group]) THEN",
+        "ELSIF false THEN",
         LIFECYCLES,
     ),
 ]
