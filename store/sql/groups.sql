@@ -82,7 +82,7 @@ $$;
 
 CREATE OR REPLACE FUNCTION store.create_group(p_group text, p_members text[])
 RETURNS void
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp SET gin_fuzzy_search_limit = 0 AS $$
 BEGIN
     PERFORM store.require_admin();
     PERFORM store.lock_principals();
@@ -91,6 +91,10 @@ BEGIN
                              jsonb_build_object('principal', p_group));
     ELSIF EXISTS (SELECT FROM store.groups g WHERE g.group_name = p_group) THEN
         PERFORM store.refuse('TS030', format('there is a group named %L already', p_group),
+                             jsonb_build_object('principal', p_group));
+    ELSIF EXISTS (SELECT FROM store.object_heads h WHERE h.acl && ARRAY[p_group]) THEN
+        PERFORM store.refuse('TS030', format('%L has entities, or they are shared with it: it was the name of a user who is'
+                                             ' gone, choose another one for the group', p_group),
                              jsonb_build_object('principal', p_group));
     END IF;
     INSERT INTO store.groups VALUES (p_group);

@@ -129,7 +129,9 @@ def schedule(conn: Connection, changes: str, due: datetime) -> str:
 
 
 def is_overdue(admin: Connection, entity: str) -> bool:
-    return bool(answer(admin, f"SELECT due < clock_timestamp() FROM store.object_heads WHERE entity_id = '{entity}'")[0][0])
+    return bool(
+        answer(admin, f"SELECT due < clock_timestamp() FROM store.object_heads WHERE entity_id = '{entity}'")[0][0]
+    )
 
 
 def test_entity_that_cannot_be_settled_leaves_a_way_to_the_others(store_db: StoreDatabase) -> None:
@@ -143,7 +145,7 @@ def test_entity_that_cannot_be_settled_leaves_a_way_to_the_others(store_db: Stor
         behind = schedule(alice, '{"x": 1}', now + timedelta(seconds=3))
         for entity in stuck:
             bound = f"CHECK (entity_id <> '{entity}' OR NOT data ? 'x') NOT VALID"
-            answer(admin, f"ALTER TABLE store.object_heads ADD CONSTRAINT \"{entity}\" {bound}; SELECT 1")
+            answer(admin, f'ALTER TABLE store.object_heads ADD CONSTRAINT "{entity}" {bound}; SELECT 1')
         wait_until(lambda: all(is_overdue(admin, entity) for entity in [*stuck, behind]))
 
         def settled() -> bool:
