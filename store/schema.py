@@ -50,6 +50,8 @@ MIGRATIONS = (
     "ages",
     "weights",
 )
+# Whose constraints hold for changes from then on: a restored store has the rows that they let stand.
+NOT_ASKED_OF_OLD_ROWS = ("weights",)
 # Applied whenever their text changes.
 DEFINITIONS = (
     "casing",
@@ -179,8 +181,12 @@ def make_schema(cursor: Any, version: int, load: Callable[[], None]) -> list[Sho
     cursor.execute("CREATE SCHEMA store AUTHORIZATION store_owner")
     with _as_owner(cursor):
         for name in MIGRATIONS[:version]:
-            cursor.execute(script(name))
+            if name not in NOT_ASKED_OF_OLD_ROWS:
+                cursor.execute(script(name))
         load()
+        for name in NOT_ASKED_OF_OLD_ROWS:
+            if name in MIGRATIONS[:version]:
+                cursor.execute(script(name))
     _apply(cursor, version, _digest())
     return _protect(cursor)
 

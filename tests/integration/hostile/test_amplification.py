@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 
+from store.sql import script
 from tests.fix_postgres import StoreDatabase
+from tests.integration.archives import empty_database, restored, saved
 
 pytestmark = pytest.mark.both_servers
 
@@ -83,3 +87,27 @@ def test_few_large_events_of_the_log_are_read_at_a_time(store_db: StoreDatabase)
             read += [version for _, version in rows]
             after = rows[-1][0]
     assert read == list(range(1, 22))
+
+
+def test_object_from_before_it_was_too_large_keeps_nobody_s_store_from_being_restored(
+    store_db: StoreDatabase, tmp_path: Path
+) -> None:
+    wide = json.dumps([1] * 2_000).replace("1", "1e-16383")
+    with closing(store_db.admin()) as admin:
+        with admin, admin.cursor() as cursor:
+            cursor.execute("ALTER TABLE store.object_heads DROP CONSTRAINT object_size")
+        with store_db.connect("bob") as conn, conn.cursor() as cursor:
+            item = f'[{{"type_name": "Trade", "data": {{"x": {wide}}}}}]'
+            cursor.execute("SELECT FROM store.create_objects(%s, '{}', '{}', false, NULL)", (item,))
+        with admin, admin.cursor() as cursor:
+            cursor.execute("ALTER TABLE store.object_heads ADD CONSTRAINT object_size CHECK (true)")
+            cursor.execute(script("weights"))
+    path = saved(store_db, tmp_path / "desk.backup")
+    with empty_database(store_db.server) as database:
+        restored(path, database)
+        with closing(database.admin()) as admin, admin.cursor() as cursor:
+            cursor.execute("SELECT owner FROM store.object_heads")
+            assert cursor.fetchall() == [("bob",)]
+        too_large = pytest.raises(psycopg2.errors.CheckViolation, match="object_size")
+        with database.connect("bob") as conn, conn.cursor() as cursor, too_large:
+            cursor.execute("SELECT FROM store.create_objects(%s, '{}', '{}', false, NULL)", (item,))
