@@ -16,7 +16,7 @@ from store.archive import Archive, Progress
 from store.backup import ENGINE_SCHEMA, LOGINS, SETTINGS, Backup, copying
 from store.errors import StoreError
 from store.protection import Shortfall, lock_setup
-from store.schema import MIGRATIONS, make_schema
+from store.schema import LOCK_TIMEOUT, MIGRATIONS, make_schema
 from store.sql import statements
 from store.users import BOUNDS, DEFAULTS, MAX_VERIFIER_BYTES, grant_role, set_for_role, silence
 
@@ -94,8 +94,7 @@ def restore(
         lock_setup(cursor)
         _require_empty(cursor, replace)
         cursor.execute("SET LOCAL client_min_messages = warning")  # what goes with a schema is a long list
-        cursor.execute("DROP SCHEMA IF EXISTS store CASCADE")
-        cursor.execute("DROP SCHEMA IF EXISTS workflow CASCADE")
+        _drop_content(cursor)
         loader = _Loader(cursor, archive, progress)
         shortfalls = make_schema(cursor, archive.manifest["schema_version"], loader.load_store)
         loader.load_engine()
@@ -142,6 +141,19 @@ def _require_empty(cursor: Any, replace: bool) -> None:
             f"database {dbname} holds a store with users or data of its own: restore into an empty one, or let this"
             " one's content go with --replace"
         )
+
+
+def _drop_content(cursor: Any) -> None:
+    cursor.execute("SET LOCAL lock_timeout = %s", (LOCK_TIMEOUT,))
+    try:
+        cursor.execute("DROP SCHEMA IF EXISTS store CASCADE")
+        cursor.execute("DROP SCHEMA IF EXISTS workflow CASCADE")
+    except psycopg2.errors.LockNotAvailable as error:
+        raise StoreError(
+            f"somebody reads database {cursor.connection.info.dbname} since just now: end what uses the store before its"
+            " content is replaced"
+        ) from error
+    cursor.execute("SET LOCAL lock_timeout = 0")
 
 
 class _Loader:

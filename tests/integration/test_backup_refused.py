@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from store import backup, groups
+from store import backup, groups, restore
 from store.archive import MANIFEST, new_archive, put_json
 from store.backup import back_up
 from store.errors import StoreError
@@ -90,6 +90,26 @@ def test_restore_refuses_what_is_not_empty_unless_told(store_db: StoreDatabase, 
         wait_until(lambda: sessions_of(database) == 0)  # a session ends a moment after its connection
         restored(path, database, replace=True)
         assert database.client().count(Trade) == 0
+
+
+def test_restore_does_not_wait_for_who_comes_after_it_has_looked(
+    store_db: StoreDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(store_db, tmp_path / "desk.backup")
+    look = restore._require_empty
+    with empty_database(store_db.server) as database:
+        restored(path, database)
+
+        def looked(*given: Any) -> None:
+            look(*given)
+            with database.client().conn.cursor() as cursor:
+                cursor.execute("BEGIN; SELECT count(*) FROM store.object_heads")
+
+        monkeypatch.setattr(restore, "_require_empty", looked)
+        monkeypatch.setattr(restore, "LOCK_TIMEOUT", "100ms")
+        with pytest.raises(StoreError, match=r"somebody reads database .* since just now: end what uses the store"):
+            restored(path, database, replace=True)
+        assert database.client("bob").count(Trade) == 0
 
 
 def sessions_of(database: StoreDatabase) -> int:
