@@ -150,8 +150,8 @@ def _drop_content(cursor: Any) -> None:
         cursor.execute("DROP SCHEMA IF EXISTS workflow CASCADE")
     except psycopg2.errors.LockNotAvailable as error:
         raise StoreError(
-            f"somebody reads database {cursor.connection.info.dbname} since just now: end what uses the store before its"
-            " content is replaced"
+            f"somebody reads database {cursor.connection.info.dbname} since just now: end what uses the store before"
+            " its content is replaced"
         ) from error
     cursor.execute("SET LOCAL lock_timeout = 0")
 

@@ -136,6 +136,7 @@ RETURNS timestamptz LANGUAGE sql STABLE AS $$ SELECT store.next_change_known(p_e
 -- times: the log is folded once for all of them, and again only where that does not hold.
 -- p_changed: no `data`, and of `before` only what the event changes. Each of many small changes of a large object would
 -- else come to twice that object, and together to more than a session may keep on the disk.
+-- What is asked for is refused once it comes to 512 MiB written out: whoever asks has it all in memory.
 DROP FUNCTION IF EXISTS store.states_along(uuid, integer, integer, boolean);
 CREATE OR REPLACE FUNCTION store.states_along(
     p_entity uuid, p_first integer, p_last integer, p_own boolean, p_changed boolean DEFAULT false)
@@ -151,6 +152,7 @@ DECLARE
     v_state text;
     v_data jsonb;
     v_valid timestamptz;
+    v_bytes bigint := 0;
     s record;
 BEGIN
     SELECT * INTO v_created FROM store.object_events x WHERE x.entity_id = p_entity AND x.version = 1;
@@ -193,6 +195,13 @@ BEGIN
         IF p_changed THEN
             data := NULL;
             before := (SELECT jsonb_object_agg(k, before->k) FROM jsonb_object_keys(e.changes) k);
+            v_bytes := v_bytes + octet_length(e.changes::text) + coalesce(octet_length(before::text), 0);
+        ELSE
+            v_bytes := v_bytes + coalesce(octet_length(data::text), 0);
+        END IF;
+        IF v_bytes > 536870912 THEN
+            PERFORM store.refuse('TS024', format('what is asked of %s comes to more than 512 MiB: ask for one state of it at'
+                                                 ' a time, with as_of', p_entity), '{}');
         END IF;
         v_known := e.tx_time;
         RETURN NEXT;

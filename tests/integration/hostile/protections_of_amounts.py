@@ -25,6 +25,13 @@ PROTECTIONS_OF_AMOUNTS = [
         AMPLIFICATION,
     ),
     Protection(
+        "a history, or an audit trail, ends before it fills the memory of whoever asks",
+        FOLD,
+        "IF v_bytes > 536870912 THEN",
+        "IF false THEN",
+        AMPLIFICATION,
+    ),
+    Protection(
         "sets of fields come to little together",
         "store/sql/mutate.sql",
         "coalesce(sum(octet_length(t.fields::text)), 0) + ",

@@ -64,6 +64,21 @@ def test_small_changes_of_a_large_object_leave_its_audit_trail_small(store_db: S
         assert cursor.fetchall() == [(n + 2, {"quantity": n}, {"quantity": n - 1}) for n in range(1, 20)]
 
 
+@pytest.mark.parametrize("call", ["history", "audit"])
+def test_past_of_an_object_fills_nobody_s_memory(store_db: StoreDatabase, call: str) -> None:
+    """Few bytes of numbers are written out as 23 MB, in each state of a history."""
+    numbers = [1e-300] * 78_000
+    history = [{"changes": {"quantity": n}} for n in range(25)]
+    changes = history if call == "history" else [{"changes": {"numbers": numbers}}] * 12
+    entity_id = write(store_db, {"numbers": numbers}, changes)
+    with closing(store_db.admin()) as admin, admin.cursor() as cursor:
+        with pytest.raises(psycopg2.Error, match=f"what is asked of {entity_id} comes to more than 512 MiB: .* as_of"):
+            cursor.execute(f"SELECT count(*) FROM store.object_{call}(%s)", (entity_id,))
+        admin.rollback()
+        cursor.execute("SELECT version FROM store.object_as_of(%s, clock_timestamp(), clock_timestamp())", (entity_id,))
+        assert cursor.fetchall() == [(len(changes) + 1,)]
+
+
 def test_sets_of_fields_of_one_user_s_objects_come_to_little_together(store_db: StoreDatabase) -> None:
     """Others' filters look through all of them, and each of a user's sessions may leave as many."""
     for number in range(4):
