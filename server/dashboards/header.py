@@ -33,6 +33,9 @@ _NUMBER = {
     "textAlign": "right",
 }
 _ALARM = {"color": "white", "background": "#b3261e", "fontWeight": "bold", "padding": "2px 8px", "width": "100%"}
+# The web IDE's picture of a page that still loads fades away.
+# On a busy machine it may stay, unseen, over all that there is to press.
+_FADING = ".fade-exit-active { pointer-events: none }"
 _COLORS = {1: "positive", -1: "negative"}
 
 
@@ -48,6 +51,7 @@ def header_panel(figures: DeskFigures, catalog: Catalog) -> Any:
         turn.current += 1
         return ui.flex(
             *(_figure(name, row, catalog) for name in _FIGURES if name not in _WHERE_ANY or row.get(name)),
+            ui.html.style(_FADING, key="fading"),
             *_alarm(turn.current % 2),
             direction="row",
             gap="size-200",

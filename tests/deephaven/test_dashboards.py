@@ -306,6 +306,15 @@ def test_as_of_page_loses_no_press_while_it_is_drawn_anew(visitor: Visitor, site
     assert "Callable not found" not in site.process.output
 
 
+def test_as_of_page_is_pressed_through_the_picture_of_its_loading(visitor: Visitor) -> None:
+    page = visitor.opens("as_of")
+    picture = "<div id='fading' class='fill-parent-absolute fade-exit-active' style='z-index: 1000'></div>"
+    page.evaluate("picture => document.body.insertAdjacentHTML('beforeend', picture)", picture)
+    look(page, "last year")
+    page.get_by_text("'last year' is no moment").wait_for()
+    page.evaluate("document.getElementById('fading').remove()")
+
+
 def test_as_of_page_in_a_narrow_window_shows_its_buttons(visitor: Visitor) -> None:
     page = visitor.opens("as_of")
     with narrow(page) as figures:

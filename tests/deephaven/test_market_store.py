@@ -229,11 +229,14 @@ def test_attribution_sizing_and_snapshots_are_those_worked_out_from_the_trades(
             bob.update(written[0], valid_from=written[0].valid_from)
     assert market.store is not None and market.feed is not None
     assert market.store.wait_current(60)
-    expected = {(row.book, row.symbol, row.currency): row.quantity for row in positions_at(market.store.reader)}
+    expected = {
+        (row.book, row.symbol, row.currency): (row.quantity, row.avg_cost, row.realized_pnl)
+        for row in positions_at(market.store.reader)
+    }
 
     def shown() -> bool:
-        found = rows(market.tables["positions_live"], "Book", "Symbol", "Currency", "Quantity")
-        return {row[:3]: row[3] for row in found} == expected
+        columns = ("Book", "Symbol", "Currency", "Quantity", "AvgCost", "RealizedPnL")
+        return {row[:3]: row[3:] for row in rows(market.tables["positions_live"], *columns)} == expected
 
     wait_until(shown)
     market.feed.stop()  # the same prices for all that is compared

@@ -19,8 +19,8 @@ from store.errors import StoreError
 from store.server import ObjectStoreServer
 
 AS_NOBODY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user of the machine")
-READ_LOCK = "import fcntl, sys; fcntl.lockf(open(sys.argv[1]), fcntl.LOCK_SH)"
-REPLACE = "import os, sys; os.rename(sys.argv[1], sys.argv[1] + '.gone')"
+READ_LOCK = "fcntl.lockf(open(sys.argv[1]), fcntl.LOCK_SH)"
+REPLACE = "os.rename(sys.argv[1], sys.argv[1] + '.gone')"
 
 
 @pytest.fixture
@@ -41,7 +41,8 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def as_nobody(program: str, *arguments: object) -> str:
     """Run a program as the machine's user without rights; return the last line that it complains of."""
     who = pwd.getpwnam("nobody")
-    code = f"import os; os.setgroups([]); os.setgid({who.pw_gid}); os.setuid({who.pw_uid})\n{program}"
+    # What is imported comes first: this Python may lie where that user may not look.
+    code = f"import fcntl, os, sys; os.setgroups([]); os.setgid({who.pw_gid}); os.setuid({who.pw_uid}); {program}"
     # Without what is installed: coverage would write where that user may not, and complain.
     call = [sys.executable, "-S", "-c", code, *map(str, arguments)]
     return "".join(subprocess.run(call, capture_output=True, text=True, check=False).stderr.splitlines()[-1:])
