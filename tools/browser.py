@@ -93,9 +93,12 @@ class Grid:
         return bool(self._found["rows"]) and any(self._found["rows"][0])
 
     def place(self, row: int) -> tuple[float, float]:
-        """Return where on the page a row is to be pressed: the first column, below the headings."""
+        """Return where on the page a row is to be pressed: the first column, below the headings.
+
+        Its left edge: where a text is cut short, the right one is a button that shows the whole of it.
+        """
         x, y, *_ = self._found["box"]
-        return x + 30, y + 31 + 19 * row + 9
+        return x + 8, y + 31 + 19 * row + 9
 
 
 def grids(page: Page) -> list[Grid]:
