@@ -285,11 +285,11 @@ class StoreClient:
         return reading.as_of(self._database, cls, entity_id, tx_time, valid_time)
 
     def history(self, cls: type[T], entity_id: str) -> list[T]:
-        """Return one object for each event of an entity, oldest first: its state at the event, as known then."""
+        """Return an object for each event of an entity, oldest first: its state then, as known then; 512 MiB in all."""
         return reading.history(self._database, cls, entity_id)
 
     def audit(self, entity_id: str) -> list[dict[str, Any]]:
-        """Return who did what to an entity, oldest first.
+        """Return who did what to an entity, oldest first; refused beyond 512 MiB of changes.
 
         Returns:
             For each event a dict of version, event_type, updated_by, tx_time, valid_from, valid_to, state, changes
