@@ -20,6 +20,7 @@ if not __package__:
     end_on_interrupt()
 
 import click
+from click.core import ParameterSource
 from pydeephaven import agg
 from pydeephaven.table import Table
 
@@ -142,15 +143,25 @@ def _snapshots(target: Path, every: float) -> Callable[[DeephavenClient], None]:
     return write
 
 
+def _of_snapshots(ctx: click.Context, param: click.Parameter, every: float) -> float:
+    """Refuse to be told how often, by somebody who would believe that something is written."""
+    if ctx.params.get("snapshot") is None and ctx.get_parameter_source(str(param.name)) is not ParameterSource.DEFAULT:
+        raise click.UsageError("--every says how often --snapshot writes: name a file with --snapshot FILE.", ctx)
+    return every
+
+
 @client_command
 @click.option("--rows", type=click.IntRange(1, 200), default=8, help="Rows of each table at most.")
 @click.option(
     "--snapshot",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
+    is_eager=True,  # so that it is known when --every is looked at
     help="Write the positions to a .csv or .parquet file; {time} in its name gives each snapshot one of its own.",
 )
-@click.option("--every", type=Seconds(min=1), default=60.0, help="Seconds between two snapshots.")
+@click.option(
+    "--every", type=Seconds(min=1), default=60.0, callback=_of_snapshots, help="Seconds between two snapshots."
+)
 def main(
     client: DeephavenClient,
     rows: int,

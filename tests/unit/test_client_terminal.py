@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import os
 import subprocess
 import sys
 import threading
@@ -19,11 +18,10 @@ from rich.console import Console
 
 from client.access import FoundKey, find_key, given_key
 from client.base_client import DeephavenClient
-from client.errors import AccessRefused, ClientError, KeyNotFound, ScriptFailed, ServerUnreachable, TableNotFound
+from client.errors import AccessRefused, KeyNotFound, ScriptFailed, ServerUnreachable, TableNotFound
 from client.formats import Catalog, ColumnStyle, cell_text
 from client.panel import Panel, sparkline
 from client.screen import Screen
-from client.snapshots import write_snapshot
 from client.stall_watch import StallWatch
 
 KEY = "k3y-of-at-least-sixteen"
@@ -329,34 +327,6 @@ def test_script_failed_leaves_out_the_engine_s_own_way() -> None:
         "Traceback:\nValueError: no price\n\n\tat org.jpy.PyLib.executeCode(Native Method)\n\tat a.b(c)"
     )
     assert str(error) == "Traceback:\nValueError: no price"
-
-
-ROWS = pyarrow.table({"Symbol": ["AAPL", "MSFT"], "PnL": [1.5, None]})
-
-
-def test_snapshot_is_read_back_as_it_was(tmp_path: Path) -> None:
-    from pyarrow import csv, parquet
-
-    assert csv.read_csv(write_snapshot(ROWS, tmp_path / "pnl.csv")).equals(ROWS)
-    assert parquet.read_table(write_snapshot(ROWS, tmp_path / "pnl.parquet")).equals(ROWS)
-    assert sorted(path.name for path in tmp_path.iterdir() if "config" not in path.name) == ["pnl.csv", "pnl.parquet"]
-
-
-def test_snapshot_with_a_time_in_its_name_has_a_file_of_its_own(tmp_path: Path) -> None:
-    path = write_snapshot(ROWS, tmp_path / "pnl-{time}.csv")
-    assert path.exists()
-    assert datetime.strptime(path.stem, "pnl-%Y%m%dT%H%M%SZ")
-
-
-def test_snapshot_that_cannot_be_written_is_an_error_in_words(tmp_path: Path) -> None:
-    with pytest.raises(ClientError, match=r"let it end in \.csv or \.parquet"):
-        write_snapshot(ROWS, tmp_path / "pnl.json")
-    with pytest.raises(ClientError, match=r"the folder .* is not there"):
-        write_snapshot(ROWS, tmp_path / "nowhere" / "pnl.csv")
-    (tmp_path / "taken.csv").mkdir()
-    with pytest.raises(ClientError, match="cannot be written"):
-        write_snapshot(ROWS, tmp_path / "taken.csv")
-    assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
 
 
 def test_stall_watch_that_nobody_reads_ends_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
