@@ -247,6 +247,9 @@ class Feed:
             except Exception:
                 fields = [self._cell_or_null(source, row) for source in self._sources]
             fields += [self._cell_or_null(column, row) for column in self._computed]
+        recorded = instant_cell(metadata.tx_time)
+        # Most events hold from when they are recorded.
+        begins = recorded if metadata.valid_from == metadata.tx_time else _instant_or_null(metadata.valid_from)
         return (
             *fields,
             metadata.entity_id,
@@ -255,9 +258,9 @@ class Feed:
             metadata.state,
             metadata.owner,
             metadata.updated_by,
-            instant_cell(metadata.tx_time),
-            _instant_or_null(metadata.valid_from),
-            _instant_or_null(metadata.valid_to),
+            recorded,
+            begins,
+            None if metadata.valid_to is None else _instant_or_null(metadata.valid_to),
             ",".join(row.changes),
         )
 
