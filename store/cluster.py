@@ -248,7 +248,11 @@ def start_postgres(directory: Path, visiting: bool) -> PostgresServer:
         # The initdb of a killed process lives on, and may have been at work when a start before this one cleared up.
         for left_over in directory.glob("postgres.new*"):
             shutil.rmtree(left_over, ignore_errors=True)
-        if not cluster.exists():
+        if not (cluster / "PG_VERSION").exists():
+            if cluster.exists() and any(cluster.iterdir()):
+                raise StoreError(
+                    f"{cluster} holds other files, and no cluster of PostgreSQL: name another directory for the store"
+                )
             # Staged, so that a process killed half-way leaves no cluster, and so that none ever listens with the
             # access rules that initdb writes, which trust everybody. Each attempt has a name of its own, as the initdb
             # of a killed process clears what it was making when it fails.

@@ -47,7 +47,7 @@ def share_read(conn: Connection, entity_id: str, user_or_group: str) -> None:
     """Let a user or a group read an entity, its history included.
 
     Raises:
-        UnknownPrincipal: There is no such user or group.
+        UnknownPrincipal: There is no such user or group, or the user is disabled.
         EntityNotFound: There is no such entity that the caller may see.
         AccessDenied: The caller may read the entity but not share it.
         StoreError: The name is the owner's.
@@ -66,6 +66,7 @@ def unshare(conn: Connection, entity_id: str, user_or_group: str) -> None:
     What is not granted needs no withdrawal: that is no error. A member of a group that has access keeps the group's.
 
     Raises:
+        UnknownPrincipal: There is no such user or group, and nothing was ever granted to one.
         EntityNotFound: There is no such entity that the caller may see.
         AccessDenied: The caller may not share the entity, or did not grant this and is not the owner.
         StoreError: The name is the owner's.

@@ -112,6 +112,8 @@ def raise_store_error(
     if code == "25P02":
         raise errors.StoreError(FAILED) from error
     if code == "42501":
+        if message.startswith("permission denied for function"):  # which others than users may call
+            message += ": it takes an administrator's login"
         raise errors.AccessDenied(message) from error
     raise errors.StoreError(f"PostgreSQL refused the statement ({code or type(error).__name__}): {message}") from error
 

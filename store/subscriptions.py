@@ -124,6 +124,8 @@ class SubscriptionListener:
         sslrootcert: str | os.PathLike[str] | None = None,
     ) -> None:
         """Connect nothing before `start`."""
+        if not isinstance(event_bus, EventBus):  # every event would count as delivered, to nobody
+            raise StoreError(f"event_bus takes an EventBus, not {shown(event_bus)}")
         if isinstance(types, (str, type)):
             raise StoreError(f"types takes a list: write types=[{types!r}]")
         self._types = None if types is None else [name_of(item) for item in types]

@@ -13,7 +13,7 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import encrypt_password
 
 from store.connection import run
-from store.errors import StoreError, UnknownPrincipal, shown
+from store.errors import AccessDenied, StoreError, UnknownPrincipal, shown
 from store.sql import statements
 
 __all__ = [
@@ -80,6 +80,7 @@ def provision_user(
             groups. What it does stands under its own name. It cannot make users: that takes a superuser.
 
     Raises:
+        AccessDenied: The connection's login may not make users.
         StoreError: The name or the password cannot be used, the name belongs to a group or to a role that is not the
             store's, or the user is disabled.
     """
@@ -252,11 +253,16 @@ def _changing_roles(admin_conn: Connection, *, in_turn: bool = True) -> Iterator
     PostgreSQL lets each user change its own login: who leaves that open is not waited for without end.
     """
     with changing(admin_conn) as cursor:
-        if in_turn:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('store roles'))")
-        cursor.execute("SET LOCAL lock_timeout = %s", (LOCK_TIMEOUT,))
         try:
+            if in_turn:
+                cursor.execute("SELECT pg_advisory_xact_lock(hashtext('store roles'))")
+            cursor.execute("SET LOCAL lock_timeout = %s", (LOCK_TIMEOUT,))
             yield cursor
+        except psycopg2.errors.InsufficientPrivilege as error:
+            raise AccessDenied(
+                f"{admin_conn.info.user} may not do that: it takes the login of whoever set the store up"
+                f" ({error.diag.message_primary})"
+            ) from error
         except OVERTAKEN as error:
             raise StoreError(
                 "the user changes its own login at this moment, or keeps such a change open: try again, or disable the"

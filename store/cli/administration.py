@@ -14,6 +14,8 @@ from store.connection import connect
 
 __all__ = ["groups", "password", "trail", "users"]
 
+FOUNDER = "the login of whoever set the store up"  # an administrator makes no users
+
 
 @click.group(invoke_without_command=True)
 @click.pass_context
@@ -35,7 +37,7 @@ def add_user(target: Target, name: str, reads_all: bool, admin: bool) -> None:
 
     An existing user who read all, or was an administrator, goes on being so only with the option.
     """
-    with target.administer() as conn:
+    with target.administer(takes=FOUNDER) as conn:
         secret = _new_password(name)
         store_users.provision_user(conn, name, secret, reads_all=reads_all, admin=admin)
     target.out.line(f"user {name} is ready", user=name, reads_all=reads_all, admin=admin, enabled=True)
@@ -46,7 +48,7 @@ def add_user(target: Target, name: str, reads_all: bool, admin: bool) -> None:
 @click.pass_obj
 def user_password(target: Target, name: str) -> None:
     """Set a user's password; what it may do stays."""
-    with target.administer() as conn:
+    with target.administer(takes=FOUNDER) as conn:
         store_users.change_password(conn, name, _new_password(name))
     target.out.line(f"user {name} has a new password", user=name)
 
@@ -56,7 +58,7 @@ def user_password(target: Target, name: str) -> None:
 @click.pass_obj
 def disable(target: Target, name: str) -> None:
     """Refuse a user's login and end its sessions; what it wrote stays."""
-    with target.administer() as conn:
+    with target.administer(takes=FOUNDER) as conn:
         store_users.disable_user(conn, name)
     target.out.line(f"user {name} can no longer log in", user=name, enabled=False)
 
@@ -66,7 +68,7 @@ def disable(target: Target, name: str) -> None:
 @click.pass_obj
 def enable(target: Target, name: str) -> None:
     """Let a disabled user log in again."""
-    with target.administer() as conn:
+    with target.administer(takes=FOUNDER) as conn:
         store_users.enable_user(conn, name)
     target.out.line(f"user {name} can log in again", user=name, enabled=True)
 

@@ -60,6 +60,7 @@ def commands(context: click.Context, data_dir: str | None, url: str | None, user
 @click.pass_obj
 def init(target: Target) -> None:
     """Make the store, or bring its schema up to date."""
+    target.require_no_other_directory()
     with target.administer(make=True) as conn:
         shortfalls = schema.bootstrap_schema(conn)
         dbname = conn.info.dbname

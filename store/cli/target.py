@@ -67,9 +67,13 @@ class Target:
             StoreError: It is one.
         """
         directory = None if self.data_dir is None else Path(self.data_dir)
-        if directory is None or not directory.is_dir() or (directory / "postgres").exists():
+        try:
+            if directory is None or not directory.is_dir() or (directory / "postgres").exists():
+                return
+            found = {entry.name for entry in directory.iterdir()} - _OF_A_STORE_TO_BE
+        except PermissionError:  # somebody else's: the start of its server tells whose
             return
-        if {entry.name for entry in directory.iterdir()} - _OF_A_STORE_TO_BE:
+        if not all(name.startswith("postgres.new.") for name in found):  # of a start that was killed
             raise StoreError(f"{directory} holds other files, and no store: name a new directory, or an empty one")
 
     @contextmanager
@@ -109,13 +113,13 @@ class Target:
             yield conn
 
     @contextmanager
-    def administer(self, *, make: bool = False) -> Iterator[PooledConnection]:
-        """Open the store for what only an administrator may do."""
+    def administer(self, *, make: bool = False, takes: str = "an administrator's login") -> Iterator[PooledConnection]:
+        """Open the store for what only an administrator may do, or whoever it takes."""
         with self.login(make=make) as login, closing(connect(login)) as conn:
             try:
                 yield conn
             except (AccessDenied, psycopg2.errors.InsufficientPrivilege) as error:
-                raise StoreError(f"{self.user} may not do that: it takes an administrator's login") from error
+                raise StoreError(f"{self.user} may not do that: it takes {takes}") from error
 
 
 @contextmanager

@@ -130,7 +130,12 @@ BEGIN
                            OR pg_has_role(r.oid, 'store_user', 'USAGE')))
     LIMIT 1;
     IF FOUND THEN
-        PERFORM store.refuse('TS010', format('there is no user or group named %L', v_unknown),
+        PERFORM store.refuse('TS010', format(CASE WHEN EXISTS (
+                                 SELECT FROM pg_roles r JOIN pg_auth_members m ON m.member = r.oid
+                                 WHERE r.rolname = v_unknown AND m.roleid = to_regrole('store_user')
+                                   AND NOT r.rolcanlogin AND NOT starts_with(r.rolname, 'store_'))
+                             THEN 'the user %L is disabled: leave it out, or have it enabled first'
+                             ELSE 'there is no user or group named %L' END, v_unknown),
                              jsonb_build_object('principal', v_unknown));
     END IF;
 END

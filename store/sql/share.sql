@@ -81,7 +81,8 @@ BEGIN
 END
 $$;
 
--- Withdraws grants of a user or a group. Withdrawing what is not granted changes nothing.
+-- Withdraws grants of a user or a group. Withdrawing what is not granted changes nothing; of a name that nobody has, and
+-- that never had any, it is a slip, after which the access that was meant would still be there.
 CREATE OR REPLACE FUNCTION store.unshare(p_entity uuid, p_principal text, p_access text[])
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, store, pg_temp AS $$
@@ -106,6 +107,12 @@ BEGIN
         END IF;
         PERFORM store.record_share(v, 'UNSHARED', v_grant.access, p_principal);
     END LOOP;
+    IF NOT FOUND AND NOT EXISTS (SELECT FROM store.groups g WHERE g.group_name = p_principal)
+       AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = p_principal)
+       AND NOT EXISTS (SELECT FROM store.share_events s WHERE s.entity_id = p_entity AND s.principal = p_principal) THEN
+        PERFORM store.refuse('TS010', format('there is no user or group named %L', p_principal),
+                             jsonb_build_object('principal', p_principal));
+    END IF;
 END
 $$;
 

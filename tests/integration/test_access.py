@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 import psycopg2
 import pytest
 
+from store import users
 from store.errors import AccessDenied, EntityNotFound, StoreError, UnknownPrincipal
 from store.models import Trade
 from store.permissions import list_shared_with, share_read, share_write, unshare, unshare_read, unshare_write
@@ -173,6 +174,48 @@ def test_share_with_a_name_that_is_nobodys_is_refused(store_db: StoreDatabase) -
             share_read(alice.conn, entity_id, name)  # type: ignore[arg-type]
     with pytest.raises(StoreError, match="owns"):
         share_read(alice.conn, entity_id, "alice")
+
+
+def test_unshare_with_a_name_that_is_nobodys_is_refused(store_db: StoreDatabase) -> None:
+    alice = store_db.client("alice")
+    entity_id = alice.write(trade())
+    share_read(alice.conn, entity_id, "bob")
+    for withdraw in (unshare, unshare_read, unshare_write):
+        with pytest.raises(UnknownPrincipal, match="no user or group named 'Bob'") as caught:
+            withdraw(alice.conn, entity_id, "Bob")
+        assert caught.value.principal == "Bob"
+    assert [grant.principal for grant in list_shared_with(alice.conn, entity_id)] == ["bob"]
+    unshare(alice.conn, entity_id, "carol")  # is somebody, to whom nothing was granted
+
+
+def test_unshare_with_a_user_who_has_gone_withdraws_what_was_granted(store_db: StoreDatabase) -> None:
+    alice = store_db.client("alice")
+    store_db.provision("gwen")
+    entity_id = alice.write(trade())
+    share_read(alice.conn, entity_id, "gwen")
+    with closing(store_db.admin()) as admin, admin, admin.cursor() as cursor:
+        cursor.execute("DROP ROLE gwen")
+    unshare(alice.conn, entity_id, "gwen")
+    unshare(alice.conn, entity_id, "gwen")  # once more is no error, as with anybody else
+    assert list_shared_with(alice.conn, entity_id) == []
+
+
+def test_share_with_a_disabled_user_says_that_it_is_disabled(store_db: StoreDatabase) -> None:
+    alice = store_db.client("alice")
+    store_db.provision("hugh")
+    entity_id = alice.write(trade())
+    share_read(alice.conn, entity_id, "hugh")
+    with closing(store_db.admin()) as admin:
+        users.disable_user(admin, "hugh")
+    with pytest.raises(UnknownPrincipal, match="user 'hugh' is disabled"):
+        share_write(alice.conn, entity_id, "hugh")
+    with pytest.raises(UnknownPrincipal, match="user 'hugh' is disabled"):
+        store_db.client("alice", readers=["hugh"]).write(trade())
+    with pytest.raises(UnknownPrincipal, match="no user or group named 'store_admin'"):
+        share_read(alice.conn, entity_id, "store_admin")
+    assert [grant.principal for grant in list_shared_with(alice.conn, entity_id)] == ["hugh"]
+    unshare(alice.conn, entity_id, "hugh")
+    assert list_shared_with(alice.conn, entity_id) == []
 
 
 def test_client_with_default_grants_shares_what_it_writes(store_db: StoreDatabase) -> None:

@@ -333,7 +333,7 @@ def test_users_neither_manage_nor_list_groups(store_db: StoreDatabase) -> None:
         lambda: groups.list_groups(conn),
         lambda: groups.administration(conn),
     ):
-        with pytest.raises(AccessDenied):
+        with pytest.raises(AccessDenied, match="it takes an administrator"):
             attempt()
     with closing(store_db.admin()) as admin:
         assert groups.list_groups(admin) == [("rates", ["alice"])]

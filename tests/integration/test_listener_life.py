@@ -46,6 +46,12 @@ def test_listener_asked_for_what_cannot_be_is_refused_when_made(options: dict[st
         SubscriptionListener(EventBus(), "h", 1, "d", "u", "p", **options)
 
 
+@pytest.mark.parametrize("bus", [None, print, "bus"])
+def test_listener_without_a_bus_is_refused_when_made(bus: Any) -> None:
+    with pytest.raises(StoreError, match="event_bus takes an EventBus, not"):
+        SubscriptionListener(bus, "h", 1, "d", "u", "p")
+
+
 def test_listener_stopped_before_start_twice_and_started_again_delivers(
     store_db: StoreDatabase, listen: Callable[..., Listening]
 ) -> None:

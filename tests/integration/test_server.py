@@ -51,6 +51,27 @@ def test_server_restarted_on_its_directory_still_has_everything(tmp_path: Path) 
         assert len(client.history(Trade, entity_id)) == 1
 
 
+def test_cluster_in_a_directory_that_is_there_already_trusts_nobody(tmp_path: Path) -> None:
+    (tmp_path / "data" / "postgres").mkdir(parents=True)  # as a volume's mount point, or made for it by hand
+    with ObjectStoreServer(tmp_path / "data") as server:
+        server.provision_user("alice", "alice_pw")
+        with pytest.raises(psycopg2.OperationalError, match="authentication failed"):
+            psycopg2.connect(user="alice", password="guessed", **server.conn_info()).close()
+        StoreClient("alice", "alice_pw", **server.conn_info()).close()
+
+
+def test_directory_whose_postgres_is_something_else_is_left_as_it_is(tmp_path: Path) -> None:
+    other = tmp_path / "data" / "postgres"
+    other.mkdir(parents=True)
+    (other / "docker-compose.yml").write_text("services:\n")
+    before = other.stat()
+    with pytest.raises(StoreError, match=r"postgres holds other files, and no cluster of PostgreSQL: name another"):
+        ObjectStoreServer(tmp_path / "data").start()
+    assert [path.name for path in other.iterdir()] == ["docker-compose.yml"]
+    after = other.stat()
+    assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
+
+
 def test_server_joined_by_a_second_process_outlives_it(tmp_path: Path, children: Children) -> None:
     with ObjectStoreServer(tmp_path / "data") as server:
         server.provision_user("alice", "alice_pw")
