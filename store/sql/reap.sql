@@ -48,7 +48,9 @@ BEGIN
           AND CASE
               WHEN a.backend_xid IS NOT NULL
                    AND (clock_timestamp() - a.xact_start > l.longest_transaction
-                        OR a.state = 'idle in transaction' AND clock_timestamp() - a.state_change > l.idle_transaction)
+                        -- After an error, too, which a savepoint may have kept from ending the transaction.
+                        OR starts_with(a.state, 'idle in transaction')
+                           AND clock_timestamp() - a.state_change > l.idle_transaction)
               THEN pg_has_role(r.oid, 'store_user', 'USAGE')
               WHEN store.waits_for_what_is_not_its_own(a.pid, r.oid)
                    OR a.backend_xmin IS NOT NULL AND clock_timestamp() - a.xact_start > l.longest_snapshot

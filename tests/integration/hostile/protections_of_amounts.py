@@ -52,4 +52,11 @@ PROTECTIONS_OF_AMOUNTS = [
         "NOT_ASKED_OF_OLD_ROWS: tuple[str, ...] = ()",
         AMPLIFICATION,
     ),
+    Protection(
+        "a snapshot that is kept hardly delays the transactions of others",
+        "store/sql/mutate.sql",
+        "IF random() < 0.015 THEN",
+        "IF true THEN",
+        ("test_sabotage",),
+    ),
 ]

@@ -52,4 +52,11 @@ PROTECTIONS_OF_LIFECYCLES = [
         "ELSIF false THEN",
         LIFECYCLES,
     ),
+    Protection(
+        "a transaction that rests after an error is ended like any other",
+        "store/sql/reap.sql",
+        "OR starts_with(a.state, 'idle in transaction')",
+        "OR a.state = 'idle in transaction'",
+        ("test_reap",),
+    ),
 ]

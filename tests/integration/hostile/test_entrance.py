@@ -98,6 +98,38 @@ def test_other_databases_of_the_embedded_server_are_closed_to_users(store_db: St
     assert "denied" in (told := refused(store_db.login("bob"), dbname=dbname)) or "not currently accepting" in told
 
 
+def is_rejected(login: dict[str, Any]) -> bool:
+    try:
+        psycopg2.connect(**login).close()
+    except psycopg2.OperationalError as error:
+        return "rejects" in str(error)
+    return False
+
+
+@pytest.mark.both_servers
+def test_other_databases_of_a_server_of_one_s_own_are_closed_by_the_lines_that_the_docs_give(
+    store_db: StoreDatabase,
+) -> None:
+    if store_db.is_embedded:
+        pytest.skip("the embedded server closes its other databases itself")
+    page = (Path(__file__).parents[3] / "docs" / "external-postgresql.md").read_text(encoding="utf-8")
+    lines = "".join(line + "\n" for line in page.splitlines() if line.startswith("hostssl "))
+    with closing(store_db.server.admin_conn("postgres")) as admin, admin.cursor() as cursor:
+        cursor.execute("SHOW hba_file")
+        rules = Path(cursor.fetchone()[0])
+        before = rules.read_text(encoding="utf-8")
+        try:
+            told = lines.replace("desk", store_db.dbname).replace("10.0.0.0/8", "127.0.0.1/32")
+            rules.write_text(told + before, encoding="utf-8")
+            cursor.execute("SELECT pg_reload_conf()")
+            wait_until(lambda: is_rejected(store_db.login("bob") | {"dbname": "postgres"}))
+            store_db.connect("bob")
+            store_db.server.admin_conn("postgres").close()
+        finally:
+            rules.write_text(before, encoding="utf-8")
+            cursor.execute("SELECT pg_reload_conf()")
+
+
 @pytest.mark.both_servers
 def test_user_whose_rights_end_is_out_at_once(store_db: StoreDatabase) -> None:
     store_db.provision("olga")

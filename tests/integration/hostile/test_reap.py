@@ -67,6 +67,16 @@ def test_reap_ends_a_transaction_that_is_idle_or_open_for_too_long(
     assert store_db.client("bob").count(Trade) == 0, "what it had not committed is undone"
 
 
+def test_reap_ends_a_transaction_that_rests_after_an_error_which_did_not_end_it(store_db: StoreDatabase) -> None:
+    held = hold(store_db)
+    rows(held, "SAVEPOINT a; SELECT 1")
+    with pytest.raises(psycopg2.errors.DivisionByZero):
+        rows(held, "SELECT 1 / 0")
+    allow(store_db, idle="1 ms")
+    wait_until(lambda: ended(store_db) == ["bob"])
+    wait_until(lambda: is_gone(held))
+
+
 def test_reap_lets_the_log_be_read_on(store_db: StoreDatabase) -> None:
     hold(store_db)
     reader = store_db.connect("carol")

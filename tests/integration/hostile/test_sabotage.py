@@ -329,6 +329,32 @@ def test_many_changes_of_one_moment_are_folded_in_time_that_hardly_grows(store_d
     assert taken[1] < 4 * taken[0]
 
 
+def test_snapshot_that_is_kept_hardly_delays_the_transactions_of_others(store_db: StoreDatabase) -> None:
+    """What each leaves behind for a moment cannot be cleared away meanwhile, and stands in the way of none after it."""
+    bob, alice = store_db.connect("bob"), store_db.connect("alice")
+    with bob.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT 1")
+    item = json.dumps([{"type_name": "Trade", "data": {}}])
+
+    def looked_at(count: int) -> int:
+        """Return how many pages of the clocks of transactions so many more of them look at."""
+        for _ in range(count):
+            with alice, alice.cursor() as cursor:
+                cursor.execute("SELECT store.create_object(%s, true)", (item,))
+        with alice, alice.cursor() as cursor:
+            cursor.execute("SELECT pg_stat_force_next_flush()")
+        with closing(store_db.admin()) as admin, admin.cursor() as cursor:
+            cursor.execute(
+                "SELECT heap_blks_hit + heap_blks_read + idx_blks_hit + idx_blks_read"
+                " FROM pg_statio_all_tables WHERE relid = 'store.transaction_clocks'::regclass"
+            )
+            return int(cursor.fetchone()[0])
+
+    first = looked_at(1000)
+    before = looked_at(3000)
+    assert looked_at(1000) - before < 3 * first
+
+
 def worked(conn: Connection) -> float:
     """Return the seconds of processor time that the server has spent on a connection."""
     times = psutil.Process(conn.info.backend_pid).cpu_times()
