@@ -46,14 +46,16 @@ GRANT pg_signal_backend TO store_owner
 ALTER ROLE store_user SET temp_file_limit = '2GB'; ALTER ROLE store_user SET log_min_messages = 'panic'
 
 -- name: locks_are_not_lent
--- Without it a user may take the advisory locks for which changes of users and of the schema wait, and fill the server's
--- table of locks. The workflow engine and administrators need them.
+-- Without it a user may take the advisory locks for which changes of users and of the schema wait, and, with these or with
+-- locks on all that PostgreSQL has a name for (pg_get_object_address), fill the server's table of locks, so that nobody gets
+-- in. The workflow engine and administrators need them.
 DO $$
 DECLARE
     v_function regprocedure;
 BEGIN
     FOR v_function IN SELECT p.oid FROM pg_proc p
-                      WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname ~ '^pg_(try_)?advisory_' LOOP
+                      WHERE p.pronamespace = 'pg_catalog'::regnamespace
+                        AND p.proname ~ '^pg_((try_)?advisory_|get_object_address$)' LOOP
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', v_function);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO store_owner, store_admin, store_engine', v_function);
     END LOOP;

@@ -59,4 +59,11 @@ PROTECTIONS_OF_AMOUNTS = [
         "IF true THEN",
         ("test_sabotage",),
     ),
+    Protection(
+        "no locks for users on all that has a name",
+        "store/sql/database.sql",
+        "|get_object_address$",
+        "",
+        ("test_statements",),
+    ),
 ]

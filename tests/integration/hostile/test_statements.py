@@ -262,6 +262,7 @@ ON_SERVER = [
     "SELECT pg_advisory_lock(1)",
     "SELECT pg_advisory_xact_lock(hashtext('store roles'))",
     "SELECT pg_try_advisory_lock_shared(1, 2)",
+    "SELECT pg_get_object_address('type', '{text}', '{}')",
     "SELECT lo_create(0)",
     "SELECT lo_from_bytea(0, repeat('x', 1000000)::bytea)",
     "SELECT lo_import('/etc/passwd')",
