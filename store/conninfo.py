@@ -19,6 +19,9 @@ PASSWORD = "STORE_PASSWORD"  # the environment variable that may hold a login's 
 WHOSE = {"user": "login", "dbname": "database"}
 LIBPQ_WITH_REQUIRE_AUTH = 160000
 CONNECT_SECONDS = 8  # a server that hangs takes connections, and says nothing; PGCONNECT_TIMEOUT sets another time
+# A network that drops what it carries, or a machine that is gone, closes no connection. The system would wait a quarter
+# of an hour for an answer to what was sent, and for hours where nothing was: after these 30 seconds it gives up.
+GIVING_UP = {"tcp_user_timeout": 30_000, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
 # What a server, a database or a role may have set otherwise, and our statements rely on.
 SESSION = (
     ("TimeZone", "UTC"),
@@ -97,6 +100,7 @@ def conninfo(
         "application_name": "store",
         "client_encoding": "UTF8",
         "options": " ".join(f"-c {name}={value}" for name, value in SESSION),
+        **GIVING_UP,
     }
     if sslmode is not None:
         settings["sslmode"] = sslmode

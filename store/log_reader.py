@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from store import pool
 from store.connection import PooledConnection, connect, join, run, run_named
 from store.errors import ConnectionLost, StoreError
 from store.log_rows import BEGINNING, LogRow, Position, position_after, rows_of
@@ -196,8 +197,17 @@ class LogReader:
         self._ahead = position, self._worker.submit(fetch)
 
     def lag(self) -> tuple[int, float]:
-        """Return how many events lie behind the position, and the age of the oldest in seconds; from any thread."""
-        events, seconds = self.fetch("log_lag", *self.position, self._types)[0]
+        """Return how many events lie behind the position, and the age of the oldest in seconds; from any thread.
+
+        Raises:
+            ConnectionLost: The server cannot be reached, or has not answered the thread that follows for some seconds.
+        """
+        if not self._lock.acquire(timeout=pool.ANSWER_SECONDS):
+            raise ConnectionLost(f"the server has not answered for {pool.ANSWER_SECONDS:g} s")
+        try:
+            events, seconds = self.fetch("log_lag", *self.position, self._types)[0]
+        finally:
+            self._lock.release()
         self.wake()  # a hint may have come in together with the answer
         return events, seconds
 

@@ -215,7 +215,7 @@ class SubscriptionListener:
 
         Raises:
             StoreError: The listener does not run.
-            ConnectionLost: The server cannot be reached.
+            ConnectionLost: The server cannot be reached, or has not answered the listener for some seconds.
         """
         reader = self._reader
         if reader is None or not self.running:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import threading
@@ -51,6 +52,18 @@ def test_connections_are_encrypted_all_of_them(login: dict[str, Any]) -> None:
             found = cursor.fetchall()
     assert len(found) >= 2
     assert set(found) == {(True,)}
+
+
+def test_network_that_carries_nothing_any_more_is_noticed_within_half_a_minute(login: dict[str, Any]) -> None:
+    with StoreClient(**login) as client, socket.socket(fileno=os.dup(client.conn.fileno())) as ours:
+
+        def option(level: int, number: int) -> int:
+            return ours.getsockopt(level, number)
+
+        assert option(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000  # of what was sent, in milliseconds
+        assert option(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1  # for who only waits
+        numbers = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        assert [option(socket.IPPROTO_TCP, number) for number in numbers] == [15, 5, 3]
 
 
 def test_root_certificate_may_come_from_the_environment(login: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,22 @@ def test_listener_stops_while_the_server_hangs(
         assert seen[0].entity_id == first
 
 
+def test_lag_of_a_listener_does_not_wait_for_a_server_that_hangs(data_dir: Path, login: dict[str, Any]) -> None:
+    with SubscriptionListener(EventBus(), **login, poll_seconds=0.05) as listener:
+        with hanging(data_dir):
+            wait_until(lambda: waits_for_an_answer(listener))
+            told: list[str] = []
+
+            def ask() -> None:
+                with pytest.raises(ConnectionLost) as caught:
+                    listener.lag()
+                told.append(str(caught.value))
+
+            returns(ask)
+            assert told == ["the server has not answered for 0.5 s"]
+        wait_until(lambda: listener.lag() == (0, 0.0))
+
+
 def test_listener_stops_while_its_callback_holds_events_of_a_server_that_hangs(
     data_dir: Path, login: dict[str, Any]
 ) -> None:
