@@ -152,16 +152,16 @@ def test_query_while_matches_turn_into_others_never_returns_an_overtaken_version
     store_db: StoreDatabase, children: Children, filters: Any
 ) -> None:
     client = store_db.client()
-    client.write_many([Trade(symbol="AAPL", quantity=1, price=1.0, side="BUY") for _ in range(600)])
-    flipper = start(children, "side_flipper", login=store_db.login("alice"))
     queries = 0
-    while not told(flipper, "finished"):
-        flipped = {fact["flipped"] for fact in told(flipper, "flipped")}
-        found = client.query(Trade, filters, limit=None)
-        queries += 1
-        assert {item.side for item in found} <= {"BUY"}
-        assert not flipped & {item.entity_id for item in found}
-        assert client.count(Trade, filters) <= 600 - len(flipped)
-    assert queries > 3
-    assert flipper.wait() == 0
+    while queries <= 3:  # on a busy machine, trades may be turned faster than they are looked for
+        client.write_many([Trade(symbol="AAPL", quantity=1, price=1.0, side="BUY") for _ in range(600)])
+        flipper = start(children, "side_flipper", login=store_db.login("alice"))
+        while not told(flipper, "finished"):
+            flipped = {fact["flipped"] for fact in told(flipper, "flipped")}
+            found = client.query(Trade, filters, limit=None)
+            queries += 1
+            assert {item.side for item in found} <= {"BUY"}
+            assert not flipped & {item.entity_id for item in found}
+            assert client.count(Trade, filters) <= 600 - len(flipped)
+        assert flipper.wait() == 0
     assert len(client.query(Trade, filters, limit=None)) == client.count(Trade, filters) == 0
